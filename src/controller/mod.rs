@@ -1,0 +1,1 @@
+//! The glue: observe, decide, act, record.

@@ -1,0 +1,1 @@
+//! The pure core: what to do next for one grant, given what was observed.

@@ -1,0 +1,2 @@
+//! The operator's binary: see `rancher_access_operator::cli`.
+fn main() {}

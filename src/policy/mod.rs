@@ -1,0 +1,1 @@
+//! Pure: whether a request is allowed, and by which policy.

@@ -1,0 +1,1 @@
+//! How to talk to a Rancher server. Knows nothing of our kinds.

@@ -1,0 +1,1 @@
+//! Dev-only servers for the operator's tests.
