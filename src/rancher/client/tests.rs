@@ -214,3 +214,33 @@ async fn without_a_key_the_local_cluster_alone_is_there() {
     assert_eq!(asked.lines(), ["GET /api/v1/namespaces/kube-system"]);
     assert!(asked.last().headers().get("authorization").is_none());
 }
+
+/// A server whose answers begin with one watch event and never end.
+fn endless() -> Transport {
+    let service = service_fn(|_: http::Request<Body>| async {
+        let event = r#"{"type":"BOOKMARK","object":{"kind":"Namespace","apiVersion":"v1","metadata":{"resourceVersion":"7","creationTimestamp":null}}}"#;
+        let first = futures::stream::iter([Ok::<_, BoxError>(format!("{event}\n"))]);
+        let body = reqwest::Body::wrap_stream(futures::StreamExt::chain(
+            first,
+            futures::stream::pending(),
+        ));
+        Ok::<_, BoxError>(Response::new(body))
+    });
+    transport::through(kube::Client::new(service, "default"))
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_watch_streams_and_everything_else_ends_in_time() {
+    use futures::TryStreamExt as _;
+    let server = fake::over(endless());
+    let api: Api<k8s_openapi::api::core::v1::Namespace> = Api::all(server.kube_client());
+    let events = api.watch(&Default::default(), "0").await.unwrap();
+    let first = std::pin::pin!(events).try_next().await.unwrap().unwrap();
+    assert!(
+        matches!(first, kube::api::WatchEvent::Bookmark(b) if b.metadata.resource_version == "7")
+    );
+    let started = tokio::time::Instant::now();
+    assert!(api.list(&ListParams::default()).await.is_err());
+    assert_eq!(server.clusters().await.unwrap_err().reason(), "Unknown");
+    assert_eq!(started.elapsed(), Duration::from_secs(20));
+}
