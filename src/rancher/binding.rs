@@ -6,9 +6,9 @@ use serde_json::{Map, Value, json};
 
 use super::{
     absence::{ProofOfAbsence, Sighting, Target},
+    call::Call,
     client::{MANAGEMENT, Rancher},
     error::Error,
-    exchange::Call,
     wire::{Binding, BindingKind, RawBinding, Scope, Subject},
 };
 

@@ -7,9 +7,10 @@ use serde_json::Value;
 use super::{
     absence::Target,
     adapter,
+    call::{Call, encode, path},
     endpoint::Endpoint,
     error::Error,
-    exchange::{Call, Exchange, encode, path},
+    exchange::Exchange,
     key::Key,
     transport::{self, Transport},
 };

@@ -42,6 +42,24 @@ async fn no_error_repeats_the_key_even_if_the_server_does() {
             "{code}: {error:?}"
         );
     }
+    // Where a message is shortened, no part of the key is left at its end either.
+    for before in 480..520 {
+        let body = format!("{} {CANARY}", "x".repeat(before));
+        let (server, _) = fake::client(move |_| rancher(500, body.clone()));
+        let error = server.clusters().await.unwrap_err().to_string();
+        assert!(!error.contains(&CANARY[..4]), "{error}");
+    }
+    let echoing = format!(
+        r#"{{"kind":"Status","status":"Failure","reason":"Forbidden","message":"{CANARY}","code":403}}"#
+    );
+    let (server, _) = fake::client(move |_| rancher(403, echoing.clone()));
+    let api: Api<k8s_openapi::api::core::v1::Namespace> = Api::all(server.kube_client());
+    let error = api.get("x").await.unwrap_err();
+    assert!(
+        matches!(&error, kube::Error::Api(status) if status.code == 403),
+        "{error:?}"
+    );
+    assert!(!format!("{error:?}").contains(CANARY));
     let (transport, _) = fake::transport(move |_| Err(format!("cannot send {CANARY}").into()));
     let error = fake::over(transport).clusters().await.unwrap_err();
     assert!(!format!("{error} {error:?}").contains(CANARY));
