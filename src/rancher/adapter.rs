@@ -1,10 +1,13 @@
 //! A kube client that rides on a [`Transport`](super::Transport): same pool, same key, base path of Rancher's own cluster.
 use bytes::Bytes;
-use http::{Request, Response, Uri};
+use http::{Request, Response, Uri, header};
 use kube::client::Body;
 use tower::{BoxError, ServiceExt as _, service_fn};
 
-use super::exchange::{DEADLINE, Exchange, LIST_CAP, fetch};
+use super::{
+    call::LIST_CAP,
+    exchange::{DEADLINE, Exchange},
+};
 
 /// A kube client over `exchange`, with `base_path` before every path.
 ///
@@ -31,14 +34,19 @@ async fn carry(
     exchange.sign(&mut head.headers);
     let request = Request::from_parts(head, body);
     let answered = async {
-        if watch {
-            return exchange.transport.oneshot(request).await;
+        let (mut head, body) = exchange
+            .transport
+            .clone()
+            .oneshot(request)
+            .await?
+            .into_parts();
+        if watch && head.status.is_success() {
+            return Ok(Response::from_parts(head, body));
         }
-        let (code, headers, body) = fetch(exchange.transport, request, LIST_CAP).await?;
-        let mut response = Response::new(Body::from(body));
-        *response.status_mut() = http::StatusCode::from_u16(code)?;
-        *response.headers_mut() = headers;
-        Ok(response)
+        let body = exchange.collect(head.status, body, LIST_CAP).await?;
+        // It is whole now, whatever length was announced for it before the key was taken out.
+        head.headers.remove(header::CONTENT_LENGTH);
+        Ok::<_, BoxError>(Response::from_parts(head, Body::from(body)))
     };
     tokio::time::timeout(DEADLINE, answered)
         .await

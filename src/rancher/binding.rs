@@ -6,9 +6,9 @@ use serde_json::{Map, Value, json};
 
 use super::{
     absence::{ProofOfAbsence, Sighting, Target},
+    call::Call,
     client::{MANAGEMENT, Rancher},
     error::Error,
-    exchange::Call,
     wire::{Binding, BindingKind, RawBinding, Scope, Subject},
 };
 
@@ -155,16 +155,18 @@ impl Rancher {
     /// As for every call: see [`Error`]. A 404 that does not come from Rancher, or names something else, is
     /// [`Error::Unknown`].
     pub async fn binding(&self, reference: &BindingRef) -> Result<Sighting<Binding>, Error> {
-        Ok(
-            match self
-                .exchange
-                .look::<RawBinding>(Call::get(self.binding_path(reference)?).of(reference.target()))
-                .await?
-            {
-                Sighting::Found(raw) => Sighting::Found(raw.into_binding(reference.kind)),
-                Sighting::Gone(proof) => Sighting::Gone(proof),
-            },
-        )
+        let look = Call::get(self.binding_path(reference)?).of(reference.target());
+        let raw: RawBinding = match self.exchange.look(look).await? {
+            Sighting::Found(raw) => raw,
+            Sighting::Gone(proof) => return Ok(Sighting::Gone(proof)),
+        };
+        let seen = raw.into_binding(reference.kind);
+        if seen.reference() != *reference || seen.meta.uid.is_empty() {
+            return Err(Error::unknown(format!(
+                "a look at {reference} was answered with another object"
+            )));
+        }
+        Ok(Sighting::Found(seen))
     }
 
     /// Creates a binding.

@@ -6,9 +6,9 @@ use serde_json::{Value, json};
 
 use super::{
     absence::{Sighting, Target},
+    call::Call,
     client::{LOCAL, Rancher},
     error::Error,
-    exchange::Call,
     wire::{ObjectMeta, nullable},
 };
 

@@ -7,9 +7,10 @@ use serde_json::Value;
 use super::{
     absence::Target,
     adapter,
+    call::{Call, encode, path},
     endpoint::Endpoint,
     error::Error,
-    exchange::{Call, Exchange, encode, path},
+    exchange::Exchange,
     key::Key,
     transport::{self, Transport},
 };
@@ -165,7 +166,7 @@ impl Rancher {
             if page.metadata.next.as_ref() == Some(&next) && !next.is_empty() {
                 return Err(Error::unknown(format!("the list of {path} does not end")));
             }
-            items.extend(page.items.unwrap_or_default());
+            items.extend(page.items);
             next = page.metadata.next.unwrap_or_default();
             if next.is_empty() {
                 return Ok(items);
@@ -203,7 +204,8 @@ struct Page {
     #[serde(default)]
     metadata: PageMeta,
     /// Required to be there, though it may be null: `{}` is not an empty list, but something else's answer.
-    items: Option<Vec<Value>>,
+    #[serde(deserialize_with = "super::wire::nullable")]
+    items: Vec<Value>,
 }
 
 #[derive(Default, serde::Deserialize)]

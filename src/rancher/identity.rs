@@ -5,9 +5,9 @@ use serde_json::json;
 
 use super::{
     absence::{Sighting, Target},
+    call::{Call, path},
     client::{LOCAL, Rancher},
     error::Error,
-    exchange::{Call, path},
     key::{Key, KeyKind},
     wire::{AccessReview, ExtToken, Feature, IdentityReview, NormanToken, Setting, WhoAmI},
 };

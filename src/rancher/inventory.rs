@@ -1,9 +1,9 @@
 //! What there is on a Rancher: clusters, projects, roles, users.
 use super::{
     absence::Sighting,
+    call::Call,
     client::Rancher,
     error::Error,
-    exchange::Call,
     wire::{Cluster, ObjectMeta, Project, RawCluster, RoleTemplate, User},
 };
 

@@ -4,12 +4,13 @@
 //! - [`endpoint`]: the admin key and where it may be sent, read from a Secret.
 //! - [`error`]: failures, named by what one may conclude from them.
 //! - [`wire`]: Rancher's objects, read tolerantly.
-//! - [`Rancher`]: the calls. [`bindings`](binding) for access, [`leftovers`] for what a binding may leave behind,
+//! - [`Rancher`]: the calls. [`binding`] for access, [`leftovers`] for what a binding may leave behind,
 //!   [`finalizers`] for when it may be deleted.
 pub mod absence;
 mod adapter;
 mod answer;
 pub mod binding;
+mod call;
 pub mod claim;
 pub mod client;
 pub mod endpoint;

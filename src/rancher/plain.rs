@@ -34,7 +34,7 @@ fn is_invisible(c: char) -> bool {
     matches!(c, '\u{061c}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
 }
 
-/// An error with everything that caused it, in one line: HTTP libraries hide the reason in the chain.
+/// An error with everything that caused it, uncleaned: HTTP libraries hide the reason in the chain.
 pub(crate) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
     let mut text = error.to_string();
     let mut next = error.source();
@@ -46,7 +46,7 @@ pub(crate) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
         }
         next = cause.source();
     }
-    clean(&text)
+    text
 }
 
 #[cfg(test)]

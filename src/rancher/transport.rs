@@ -71,7 +71,7 @@ pub fn https(config: &TransportConfig) -> Result<Transport, TransportError> {
         builder = builder.tls_certs_merge(certificates(pem)?);
     }
     let client = builder.build().map_err(|e| TransportError::Client {
-        why: plain::chain(&e),
+        why: plain::clean(&plain::chain(&e)),
     })?;
     Ok(streaming(client))
 }
@@ -125,8 +125,8 @@ fn install_crypto_provider() {
 
 fn certificates(pem: &[u8]) -> Result<Vec<reqwest::Certificate>, TransportError> {
     let refused = |why: String| TransportError::CertificateAuthority { why };
-    let found =
-        reqwest::Certificate::from_pem_bundle(pem).map_err(|e| refused(plain::chain(&e)))?;
+    let found = reqwest::Certificate::from_pem_bundle(pem)
+        .map_err(|e| refused(plain::clean(&plain::chain(&e))))?;
     if found.is_empty() {
         return Err(refused("it has no certificate".to_owned()));
     }
@@ -152,11 +152,7 @@ mod tests {
             .oneshot(request(&format!("http://{address}/ping")))
             .await
             .unwrap_err();
-        assert_eq!(
-            exchange::failure(error.as_ref()).reason(),
-            "Unavailable",
-            "{error:?}"
-        );
+        assert!(exchange::was_never_sent(error.as_ref()), "{error:?}");
     }
 
     #[tokio::test]
@@ -169,11 +165,7 @@ mod tests {
             .oneshot(request(&format!("https://{address}/ping")))
             .await
             .unwrap_err();
-        assert_eq!(
-            exchange::failure(error.as_ref()).reason(),
-            "Unavailable",
-            "{error:?}"
-        );
+        assert!(exchange::was_never_sent(error.as_ref()), "{error:?}");
     }
 
     #[tokio::test]

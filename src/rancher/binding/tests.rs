@@ -52,6 +52,8 @@ async fn gone_is_only_what_rancher_proves() {
         not_found(MANAGEMENT, "clusters", "rao-a"),
         rancher(404, "404 page not found"),
         rancher(404, ""),
+        rancher(200, crtb("rao-b", "uid-1", "u-1")),
+        rancher(200, "{}"),
     ] {
         let cell = std::sync::Mutex::new(Some(other));
         let (unclear, _) = client(move |_| cell.lock().unwrap().take().unwrap());

@@ -42,6 +42,24 @@ async fn no_error_repeats_the_key_even_if_the_server_does() {
             "{code}: {error:?}"
         );
     }
+    // Where a message is shortened, no part of the key is left at its end either.
+    for before in 480..520 {
+        let body = format!("{} {CANARY}", "x".repeat(before));
+        let (server, _) = fake::client(move |_| rancher(500, body.clone()));
+        let error = server.clusters().await.unwrap_err().to_string();
+        assert!(!error.contains(&CANARY[..4]), "{error}");
+    }
+    let echoing = format!(
+        r#"{{"kind":"Status","status":"Failure","reason":"Forbidden","message":"{CANARY}","code":403}}"#
+    );
+    let (server, _) = fake::client(move |_| rancher(403, echoing.clone()));
+    let api: Api<k8s_openapi::api::core::v1::Namespace> = Api::all(server.kube_client());
+    let error = api.get("x").await.unwrap_err();
+    assert!(
+        matches!(&error, kube::Error::Api(status) if status.code == 403),
+        "{error:?}"
+    );
+    assert!(!format!("{error:?}").contains(CANARY));
     let (transport, _) = fake::transport(move |_| Err(format!("cannot send {CANARY}").into()));
     let error = fake::over(transport).clusters().await.unwrap_err();
     assert!(!format!("{error} {error:?}").contains(CANARY));
@@ -213,4 +231,34 @@ async fn without_a_key_the_local_cluster_alone_is_there() {
     ));
     assert_eq!(asked.lines(), ["GET /api/v1/namespaces/kube-system"]);
     assert!(asked.last().headers().get("authorization").is_none());
+}
+
+/// A server whose answers begin with one watch event and never end.
+fn endless() -> Transport {
+    let service = service_fn(|_: http::Request<Body>| async {
+        let event = r#"{"type":"BOOKMARK","object":{"kind":"Namespace","apiVersion":"v1","metadata":{"resourceVersion":"7","creationTimestamp":null}}}"#;
+        let first = futures::stream::iter([Ok::<_, BoxError>(format!("{event}\n"))]);
+        let body = reqwest::Body::wrap_stream(futures::StreamExt::chain(
+            first,
+            futures::stream::pending(),
+        ));
+        Ok::<_, BoxError>(Response::new(body))
+    });
+    transport::through(kube::Client::new(service, "default"))
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_watch_streams_and_everything_else_ends_in_time() {
+    use futures::TryStreamExt as _;
+    let server = fake::over(endless());
+    let api: Api<k8s_openapi::api::core::v1::Namespace> = Api::all(server.kube_client());
+    let events = api.watch(&Default::default(), "0").await.unwrap();
+    let first = std::pin::pin!(events).try_next().await.unwrap().unwrap();
+    assert!(
+        matches!(first, kube::api::WatchEvent::Bookmark(b) if b.metadata.resource_version == "7")
+    );
+    let started = tokio::time::Instant::now();
+    assert!(api.list(&ListParams::default()).await.is_err());
+    assert_eq!(server.clusters().await.unwrap_err().reason(), "Unknown");
+    assert_eq!(started.elapsed(), Duration::from_secs(20));
 }

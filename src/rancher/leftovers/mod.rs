@@ -8,9 +8,9 @@ use serde_json::json;
 use super::{
     absence::{ProofOfAbsence, Sighting, Target},
     binding::BindingRef,
+    call::Call,
     client::Rancher,
     error::Error,
-    exchange::Call,
     wire::Subject,
 };
 
