@@ -25,6 +25,8 @@ struct Inner {
     attempts: HashMap<String, Instant>,
     /// Bindings after which a second look for left-overs is due, and when.
     second_looks: HashMap<String, Instant>,
+    /// Bindings that this process deleted when Rancher could clean up after them.
+    clean_deletes: HashSet<String>,
     /// Who holds which binding until when, as decided under that binding's lock.
     holders: HashMap<String, BTreeMap<GrantKey, Timestamp>>,
     /// Bindings that a watch said something about since they were last looked at.
@@ -60,6 +62,16 @@ impl Memory {
             Some(at) => inner.second_looks.insert(binding.to_owned(), at),
             None => inner.second_looks.remove(binding),
         };
+    }
+
+    /// That binding is being deleted by this process, and Rancher can clean up after it.
+    pub fn deleted_cleanly(&self, binding: &str) {
+        self.inner().clean_deletes.insert(binding.to_owned());
+    }
+
+    /// Whether it was; asking clears it.
+    pub fn take_clean_delete(&self, binding: &str) -> bool {
+        self.inner().clean_deletes.remove(binding)
     }
 
     /// That grant holds the binding until then. Said under the binding's lock.

@@ -257,6 +257,9 @@ fn paint(now: Timestamp, grant: &GrantView, mut status: AccessGrantStatus, pictu
     let stuck = matches!(picture.phase, Phase::Denied | Phase::TimedOut | Phase::Failed);
     status.phase = Some(picture.phase);
     status.observed_generation = grant.generation;
+    let summary = &grant.summary;
+    (status.subject, status.target, status.role) =
+        (Some(summary.subject.clone()), Some(summary.target.clone()), Some(summary.role.clone()));
     let held = &mut status.conditions;
     let mut set = |type_: &str, face: Face<'_>| condition::set(held, now, grant.generation, type_, face.0, face.1, face.2);
     set("Ready", picture.ready);

@@ -3,7 +3,8 @@
 use jiff::{SignedDuration, Timestamp};
 
 use crate::api::{
-    AccessGrant, AccessGrantStatus, FINALIZER,
+    AccessGrant, AccessGrantSpec, AccessGrantStatus, FINALIZER,
+    condition::one_line,
     status::{BindingRecord, EndReason, Phase},
 };
 
@@ -41,8 +42,50 @@ pub struct GrantView {
     pub start_time: Option<Timestamp>,
     /// `spec.endTime`.
     pub end_time: Option<Timestamp>,
+    /// What it asks for, in short.
+    pub summary: Summary,
     /// The record.
     pub status: AccessGrantStatus,
+}
+
+/// What a grant asks for, in short: for the columns that `kubectl get` prints.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Summary {
+    /// Whom the access is for.
+    pub subject: String,
+    /// What it is on.
+    pub target: String,
+    /// Which role.
+    pub role: String,
+}
+
+impl From<&AccessGrantSpec> for Summary {
+    fn from(spec: &AccessGrantSpec) -> Self {
+        let subject = spec.subject.as_ref().and_then(|s| s.user.as_ref().or(s.principal.as_ref()).or(s.group.as_ref()));
+        let targets = spec.access.iter().map(|access| match (&access.cluster, &access.project) {
+            (Some(on), _) => (on.name.clone(), on.role.clone()),
+            (_, Some(on)) => (format!("{}:{}", on.cluster, on.name), on.role.clone()),
+            _ => Default::default(),
+        });
+        let (targets, roles): (Vec<_>, Vec<_>) = targets.unzip();
+        Self {
+            subject: one_line(subject.unwrap_or(&spec.requested_by.username), SUMMARY_MAX),
+            target: first_and_more(&targets),
+            role: first_and_more(&roles),
+        }
+    }
+}
+
+/// Longest summary in status, in bytes.
+const SUMMARY_MAX: usize = 600;
+
+/// The first of several, and how many others there are.
+fn first_and_more(all: &[String]) -> String {
+    let Some(first) = all.first() else { return String::new() };
+    match all.iter().filter(|other| *other != first).count() {
+        0 => first.clone(),
+        more => one_line(&format!("{first} (+{more})"), SUMMARY_MAX),
+    }
 }
 
 impl From<&AccessGrant> for GrantView {
@@ -61,6 +104,7 @@ impl From<&AccessGrant> for GrantView {
             finalizer: meta.finalizers.iter().flatten().any(|f| f == FINALIZER),
             start_time: grant.spec.start_time.as_ref().map(|t| t.0),
             end_time: grant.spec.end_time.as_ref().map(|t| t.0),
+            summary: Summary::from(&grant.spec),
             status: grant.status.clone().unwrap_or_default(),
         }
     }

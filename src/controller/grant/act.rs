@@ -54,10 +54,8 @@ pub(super) struct Case {
     pub trouble: Option<Error>,
     /// Rancher's own word that no binding of that name is there.
     pub proof: Option<ProofOfAbsence>,
-    /// Whether Rancher may not have been able to clean up: a second look for left-overs is due.
+    /// Whether it was seen without the finalizers that Rancher cleans up by.
     pub unclean: bool,
-    /// Whether the delete was ours: then it is known what the object looked like before it.
-    pub deleted_by_us: bool,
 }
 
 enum Outcome {
@@ -110,7 +108,7 @@ impl Hand<'_> {
             created: false,
         };
         let named = words::subject(&subject);
-        Case { record, subject, named, world, trouble: None, proof: None, unclean: false, deleted_by_us: false }
+        Case { record, subject, named, world, trouble: None, proof: None, unclean: false }
     }
 
     async fn under_lock(&self, goal: Goal, case: &mut Case) -> Outcome {
@@ -236,7 +234,9 @@ impl Hand<'_> {
     }
 
     async fn delete(&self, case: &mut Case, uid: &str) {
-        case.deleted_by_us = true;
+        if !case.unclean {
+            self.ctx.memory.deleted_cleanly(&case.record.name);
+        }
         match self.connection.rancher.delete_binding(&words::reference(&case.record), uid).await {
             Ok(Deleted::Gone(proof)) => self.gone(case, proof, Equal::NotLooked).await,
             Ok(Deleted::Terminating(object)) => self.there(case, &object),

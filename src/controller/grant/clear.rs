@@ -43,8 +43,9 @@ pub(super) async fn clear(hand: &Hand<'_>, case: &mut Case) -> Progress {
         Err(message) => return waiting.progress("DownstreamUnverified", format!("{target}: the binding is gone from Rancher, but {message}")),
     };
     touch(hand, case).await;
-    let unclean = case.unclean || case.record.state == BindingState::Present && case.record.uid.is_some() && !case.deleted_by_us;
-    if cleared > 0 || (second.is_none() && unclean) {
+    // Who ended it otherwise may have kept Rancher from cleaning up, by stripping its finalizers first.
+    let clean = hand.ctx.memory.take_clean_delete(&name) || case.record.uid.is_none();
+    if cleared > 0 || (second.is_none() && !clean) {
         hand.ctx.memory.set_second_look(&name, Some(Instant::now() + SECOND_LOOK));
         return waiting.in_(SECOND_LOOK, "SecondLook", second_look_words(&target));
     }
