@@ -158,7 +158,10 @@ pub struct BindingRecord {
 impl BindingRecord {
     /// Whether nothing is left to do about it.
     pub fn is_settled(&self) -> bool {
-        matches!(self.state, BindingState::AlreadyHeld | BindingState::Removed | BindingState::HandedOver)
+        matches!(
+            self.state,
+            BindingState::AlreadyHeld | BindingState::Removed | BindingState::HandedOver
+        )
     }
 }
 

@@ -16,7 +16,6 @@ pub mod record;
 pub mod view;
 pub mod world;
 
-
 pub use decide::decide;
 pub use plan::{Decision, Limits, Step, Wake};
 pub use view::{GrantKey, GrantView, Lane};

@@ -13,6 +13,9 @@ use super::{
     plain,
 };
 
+/// What Rancher says to a failed Basic login, in plain text.
+const NOT_AUTHORIZED: &str = "not authorized";
+
 /// A whole answer.
 #[derive(Debug)]
 pub(crate) struct Answer {
@@ -100,7 +103,7 @@ impl Answer {
         // Text and empty bodies are believed only where Rancher signed them with its header: others may be a proxy's.
         let credible = structured || self.from_rancher;
         match self.code {
-            401 if credible || reason == "not authorized" => Error::Unauthenticated { message },
+            401 if credible || reason == NOT_AUTHORIZED => Error::Unauthenticated { message },
             404 => match target.and_then(|t| ProofOfAbsence::read(t, self, through_rancher)) {
                 Some(proof) if intent != Intent::Create => Error::NotFound(proof),
                 _ if intent == Intent::Create && self.names_another(through_rancher) => {
@@ -135,57 +138,59 @@ impl Answer {
     }
 
     fn said(&self) -> Said {
-        let named = http::StatusCode::from_u16(self.code)
-            .ok()
-            .and_then(|c| c.canonical_reason());
-        let fallback = || named.unwrap_or("unnamed").replace(' ', "");
-        if let Ok(Value::Object(body)) = serde_json::from_slice::<Value>(&self.body) {
-            let text = |key: &str| {
-                body.get(key)
-                    .and_then(Value::as_str)
-                    .map(plain::clean)
-                    .filter(|t| !t.is_empty())
-            };
-            let structured = text("kind").is_some_and(|k| k == "Status")
-                || text("type").is_some_and(|t| t == "error" || t.ends_with("/schemas/error"))
-                || (body.contains_key("status") && text("message").is_some());
-            return Said {
-                reason: text("reason")
-                    .or_else(|| text("code"))
-                    .unwrap_or_else(fallback),
-                message: text("message")
-                    .or_else(|| text("Message"))
-                    .unwrap_or_else(|| "no message".to_owned()),
-                structured,
-            };
+        match serde_json::from_slice::<Value>(&self.body) {
+            Ok(Value::Object(body)) => self.said_in_json(&body),
+            _ => self.said_in_text(),
         }
-        let body = plain::clean(&String::from_utf8_lossy(
-            self.body.get(..4096).unwrap_or(&self.body),
-        ));
-        if body.starts_with('<') {
-            return Said {
-                reason: "HTML".to_owned(),
-                message: title(&body),
-                structured: false,
-            };
+    }
+
+    fn said_in_json(&self, body: &serde_json::Map<String, Value>) -> Said {
+        let text = |key: &str| {
+            body.get(key)
+                .and_then(Value::as_str)
+                .map(plain::clean)
+                .filter(|t| !t.is_empty())
+        };
+        let status = text("kind").is_some_and(|k| k == "Status");
+        let norman = text("type").is_some_and(|t| t == "error" || t.ends_with("/schemas/error"));
+        let untyped = body.contains_key("status") && text("message").is_some();
+        Said {
+            reason: text("reason")
+                .or_else(|| text("code"))
+                .unwrap_or_else(|| self.named()),
+            message: text("message")
+                .or_else(|| text("Message"))
+                .unwrap_or_else(|| "no message".to_owned()),
+            structured: status || norman || untyped,
         }
-        if body == "not authorized" {
-            return Said {
-                reason: body.clone(),
-                message: body,
-                structured: false,
-            };
-        }
-        let message = if body.is_empty() {
-            "empty body".to_owned()
+    }
+
+    fn said_in_text(&self) -> Said {
+        let head = self.body.get(..4096).unwrap_or(&self.body);
+        let body = plain::clean(&String::from_utf8_lossy(head));
+        let (reason, message) = if body.starts_with('<') {
+            ("HTML".to_owned(), title(&body))
+        } else if body == NOT_AUTHORIZED {
+            (body.clone(), body)
+        } else if body.is_empty() {
+            (self.named(), "empty body".to_owned())
         } else {
-            body
+            (self.named(), body)
         };
         Said {
-            reason: fallback(),
+            reason,
             message,
             structured: false,
         }
+    }
+
+    /// The code's own name, in Kubernetes' spelling.
+    fn named(&self) -> String {
+        let known = http::StatusCode::from_u16(self.code).ok();
+        known
+            .and_then(|c| c.canonical_reason())
+            .unwrap_or("unnamed")
+            .replace(' ', "")
     }
 }
 

@@ -62,7 +62,10 @@ pub struct Deadlines {
 
 impl Default for Deadlines {
     fn default() -> Self {
-        Self { headers: Duration::from_secs(10), whole: Duration::from_secs(30) }
+        Self {
+            headers: Duration::from_secs(10),
+            whole: Duration::from_secs(30),
+        }
     }
 }
 
@@ -118,9 +121,14 @@ pub async fn connect(options: &ClientOptions) -> Result<Client, ConnectError> {
 }
 
 async fn configuration(options: &ClientOptions) -> Result<Config, ConnectError> {
-    let chosen = KubeConfigOptions { context: options.context.clone(), ..KubeConfigOptions::default() };
+    let chosen = KubeConfigOptions {
+        context: options.context.clone(),
+        ..KubeConfigOptions::default()
+    };
     Ok(match (&options.kubeconfig, &options.context) {
-        (Some(path), _) => Config::from_custom_kubeconfig(Kubeconfig::read_from(path)?, &chosen).await?,
+        (Some(path), _) => {
+            Config::from_custom_kubeconfig(Kubeconfig::read_from(path)?, &chosen).await?
+        }
         (None, Some(_)) => Config::from_kubeconfig(&chosen).await?,
         (None, None) => Config::infer().await?,
     })
@@ -135,7 +143,10 @@ impl<S> Layer<S> for DeadlineLayer {
     type Service = WithDeadline<S>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        WithDeadline { inner, deadlines: self.0 }
+        WithDeadline {
+            inner,
+            deadlines: self.0,
+        }
     }
 }
 
@@ -185,8 +196,11 @@ where
 }
 
 fn is_watch(uri: &Uri) -> bool {
-    uri.query()
-        .is_some_and(|query| query.split('&').any(|pair| matches!(pair, "watch=true" | "watch=1")))
+    uri.query().is_some_and(|query| {
+        query
+            .split('&')
+            .any(|pair| matches!(pair, "watch=true" | "watch=1"))
+    })
 }
 
 /// `body`, which ends with [`DeadlineExceeded::Whole`] when it has not ended by `end`.

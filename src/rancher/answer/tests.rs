@@ -27,120 +27,146 @@ fn status(code: u16, reason: &str, message: &str) -> String {
     )
 }
 
-/// Each answer as Rancher 2.15 (or something in front of it) gives it, and the conclusion.
+const NAMESPACE_404: &str = r#"{"kind":"Status","status":"Failure","message":"namespaces \"c-nope\" not found","reason":"NotFound","details":{"name":"c-nope","kind":"namespaces"},"code":404}"#;
+const CLUSTER_404: &str = r#"{"Code":{"Code":"NotFound","Status":404},"Message":"clusters.management.cattle.io \"c-nope1\" not found","Cause":null,"FieldName":""}"#;
+const HTML: &str =
+    "<!DOCTYPE html><html><head><title>503 Service Unavailable</title></head></html>";
+const NORMAN_401: &str =
+    r#"{"type":"error","status":"401","message":"Unauthorized 401: must authenticate"}"#;
+const NORMAN_403: &str =
+    r#"{"baseType":"error","code":"PermissionDenied","status":403,"type":"error"}"#;
+const OTHER_UID: &str = "Operation cannot be fulfilled on x: the UID in the precondition (a) does not match the UID in record (b)";
+
+const SIGNED: Option<&str> = Some("true");
+const UNKNOWN_KEY: Option<&str> = Some("false");
+
+/// An answer as Rancher 2.15 (or something in front of it) gives it means this.
+#[track_caller]
+fn means(want: &str, intent: Intent, code: u16, auth: Option<&str>, body: &str) {
+    let error = answer(code, auth, body).error(intent, Some(&target()), true);
+    assert_eq!(
+        error.reason(),
+        want,
+        "{intent:?} {code} {auth:?} {body} gave {error}"
+    );
+    assert_eq!(error.is_clear(), want != "Unknown", "{error}");
+}
+
 #[test]
-fn answers_mean_what_they_prove() {
-    use Intent::{Change, Create, Delete, Read};
+fn a_key_that_is_not_accepted() {
+    use Intent::Read;
+    means(
+        "Unauthenticated",
+        Read,
+        401,
+        UNKNOWN_KEY,
+        &status(401, "Unauthorized", "Unauthorized"),
+    );
+    means("Unauthenticated", Read, 401, UNKNOWN_KEY, "not authorized");
+    means("Unauthenticated", Read, 401, None, "not authorized");
+    means("Unauthenticated", Read, 401, None, NORMAN_401);
+    means("Unknown", Read, 401, None, HTML);
+}
+
+#[test]
+fn a_refusal_is_believed_from_rancher_alone() {
+    use Intent::{Create, Read};
+    let lacking = "attempting to grant RBAC permissions not currently held";
+    means("Refused", Read, 403, SIGNED, "");
+    means("Unknown", Read, 403, None, "");
+    means("Unknown", Read, 403, None, HTML);
+    means("Refused", Read, 403, None, NORMAN_403);
+    means(
+        "Refused",
+        Create,
+        403,
+        SIGNED,
+        &status(403, "Forbidden", "no"),
+    );
+    means(
+        "Refused",
+        Create,
+        400,
+        SIGNED,
+        &status(400, "BadRequest", "locked"),
+    );
+    means(
+        "Refused",
+        Create,
+        422,
+        SIGNED,
+        &status(422, "Invalid", lacking),
+    );
+    means("Throttled", Read, 429, None, "");
+}
+
+#[test]
+fn the_conflicts_are_told_apart() {
+    use Intent::{Change, Create, Delete};
     let duplicate = format!("{WEBHOOK}duplicate crtb not allowed");
-    let escalation = r#"user \"rec-alice\" (groups=[…]) is attempting to grant RBAC permissions not currently held"#;
-    let uid = "Operation cannot be fulfilled on x: the UID in the precondition (a) does not match the UID in record (b)";
-    let namespace = r#"{"kind":"Status","status":"Failure","message":"namespaces \"c-nope\" not found","reason":"NotFound","details":{"name":"c-nope","kind":"namespaces"},"code":404}"#;
-    let unknown_cluster = r#"{"Code":{"Code":"NotFound","Status":404},"Message":"clusters.management.cattle.io \"c-nope1\" not found","Cause":null,"FieldName":""}"#;
-    let html = "<!DOCTYPE html><html><head><title>503 Service Unavailable</title></head></html>";
-    let norman =
-        r#"{"type":"error","status":"401","message":"Unauthorized 401: must authenticate"}"#;
-    let norman_number =
-        r#"{"baseType":"error","code":"PermissionDenied","status":403,"type":"error"}"#;
-    let cases = [
-        (
-            Read,
-            answer(
-                401,
-                Some("false"),
-                &status(401, "Unauthorized", "Unauthorized"),
-            ),
-            "Unauthenticated",
-        ),
-        (
-            Read,
-            answer(401, Some("false"), "not authorized"),
-            "Unauthenticated",
-        ),
-        (Read, answer(401, None, norman), "Unauthenticated"),
-        (Read, answer(401, None, html), "Unknown"),
-        (Read, answer(403, Some("true"), ""), "Refused"),
-        (Read, answer(403, None, ""), "Unknown"),
-        (Read, answer(403, None, html), "Unknown"),
-        (Read, answer(403, None, norman_number), "Refused"),
-        (
-            Create,
-            answer(403, Some("true"), &status(403, "Forbidden", "no")),
-            "Refused",
-        ),
-        (
-            Create,
-            answer(400, Some("true"), &status(400, "BadRequest", "locked")),
-            "Refused",
-        ),
-        (
-            Create,
-            answer(422, Some("true"), &status(422, "Invalid", escalation)),
-            "Refused",
-        ),
-        (
-            Create,
-            answer(409, Some("true"), &status(409, "AlreadyExists", "there")),
-            "AlreadyExists",
-        ),
-        (
-            Create,
-            answer(409, Some("true"), &status(409, "Conflict", &duplicate)),
-            "Duplicate",
-        ),
-        (Create, answer(409, None, html), "Unknown"),
-        (Create, answer(404, Some("true"), namespace), "Refused"),
-        (Create, answer(404, None, namespace), "Unknown"),
-        (
-            Delete,
-            answer(409, Some("true"), &status(409, "Conflict", uid)),
-            "UidMismatch",
-        ),
-        (
-            Change,
-            answer(
-                409,
-                Some("true"),
-                &status(409, "Conflict", "the object has been modified"),
-            ),
-            "Conflict",
-        ),
-        (Read, answer(429, None, ""), "Throttled"),
-        (Read, answer(404, Some("true"), STATUS_404), "NotFound"),
-        (Delete, answer(404, Some("true"), STATUS_404), "NotFound"),
-        (Read, answer(404, Some("false"), STATUS_404), "Unknown"),
-        (Read, answer(404, None, STATUS_404), "Unknown"),
-        (Read, answer(404, Some("true"), namespace), "Unknown"),
-        (Read, answer(404, Some("true"), unknown_cluster), "Unknown"),
-        (
-            Read,
-            answer(404, Some("true"), "404 page not found"),
-            "Unknown",
-        ),
-        (Read, answer(404, Some("true"), ""), "Unknown"),
-        (Read, answer(404, None, html), "Unknown"),
-        (
-            Create,
-            answer(
-                500,
-                Some("true"),
-                &status(500, "InternalError", "failed calling webhook"),
-            ),
-            "Unknown",
-        ),
-        (
-            Create,
-            answer(500, Some("true"), "http: request body too large"),
-            "Unknown",
-        ),
-        (Read, answer(503, None, html), "Unknown"),
-        (Read, answer(302, None, ""), "Unknown"),
-        (Read, answer(504, None, ""), "Unknown"),
-    ];
-    for (intent, answer, want) in cases {
-        let error = answer.error(intent, Some(&target()), true);
-        assert_eq!(error.reason(), want, "{intent:?} {answer:?} gave {error}");
-        assert_eq!(error.is_clear(), want != "Unknown", "{error}");
-    }
+    let modified = "the object has been modified";
+    means(
+        "AlreadyExists",
+        Create,
+        409,
+        SIGNED,
+        &status(409, "AlreadyExists", "there"),
+    );
+    means(
+        "Duplicate",
+        Create,
+        409,
+        SIGNED,
+        &status(409, "Conflict", &duplicate),
+    );
+    means("Unknown", Create, 409, None, HTML);
+    means(
+        "UidMismatch",
+        Delete,
+        409,
+        SIGNED,
+        &status(409, "Conflict", OTHER_UID),
+    );
+    means(
+        "Conflict",
+        Change,
+        409,
+        SIGNED,
+        &status(409, "Conflict", modified),
+    );
+}
+
+#[test]
+fn a_404_is_proof_only_in_one_form() {
+    use Intent::{Create, Delete, Read};
+    means("NotFound", Read, 404, SIGNED, STATUS_404);
+    means("NotFound", Delete, 404, SIGNED, STATUS_404);
+    means("Unknown", Read, 404, UNKNOWN_KEY, STATUS_404);
+    means("Unknown", Read, 404, None, STATUS_404);
+    means("Unknown", Read, 404, SIGNED, NAMESPACE_404);
+    means("Unknown", Read, 404, SIGNED, CLUSTER_404);
+    means("Unknown", Read, 404, SIGNED, "404 page not found");
+    means("Unknown", Read, 404, SIGNED, "");
+    means("Unknown", Read, 404, None, HTML);
+    means("Refused", Create, 404, SIGNED, NAMESPACE_404);
+    means("Unknown", Create, 404, None, NAMESPACE_404);
+}
+
+#[test]
+fn everything_else_is_unclear() {
+    use Intent::{Create, Read};
+    let webhook = status(500, "InternalError", "failed calling webhook");
+    means("Unknown", Create, 500, SIGNED, &webhook);
+    means(
+        "Unknown",
+        Create,
+        500,
+        SIGNED,
+        "http: request body too large",
+    );
+    means("Unknown", Read, 503, None, HTML);
+    means("Unknown", Read, 302, None, "");
+    means("Unknown", Read, 504, None, "");
 }
 
 #[test]

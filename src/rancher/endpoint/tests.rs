@@ -13,95 +13,79 @@ fn token() -> String {
     format!("token-abcde:{CANARY}")
 }
 
+fn read(endpoint: &str, host: &str, port: u16) -> Result<Credentials, CredentialsError> {
+    parse(
+        &secret(&[("endpoint", endpoint), ("token", &token())]),
+        host,
+        port,
+    )
+}
+
 #[test]
-fn the_endpoint_of_the_secret_must_be_the_one_of_the_integration() {
-    let cases = [
-        (
-            "https://rancher.example.com/v3",
-            "rancher.example.com",
-            443,
-            Some("https://rancher.example.com"),
-        ),
-        (
+fn the_endpoint_of_the_secret_may_be_written_as_rancher_shows_it() {
+    let base = |endpoint, host, port| read(endpoint, host, port).unwrap().endpoint.base();
+    let usual = "https://rancher.example.com";
+    assert_eq!(
+        base("https://rancher.example.com/v3", "rancher.example.com", 443),
+        usual
+    );
+    assert_eq!(
+        base(
             " https://Rancher.Example.com \n",
             "rancher.EXAMPLE.com",
-            443,
-            Some("https://rancher.example.com"),
+            443
         ),
-        (
+        usual
+    );
+    assert_eq!(
+        base(
             "https://rancher.example.com:443/",
             "rancher.example.com",
-            443,
-            Some("https://rancher.example.com"),
+            443
         ),
-        ("https://r:8443/v3/", "r", 8443, Some("https://r:8443")),
-        (
-            "https://[::1]:8443",
-            "::1",
-            8443,
-            Some("https://[::1]:8443"),
-        ),
-        (
-            "https://rancher.example.com/v3",
-            "evil.example.com",
-            443,
-            None,
-        ),
-        (
-            "https://rancher.example.com/v3",
-            "rancher.example.com",
-            8443,
-            None,
-        ),
-        (
-            "https://rancher.example.com:8443/v3",
-            "rancher.example.com",
-            443,
-            None,
-        ),
-        (
-            "http://rancher.example.com/v3",
-            "rancher.example.com",
-            443,
-            None,
-        ),
-        ("rancher.example.com", "rancher.example.com", 443, None),
-        (
-            "https://rancher.example.com@evil.example.com/v3",
-            "rancher.example.com",
-            443,
-            None,
-        ),
-        (
-            "https://rancher.example.com/v3?x",
-            "rancher.example.com",
-            443,
-            None,
-        ),
-        (
-            "https://rancher.example.com/other",
-            "rancher.example.com",
-            443,
-            None,
-        ),
-        (
-            "https://rancher.example.com",
-            "rancher.example.com/x@y",
-            443,
-            None,
-        ),
-        ("https://rancher.example.com", "", 443, None),
-    ];
-    for (endpoint, host, port, want) in cases {
-        let got = parse(
-            &secret(&[("endpoint", endpoint), ("token", &token())]),
-            host,
-            port,
+        usual
+    );
+    assert_eq!(base("https://r:8443/v3/", "r", 8443), "https://r:8443");
+    assert_eq!(
+        base("https://[::1]:8443", "::1", 8443),
+        "https://[::1]:8443"
+    );
+}
+
+#[test]
+fn a_key_for_another_endpoint_is_not_handed_out() {
+    let usual = "https://rancher.example.com/v3";
+    for (host, port) in [("evil.example.com", 443), ("rancher.example.com", 8443)] {
+        let error = read(usual, host, port).unwrap_err();
+        assert!(
+            matches!(error, CredentialsError::Mismatch { .. }),
+            "{error}"
         );
-        match want {
-            Some(base) => assert_eq!(got.unwrap().endpoint.base(), base, "{endpoint} {host}"),
-            None => assert!(got.is_err(), "{endpoint} {host}"),
-        }
+    }
+    for host in [
+        "rancher.example.com/x@y",
+        "",
+        "rancher.example.com:1",
+        "a b",
+        "x@rancher.example.com",
+    ] {
+        let error = read(usual, host, 443).unwrap_err();
+        assert!(
+            matches!(error, CredentialsError::Host { .. }),
+            "{host}: {error}"
+        );
+    }
+    for endpoint in [
+        "http://rancher.example.com/v3",
+        "rancher.example.com",
+        "https://rancher.example.com@evil.example.com/v3",
+        "https://rancher.example.com/v3?x",
+        "https://rancher.example.com/other",
+    ] {
+        assert!(
+            read(endpoint, "rancher.example.com", 443).is_err(),
+            "{endpoint}"
+        );
     }
 }
 
