@@ -56,10 +56,21 @@ pub struct Publisher {
 }
 
 /// The two ends of the queue. `controller` is the reporting controller, `instance` the pod's name.
-pub fn channel(client: Client, controller: &str, instance: &str, metrics: Metrics) -> (EventSink, Publisher) {
+pub fn channel(
+    client: Client,
+    controller: &str,
+    instance: &str,
+    metrics: Metrics,
+) -> (EventSink, Publisher) {
     let (sender, receiver) = mpsc::channel(QUEUE);
-    let reporter = Reporter { controller: controller.to_owned(), instance: Some(instance.to_owned()) };
-    let sink = EventSink { queue: sender, metrics: metrics.clone() };
+    let reporter = Reporter {
+        controller: controller.to_owned(),
+        instance: Some(instance.to_owned()),
+    };
+    let sink = EventSink {
+        queue: sender,
+        metrics: metrics.clone(),
+    };
     let publisher = Publisher {
         recorder: Recorder::new(client, reporter),
         queue: receiver,
@@ -98,7 +109,10 @@ impl Publisher {
     ///
     /// # Errors
     /// None: the type fits the supervisor's.
-    pub async fn run(mut self, shutdown: CancellationToken) -> Result<(), std::convert::Infallible> {
+    pub async fn run(
+        mut self,
+        shutdown: CancellationToken,
+    ) -> Result<(), std::convert::Infallible> {
         loop {
             tokio::select! {
                 biased;
@@ -125,7 +139,12 @@ impl Publisher {
             self.metrics.event_lost(EventLoss::Unreachable);
             return;
         }
-        let loss = match timeout(PUBLISH_TIMEOUT, self.recorder.publish(&item.event, &item.reference)).await {
+        let loss = match timeout(
+            PUBLISH_TIMEOUT,
+            self.recorder.publish(&item.event, &item.reference),
+        )
+        .await
+        {
             Ok(Ok(())) => {
                 self.paused = None;
                 self.metrics.event_sent();
@@ -133,7 +152,11 @@ impl Publisher {
             }
             // It answered, so it is there: this Event is wrong, its namespace is going, or we may not.
             Ok(Err(kube::Error::Api(status))) if status.code < 500 && status.code != 429 => {
-                debug!(reason = item.event.reason, error = status.message, "An Event was refused");
+                debug!(
+                    reason = item.event.reason,
+                    error = status.message,
+                    "An Event was refused"
+                );
                 EventLoss::Refused
             }
             Ok(Err(error)) => {
@@ -154,5 +177,9 @@ impl Publisher {
 
 /// At most [`MAX_NOTE`] bytes of `note`, cut between characters.
 fn cut(note: &str) -> &str {
-    note.get(..note.floor_char_boundary(MAX_NOTE)).unwrap_or(note)
+    note.get(..note.floor_char_boundary(MAX_NOTE))
+        .unwrap_or(note)
 }
+
+#[cfg(test)]
+mod tests;

@@ -62,7 +62,10 @@ pub struct Deadlines {
 
 impl Default for Deadlines {
     fn default() -> Self {
-        Self { headers: Duration::from_secs(10), whole: Duration::from_secs(30) }
+        Self {
+            headers: Duration::from_secs(10),
+            whole: Duration::from_secs(30),
+        }
     }
 }
 
@@ -107,20 +110,29 @@ pub fn install_tls_provider() {
 /// No configuration is found, or it cannot be used.
 pub async fn connect(options: &ClientOptions) -> Result<Client, ConnectError> {
     install_tls_provider();
-    let mut config = configuration(options).await?;
-    config.default_retry = false;
-    config.connect_timeout = Some(options.connect_timeout);
-    let agent = HeaderValue::from_str(&options.user_agent)
-        .map_err(|_| ConnectError::UserAgent(options.user_agent.clone()))?;
-    config.headers.push((USER_AGENT, agent));
+    let config = with_options(configuration(options).await?, options)?;
     let layer = DeadlineLayer(options.deadlines);
     Ok(ClientBuilder::try_from(config)?.with_layer(&layer).build())
 }
 
+fn with_options(mut config: Config, options: &ClientOptions) -> Result<Config, ConnectError> {
+    let agent = HeaderValue::from_str(&options.user_agent)
+        .map_err(|_| ConnectError::UserAgent(options.user_agent.clone()))?;
+    config.default_retry = false;
+    config.connect_timeout = Some(options.connect_timeout);
+    config.headers.push((USER_AGENT, agent));
+    Ok(config)
+}
+
 async fn configuration(options: &ClientOptions) -> Result<Config, ConnectError> {
-    let chosen = KubeConfigOptions { context: options.context.clone(), ..KubeConfigOptions::default() };
+    let chosen = KubeConfigOptions {
+        context: options.context.clone(),
+        ..KubeConfigOptions::default()
+    };
     Ok(match (&options.kubeconfig, &options.context) {
-        (Some(path), _) => Config::from_custom_kubeconfig(Kubeconfig::read_from(path)?, &chosen).await?,
+        (Some(path), _) => {
+            Config::from_custom_kubeconfig(Kubeconfig::read_from(path)?, &chosen).await?
+        }
         (None, Some(_)) => Config::from_kubeconfig(&chosen).await?,
         (None, None) => Config::infer().await?,
     })
@@ -135,7 +147,10 @@ impl<S> Layer<S> for DeadlineLayer {
     type Service = WithDeadline<S>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        WithDeadline { inner, deadlines: self.0 }
+        WithDeadline {
+            inner,
+            deadlines: self.0,
+        }
     }
 }
 
@@ -185,8 +200,11 @@ where
 }
 
 fn is_watch(uri: &Uri) -> bool {
-    uri.query()
-        .is_some_and(|query| query.split('&').any(|pair| matches!(pair, "watch=true" | "watch=1")))
+    uri.query().is_some_and(|query| {
+        query
+            .split('&')
+            .any(|pair| matches!(pair, "watch=true" | "watch=1"))
+    })
 }
 
 /// `body`, which ends with [`DeadlineExceeded::Whole`] when it has not ended by `end`.
@@ -208,5 +226,4 @@ where
 }
 
 #[cfg(test)]
-#[path = "kube_client_tests.rs"]
 mod tests;

@@ -16,7 +16,7 @@ use tracing::{error, info, warn};
 const LAST_STAGE: Duration = Duration::from_secs(5);
 
 /// Why the process must end with an error.
-#[derive(Debug, Error, PartialEq, Eq)]
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum SuperviseError {
     /// A task ended though nobody asked it to.
     #[error("the task {0} ended unexpectedly")]
@@ -62,7 +62,11 @@ struct Stage {
 impl Supervisor {
     /// No tasks yet. `drain` is how long tasks may take to finish once asked to stop.
     pub fn new(drain: Duration) -> Self {
-        Self { drain, first: Stage::default(), last: Stage::default() }
+        Self {
+            drain,
+            first: Stage::default(),
+            last: Stage::default(),
+        }
     }
 
     /// Cancelled when the process begins to stop. Cancelling it stops the process in good order.
@@ -94,7 +98,10 @@ impl Supervisor {
     ///
     /// # Errors
     /// Anything but an orderly end on request. The process must then exit non-zero, and at once.
-    pub async fn run(mut self, mut signals: mpsc::Receiver<&'static str>) -> Result<(), SuperviseError> {
+    pub async fn run(
+        mut self,
+        mut signals: mpsc::Receiver<&'static str>,
+    ) -> Result<(), SuperviseError> {
         let cause = self.serve(&mut signals).await;
         let stopped = tokio::select! {
             stopped = self.stop() => stopped,
@@ -107,7 +114,10 @@ impl Supervisor {
     }
 
     /// Until the first reason to stop.
-    async fn serve(&mut self, signals: &mut mpsc::Receiver<&'static str>) -> Result<(), SuperviseError> {
+    async fn serve(
+        &mut self,
+        signals: &mut mpsc::Receiver<&'static str>,
+    ) -> Result<(), SuperviseError> {
         let stop = self.first.token.clone();
         let (first, last) = (&mut self.first, &mut self.last);
         let cause = tokio::select! {
@@ -138,7 +148,9 @@ impl Stage {
         E: Display,
     {
         let work = task(self.token.clone());
-        let handle = self.tasks.spawn(async move { work.await.map_err(|error| error.to_string()) });
+        let handle = self
+            .tasks
+            .spawn(async move { work.await.map_err(|error| error.to_string()) });
         self.names.insert(handle.id(), name.to_owned());
     }
 
@@ -169,7 +181,10 @@ impl Stage {
         self.tasks.abort_all();
         let mut tasks: Vec<_> = self.names.drain().map(|(_, name)| name).collect();
         tasks.sort();
-        let abandoned = SuperviseError::Abandoned { budget, tasks: tasks.join(", ") };
+        let abandoned = SuperviseError::Abandoned {
+            budget,
+            tasks: tasks.join(", "),
+        };
         error!(error = %abandoned, "Stopped without them");
         result.and(Err(abandoned))
     }
@@ -179,10 +194,16 @@ impl Stage {
         joined: Result<(Id, Result<(), String>), JoinError>,
     ) -> (String, Result<(), SuperviseError>) {
         let id = joined.as_ref().map_or_else(JoinError::id, |(id, _)| *id);
-        let name = self.names.remove(&id).unwrap_or_else(|| "unnamed".to_owned());
+        let name = self
+            .names
+            .remove(&id)
+            .unwrap_or_else(|| "unnamed".to_owned());
         let result = match joined {
             Ok((_, Ok(()))) => Ok(()),
-            Ok((_, Err(error))) => Err(SuperviseError::Failed { task: name.clone(), error }),
+            Ok((_, Err(error))) => Err(SuperviseError::Failed {
+                task: name.clone(),
+                error,
+            }),
             Err(_) => Err(SuperviseError::Panicked(name.clone())),
         };
         (name, result)
@@ -202,7 +223,10 @@ async fn asked(signals: &mut mpsc::Receiver<&'static str>) -> &'static str {
 /// # Errors
 /// The handlers cannot be installed.
 pub fn signals() -> io::Result<mpsc::Receiver<&'static str>> {
-    let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let (mut term, mut int) = (
+        signal(SignalKind::terminate())?,
+        signal(SignalKind::interrupt())?,
+    );
     let (sender, receiver) = mpsc::channel(4);
     tokio::spawn(async move {
         loop {
@@ -218,3 +242,6 @@ pub fn signals() -> io::Result<mpsc::Receiver<&'static str>> {
     });
     Ok(receiver)
 }
+
+#[cfg(test)]
+mod tests;

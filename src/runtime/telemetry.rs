@@ -51,7 +51,9 @@ pub enum TelemetryError {
     #[error("the log format {0:?} is unknown: use json or text")]
     Format(String),
     /// The filter does not parse.
-    #[error("the log level {filter:?} does not parse: use a level (info) or directives (info,kube=warn)")]
+    #[error(
+        "the log level {filter:?} does not parse: use a level (info) or directives (info,kube=warn)"
+    )]
     Filter {
         /// What was given.
         filter: String,
@@ -88,10 +90,19 @@ where
 {
     let levels = EnvFilter::builder()
         .parse(filter)
-        .map_err(|source| TelemetryError::Filter { filter: filter.to_owned(), source })?;
-    let lines = tracing_subscriber::fmt::layer().with_writer(writer).with_timer(ClockTime(clock));
+        .map_err(|source| TelemetryError::Filter {
+            filter: filter.to_owned(),
+            source,
+        })?;
+    let lines = tracing_subscriber::fmt::layer()
+        .with_writer(writer)
+        .with_timer(ClockTime(clock));
     let lines = match format {
-        LogFormat::Json => lines.json().flatten_event(true).with_span_list(false).boxed(),
+        LogFormat::Json => lines
+            .json()
+            .flatten_event(true)
+            .with_span_list(false)
+            .boxed(),
         // Colours would put escape codes into whatever collects a container's output.
         LogFormat::Text => lines.with_ansi(false).boxed(),
     };
@@ -128,7 +139,10 @@ mod tests {
     fn logged(format: LogFormat, filter: &str, log: impl FnOnce()) -> String {
         let lines = Lines::default();
         let clock = Clock::new(|| "2026-11-22T10:00:00Z".parse().unwrap());
-        let writer = { let lines = lines.clone(); move || lines.clone() };
+        let writer = {
+            let lines = lines.clone();
+            move || lines.clone()
+        };
         let subscriber = subscriber(format, filter, clock, writer).unwrap();
         tracing::subscriber::with_default(subscriber, log);
         let bytes = lines.0.lock().unwrap().clone();
@@ -155,7 +169,10 @@ mod tests {
             tracing::info!("hidden");
             tracing::info!(target: "chatty", "shown");
         });
-        assert!(out.contains("shown") && !out.contains("hidden") && !out.contains('\u{1b}'), "{out}");
+        assert!(
+            out.contains("shown") && !out.contains("hidden") && !out.contains('\u{1b}'),
+            "{out}"
+        );
     }
 
     #[test]

@@ -3,10 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use k8s_openapi::api::coordination::v1::Lease;
-use kube::{
-    Api, Client,
-    api::PostParams,
-};
+use kube::{Api, Client, api::PostParams};
 use thiserror::Error;
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
@@ -153,7 +150,10 @@ impl Leader {
     async fn judge(&mut self, seen: Option<Lease>) -> Result<Turn, AttemptError> {
         let (now, clock) = (Instant::now(), self.clock.now());
         let known = self.watched.any() || seen.is_some();
-        let expires = known.then(|| self.watched.expires(seen.as_ref(), self.config.duration, now));
+        let expires = known.then(|| {
+            self.watched
+                .expires(seen.as_ref(), self.config.duration, now)
+        });
         let Some(lease) = seen else {
             // Deleted under a holder's feet: it makes it anew at once, others give it the time to do so.
             return match expires {
@@ -165,14 +165,18 @@ impl Leader {
         let same_term = self.term.as_ref() == Some(&record::term(&lease));
         match (holder, expires) {
             (Some(holder), _) if holder == self.config.identity => {
-                self.replace(record::renewed(lease, &self.config, clock)).await
+                self.replace(record::renewed(lease, &self.config, clock))
+                    .await
             }
             (Some(holder), _) if self.term.is_some() => Ok(Turn::Deposed(holder)),
-            (None, _) if self.term.is_some() && !same_term => {
-                Ok(Turn::Deposed("another process, which has released it since".to_owned()))
-            }
+            (None, _) if self.term.is_some() && !same_term => Ok(Turn::Deposed(
+                "another process, which has released it since".to_owned(),
+            )),
             (Some(_), Some(expires)) if now < expires => Ok(Turn::Waiting(expires)),
-            _ => self.replace(record::taken(lease, &self.config, clock)).await,
+            _ => {
+                self.replace(record::taken(lease, &self.config, clock))
+                    .await
+            }
         }
     }
 
@@ -208,7 +212,11 @@ impl Leader {
             deadline: sent + self.config.deadline,
         };
         if held.is_none() {
-            info!(lease = self.lease_name(), identity = self.config.identity, "Took the lease");
+            info!(
+                lease = self.lease_name(),
+                identity = self.config.identity,
+                "Took the lease"
+            );
         }
         self.term = Some(term);
         self.mine = Some(written);
@@ -258,7 +266,9 @@ impl Leader {
     fn report(&mut self, error: Option<AttemptError>) {
         match error {
             // Two standbys reached for it, and the other was first.
-            Some(error) if error.is_stale() => debug!(%error, "The lease was written by another process"),
+            Some(error) if error.is_stale() => {
+                debug!(%error, "The lease was written by another process")
+            }
             Some(error) if !self.failing => {
                 self.failing = true;
                 warn!(lease = self.lease_name(), %error, "Cannot reach the lease; trying on");

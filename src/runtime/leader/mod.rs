@@ -99,7 +99,9 @@ pub enum LeaseConfigError {
     #[error("the lease's retry period must be more than zero")]
     Zero,
     /// The lease would run out between two renewals.
-    #[error("the lease must be renewed more often (every {renew:?}) than its deadline ({deadline:?}) comes")]
+    #[error(
+        "the lease must be renewed more often (every {renew:?}) than its deadline ({deadline:?}) comes"
+    )]
     RenewTooSlow {
         /// The renewal period asked for.
         renew: Duration,
@@ -240,6 +242,8 @@ impl LeaderHandle {
 
 impl fmt::Debug for LeaderHandle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("LeaderHandle").field(&self.standing()).finish()
+        f.debug_tuple("LeaderHandle")
+            .field(&self.standing())
+            .finish()
     }
 }

@@ -108,9 +108,18 @@ impl Watched {
     /// Notes what was read at `now`; answers when the record may be taken over if it stays as it is.
     ///
     /// The holder's own `leaseDurationSeconds` counts where it is longer than ours: it may run with other settings.
-    pub(super) fn expires(&mut self, lease: Option<&Lease>, ours: Duration, now: Instant) -> Instant {
-        let version =
-            lease.map(|lease| (lease.metadata.uid.clone(), lease.metadata.resource_version.clone()));
+    pub(super) fn expires(
+        &mut self,
+        lease: Option<&Lease>,
+        ours: Duration,
+        now: Instant,
+    ) -> Instant {
+        let version = lease.map(|lease| {
+            (
+                lease.metadata.uid.clone(),
+                lease.metadata.resource_version.clone(),
+            )
+        });
         let theirs = lease
             .and_then(|lease| lease.spec.as_ref()?.lease_duration_seconds)
             .and_then(|seconds| u64::try_from(seconds).ok())

@@ -5,16 +5,20 @@ use std::sync::atomic::AtomicU64;
 use prometheus_client::{
     encoding::EncodeLabelSet,
     metrics::{
-        TypedMetric, counter::Counter, family::Family, gauge::Gauge, histogram::Histogram, info::Info,
+        TypedMetric, counter::Counter, family::Family, gauge::Gauge, histogram::Histogram,
+        info::Info,
     },
     registry::{Metric, Registry, Unit},
 };
 
 /// Seconds from a recorded end to the proof that the access is gone.
-const LAG_BUCKETS: [f64; 14] =
-    [0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0];
+const LAG_BUCKETS: [f64; 14] = [
+    0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0,
+];
 /// Seconds of one call or one reconcile: from a cache's answer to past every deadline.
-const CALL_BUCKETS: [f64; 12] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
+const CALL_BUCKETS: [f64; 12] = [
+    0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
+];
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(super) struct Phase {
@@ -132,7 +136,8 @@ impl Adder<'_> {
 
     /// The registry appends the unit to the name.
     fn seconds<M: Metric + TypedMetric + Clone>(&mut self, name: &str, help: &str, metric: M) -> M {
-        self.0.register_with_unit(name, help, Unit::Seconds, metric.clone());
+        self.0
+            .register_with_unit(name, help, Unit::Seconds, metric.clone());
         metric
     }
 }
