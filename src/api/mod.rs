@@ -1,1 +1,39 @@
 //! The kinds of `rancheraccess.io/v1alpha1`, as the API server stores them. Types only.
+//!
+//! Doc comments here are what `kubectl explain` prints: each says what the field is, its unit, the allowed values,
+//! whether it may change, and an example where that helps.
+
+pub mod condition;
+pub mod crd;
+pub mod grant;
+pub mod integration;
+pub mod policy;
+pub mod reference;
+pub mod schema;
+pub mod status;
+
+pub use condition::{Condition, ConditionStatus};
+pub use crd::crds;
+pub use grant::{AccessGrant, AccessGrantSpec};
+pub use integration::{RancherIntegration, RancherIntegrationSpec};
+pub use policy::{AccessPolicy, AccessPolicySpec};
+pub use status::AccessGrantStatus;
+
+/// The API group of all kinds.
+pub const GROUP: &str = "rancheraccess.io";
+
+/// The finalizer that the operator puts on grants and integrations, so that neither goes before its access is settled.
+pub const FINALIZER: &str = "rancheraccess.io/operator";
+
+/// Label on what the operator makes in Rancher: the installation's id. A hint for people; ownership is proven by the name.
+pub const LABEL_INSTALLATION: &str = "rancheraccess.io/installation";
+
+/// Label on what the operator makes in Rancher: the integration's name. A hint.
+pub const LABEL_INTEGRATION: &str = "rancheraccess.io/integration";
+
+/// Annotation on a binding in Rancher: `<namespace>/<name>` of the grant that made it. A hint.
+pub const ANNOTATION_GRANT: &str = "rancheraccess.io/grant";
+
+/// Annotation written on the surviving bindings of a subject after a revoke, so that Rancher makes their shared
+/// downstream objects again. The value is the time of the revoke.
+pub const ANNOTATION_TOUCHED: &str = "rancheraccess.io/touched";

@@ -1,1 +1,3 @@
 //! Dev-only servers for the operator's tests.
+
+pub mod control_plane;

@@ -1,0 +1,197 @@
+//! `AccessGrant`: one request and its whole life.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use kube::{CustomResource, KubeSchema};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{reference::ObjectReference, schema, status::AccessGrantStatus};
+
+/// One request for access, and its whole life.
+#[derive(CustomResource, Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[kube(
+    group = "rancheraccess.io",
+    version = "v1alpha1",
+    kind = "AccessGrant",
+    plural = "accessgrants",
+    shortname = "agrant",
+    category = "rancheraccess",
+    namespaced,
+    status = "AccessGrantStatus",
+    derive = "PartialEq",
+    doc = "An AccessGrant asks for access to Rancher for a while: the operator gives it when a policy allows it, and takes it away at its end. The spec is immutable, but endTime may move earlier; delete the grant to end it at once.",
+    printcolumn(name = "Phase", type_ = "string", json_path = ".status.phase"),
+    printcolumn(name = "Subject", type_ = "string", json_path = ".status.subject"),
+    printcolumn(name = "Target", type_ = "string", json_path = ".status.target"),
+    printcolumn(name = "Role", type_ = "string", json_path = ".status.role"),
+    printcolumn(name = "Expires", type_ = "string", json_path = ".status.expiresTime"),
+    printcolumn(
+        name = "Age",
+        type_ = "date",
+        json_path = ".metadata.creationTimestamp"
+    ),
+    printcolumn(
+        name = "Integration",
+        type_ = "string",
+        json_path = ".spec.integrationRef.name",
+        priority = 1
+    ),
+    printcolumn(
+        name = "Requester",
+        type_ = "string",
+        json_path = ".spec.requestedBy.username",
+        priority = 1
+    ),
+    printcolumn(
+        name = "Granted",
+        type_ = "string",
+        json_path = r#".status.conditions[?(@.type=="Granted")].status"#,
+        priority = 1
+    ),
+    printcolumn(
+        name = "Status",
+        type_ = "string",
+        json_path = r#".status.conditions[?(@.type=="Ready")].message"#,
+        priority = 1
+    ),
+    selectable = ".spec.integrationRef.name"
+)]
+#[x_kube(
+    validation = Rule::new("!(has(self.duration) && has(self.endTime))")
+        .message("may not set both duration and endTime: use duration for people, endTime for Git")
+)]
+#[x_kube(
+    validation = Rule::new("!has(self.startTime) || !has(self.endTime) || timestamp(self.startTime) < timestamp(self.endTime)")
+        .message("startTime must be before endTime").field_path(".startTime")
+)]
+#[x_kube(
+    validation = Rule::new("self.integrationRef == oldSelf.integrationRef && self.requestedBy == oldSelf.requestedBy && self.access == oldSelf.access")
+        .message("integrationRef, requestedBy and access are immutable: create another grant")
+)]
+#[x_kube(
+    validation = Rule::new("has(self.policyRef) == has(oldSelf.policyRef) && (!has(self.policyRef) || self.policyRef == oldSelf.policyRef)")
+        .message("policyRef is immutable: create another grant")
+)]
+#[x_kube(
+    validation = Rule::new("has(self.subject) == has(oldSelf.subject) && (!has(self.subject) || self.subject == oldSelf.subject)")
+        .message("subject is immutable: create another grant")
+)]
+#[x_kube(
+    validation = Rule::new("has(self.duration) == has(oldSelf.duration) && (!has(self.duration) || self.duration == oldSelf.duration)")
+        .message("duration is immutable: create another grant, or delete this one to end it early")
+)]
+#[x_kube(
+    validation = Rule::new("has(self.startTime) == has(oldSelf.startTime) && (!has(self.startTime) || self.startTime == oldSelf.startTime)")
+        .message("startTime is immutable: create another grant")
+)]
+#[x_kube(
+    validation = Rule::new("has(self.reason) == has(oldSelf.reason) && (!has(self.reason) || self.reason == oldSelf.reason)")
+        .message("reason is immutable: create another grant")
+)]
+#[x_kube(
+    validation = Rule::new("has(self.endTime) == has(oldSelf.endTime) && (!has(self.endTime) || timestamp(self.endTime) <= timestamp(oldSelf.endTime))")
+        .message("endTime may only move earlier: create another grant to have access for longer").field_path(".endTime")
+)]
+#[serde(rename_all = "camelCase")]
+pub struct AccessGrantSpec {
+    /// The Rancher server that the access is on. Immutable.
+    pub integration_ref: ObjectReference,
+    /// The policy to be judged by. Default: the policy that allows the request and asks for the fewest approvals, then the first by name. Immutable.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub policy_ref: Option<ObjectReference>,
+    /// Who asks: always whoever creates the object. Filled in or checked on admission; write it only where the API
+    /// server is older than 1.36. Immutable.
+    pub requested_by: Requester,
+    /// Whom the access is for. Default: the requester. Immutable.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subject: Option<Subject>,
+    /// What access: 1 to 32 roles on clusters or projects. All of it is given, or nothing. Immutable.
+    #[schemars(length(min = 1, max = 32))]
+    #[x_kube(merge_strategy = ListMerge::Atomic)]
+    pub access: Vec<Access>,
+    /// How long, from the moment that the access is given. Go syntax in hours, minutes, seconds, at least 1s. Default: the policy's. Immutable. Example: `2h`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 2, max = 24), regex(pattern = schema::DURATION))]
+    #[x_kube(validation = Rule::new("duration(self) >= duration('1s')").message("must be at least 1s"))]
+    pub duration: Option<String>,
+    /// When the access ends, in UTC; the form for Git. May be moved earlier, never later. Example: `2026-12-01T18:00:00Z`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub end_time: Option<Time>,
+    /// When the access begins, in UTC. Default: as soon as it is allowed. Immutable. Example: `2026-12-01T08:00:00Z`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start_time: Option<Time>,
+    /// Why, for the record: at most 2048 characters. A policy may require it. Immutable. Example: `INC-4711`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 2048), regex(pattern = schema::TEXT))]
+    pub reason: Option<String>,
+}
+
+/// Who created the grant, as the API server saw it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+pub struct Requester {
+    /// The creator's user name. Example: `alice`, `system:serviceaccount:argocd:access-sync`.
+    #[schemars(length(min = 1, max = 512), regex(pattern = schema::TEXT))]
+    pub username: String,
+    /// Groups of the creator that policies may look at: at most 256 of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 256), inner(length(min = 1, max = 512), regex(pattern = schema::TEXT)))]
+    #[x_kube(merge_strategy = ListMerge::Atomic)]
+    pub groups: Vec<String>,
+}
+
+/// Whom access is for: a Rancher user by id, or a user or group by the principal of its identity provider.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[x_kube(validation = Rule::new("[has(self.user), has(self.principal), has(self.group)].filter(x, x).size() == 1")
+    .message("must set exactly one of user, principal and group"))]
+pub struct Subject {
+    /// Id of a Rancher user, who must exist. Example: `u-x7k2m9qabc`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253), regex(pattern = schema::RANCHER_ID))]
+    pub user: Option<String>,
+    /// Principal of a user, who need not have logged in yet. Example: `okta_user://alice`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 4, max = 512), regex(pattern = schema::PRINCIPAL))]
+    pub principal: Option<String>,
+    /// Principal of a group. Example: `okta_group://web-devs`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 4, max = 512), regex(pattern = schema::PRINCIPAL))]
+    pub group: Option<String>,
+}
+
+/// One role on one target.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[x_kube(validation = Rule::new("has(self.cluster) != has(self.project)")
+    .message("must set exactly one of cluster and project"))]
+pub struct Access {
+    /// A role on a cluster.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cluster: Option<ClusterAccess>,
+    /// A role on a project.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub project: Option<ProjectAccess>,
+}
+
+/// A role on a cluster.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ClusterAccess {
+    /// Id of the cluster in Rancher. Example: `c-m-abc12def`.
+    #[schemars(length(min = 1, max = 63), regex(pattern = schema::RANCHER_ID))]
+    pub name: String,
+    /// Id of a role template of context `cluster`. Example: `cluster-member`.
+    #[schemars(length(min = 1, max = 253), regex(pattern = schema::RANCHER_ID))]
+    pub role: String,
+}
+
+/// A role on a project.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ProjectAccess {
+    /// Id of the project's cluster in Rancher. Example: `c-m-abc12def`.
+    #[schemars(length(min = 1, max = 63), regex(pattern = schema::RANCHER_ID))]
+    pub cluster: String,
+    /// Id of the project, without its cluster. Example: `p-x7k2m`.
+    #[schemars(length(min = 1, max = 63), regex(pattern = schema::RANCHER_ID))]
+    pub name: String,
+    /// Id of a role template of context `project`. Example: `project-member`.
+    #[schemars(length(min = 1, max = 253), regex(pattern = schema::RANCHER_ID))]
+    pub role: String,
+}

@@ -1,0 +1,195 @@
+//! `RancherIntegration`: one Rancher server: where, and with which key.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use kube::{CustomResource, KubeSchema};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{
+    condition::Condition,
+    reference::{KeyReference, SecretReference},
+    schema,
+};
+
+/// One Rancher server that access can be granted on. Written by the platform team.
+#[derive(CustomResource, Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[kube(
+    group = "rancheraccess.io",
+    version = "v1alpha1",
+    kind = "RancherIntegration",
+    plural = "rancherintegrations",
+    shortname = "rint",
+    category = "rancheraccess",
+    status = "RancherIntegrationStatus",
+    derive = "PartialEq",
+    doc = "A RancherIntegration registers one Rancher server: where it is, with which key the operator speaks to it, and how Kubernetes names map to Rancher's. Its name is what policies and grants refer to.",
+    printcolumn(
+        name = "Ready",
+        type_ = "string",
+        json_path = r#".status.conditions[?(@.type=="Ready")].status"#
+    ),
+    printcolumn(name = "Host", type_ = "string", json_path = ".spec.host"),
+    printcolumn(
+        name = "Version",
+        type_ = "string",
+        json_path = ".status.rancher.version"
+    ),
+    printcolumn(
+        name = "Age",
+        type_ = "date",
+        json_path = ".metadata.creationTimestamp"
+    ),
+    printcolumn(
+        name = "Key-Expires",
+        type_ = "string",
+        json_path = ".status.key.expiresTime",
+        priority = 1
+    ),
+    printcolumn(
+        name = "Status",
+        type_ = "string",
+        json_path = r#".status.conditions[?(@.type=="Ready")].message"#,
+        priority = 1
+    )
+)]
+#[x_kube(
+    validation = Rule::new("self.connector == oldSelf.connector")
+        .message("connector is immutable: delete the integration and create it anew to move it to another operator")
+        .field_path(".connector")
+)]
+#[serde(rename_all = "camelCase")]
+pub struct RancherIntegrationSpec {
+    /// Name for people. At most 253 characters; may change. Example: `Production Rancher`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253), regex(pattern = schema::TEXT))]
+    pub display_name: Option<String>,
+    /// Which operator instance serves this integration: the one started with the same `--connector`. Immutable.
+    #[serde(default = "default_connector")]
+    #[schemars(length(min = 1, max = 63), regex(pattern = schema::NAME))]
+    pub connector: String,
+    /// DNS name or IPv4 address of the Rancher server: no scheme, no port, no path. It must be the host that the
+    /// Secret's `endpoint` names. May change. Example: `rancher.example.com`.
+    #[schemars(length(min = 1, max = 253), regex(pattern = schema::HOST))]
+    pub host: String,
+    /// TCP port of the Rancher server, 1 to 65535. May change.
+    #[serde(default = "default_port")]
+    #[schemars(range(min = 1, max = 65535))]
+    pub port: i32,
+    /// Certificates to trust besides the system's own. Verification is never skipped. May change.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub certificate_authority: Option<CertificateAuthority>,
+    /// Where people reach Rancher's pages; shown to users. Default: `https://host[:port]`. May change.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 2048), regex(pattern = schema::HTTPS_URL))]
+    pub ui_url: Option<String>,
+    /// The Secret in the operator's namespace that holds `endpoint`, and `token` or `accessKey` and `secretKey`. The
+    /// key is sent to the endpoint that this Secret names and nowhere else. May change.
+    pub credentials_secret_ref: SecretReference,
+    /// How a Kubernetes user or group name becomes a Rancher principal. Without it, grants must name a Rancher user
+    /// id or a principal. May change; grants in force keep what was resolved.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub identity_mapping: Option<IdentityMapping>,
+    /// Text shown in the status of every grant of this integration, at most 400 characters. May change.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 400), regex(pattern = schema::TEXT))]
+    pub custom_access_details: Option<String>,
+    /// True: nothing new is granted on this server. Revoking goes on. May change.
+    #[serde(default)]
+    pub suspend: bool,
+}
+
+fn default_connector() -> String {
+    "default".to_owned()
+}
+
+fn default_port() -> i32 {
+    443
+}
+
+/// Where trusted certificates (PEM) stand: in a ConfigMap or in a Secret of the operator's namespace.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("has(self.configMapRef) != has(self.secretRef)")
+    .message("must set exactly one of configMapRef and secretRef"))]
+pub struct CertificateAuthority {
+    /// A key of a ConfigMap with PEM certificates.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub config_map_ref: Option<KeyReference>,
+    /// A key of a Secret with PEM certificates.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secret_ref: Option<KeyReference>,
+}
+
+/// Templates of Rancher principals in which `{name}` stands for the Kubernetes name.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct IdentityMapping {
+    /// For users. Example: `okta_user://{name}`. Names that are Rancher user ids (`u-…`, `user-…`) pass unmapped;
+    /// names that begin with `system:` are never mapped.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 512), regex(pattern = schema::PRINCIPAL_TEMPLATE))]
+    pub user_principal: Option<String>,
+    /// For groups. Example: `okta_group://{name}`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 512), regex(pattern = schema::PRINCIPAL_TEMPLATE))]
+    pub group_principal: Option<String>,
+}
+
+/// What the operator found out about the server.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RancherIntegrationStatus {
+    /// The generation of the spec that this status was judged by.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+    /// `Ready`, `Reachable`, `Authenticated`, `Authorized`; `AdmissionEnforced` says whether identities are proven.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
+    pub conditions: Vec<Condition>,
+    /// Which Rancher answers there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rancher: Option<RancherStatus>,
+    /// Whose the key is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<KeyStatus>,
+    /// Id of the operator installation that serves this integration.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 63), regex(pattern = schema::NAME))]
+    pub installation: Option<String>,
+}
+
+/// Which Rancher answers at the integration's host.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RancherStatus {
+    /// Rancher's version, as its `/rancherversion` says. Example: `v2.15.0`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 128), regex(pattern = schema::TEXT))]
+    pub version: Option<String>,
+    /// Rancher's own identity, its setting `install-uuid`. Set once: another Rancher behind the same name is refused.
+    #[serde(
+        default,
+        rename = "installUUID",
+        skip_serializing_if = "Option::is_none"
+    )]
+    #[schemars(length(max = 128), regex(pattern = schema::TEXT))]
+    pub install_uuid: Option<String>,
+}
+
+/// Whose the key is, and how long it lasts.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct KeyStatus {
+    /// Id of the Rancher user that the key belongs to. Example: `user-8pvqg`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 253), regex(pattern = schema::TEXT))]
+    pub user: Option<String>,
+    /// Name of the key (the part before the colon; not secret). Example: `token-4vhrb`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 253), regex(pattern = schema::TEXT))]
+    pub name: Option<String>,
+    /// When the key expires, in UTC. Absent: it does not expire.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_time: Option<Time>,
+}

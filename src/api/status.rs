@@ -1,0 +1,254 @@
+//! The status of an `AccessGrant`: the record that revoking works from, and what people read.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use kube::KubeSchema;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{condition::Condition, integration::RancherStatus, schema};
+
+/// Where a grant stands. Written by the operator alone.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct AccessGrantStatus {
+    /// The state in one word, for people. Programs should read the conditions, and bear values they do not know.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub phase: Option<Phase>,
+    /// The generation of the spec that this status was judged by.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+    /// `Ready`, `Approved`, `Granted`, `Revoked`; and only while they are true `RevocationOverdue`, `ResidualAccess`,
+    /// `Reconciling`, `Stalled`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
+    pub conditions: Vec<Condition>,
+    /// The policy that allowed the grant.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub policy: Option<PolicyRecord>,
+    /// The Rancher that the access is on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rancher: Option<RancherStatus>,
+    /// The bindings in Rancher: all that revoking needs.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32))]
+    #[x_kube(merge_strategy = ListMerge::Atomic)]
+    pub bindings: Vec<BindingRecord>,
+    /// When all of the access was in force, in UTC.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub granted_time: Option<Time>,
+    /// When the access ends, in UTC. Set before anything is given; never moves later.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_time: Option<Time>,
+    /// When all of the access was proven gone, in UTC.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revoked_time: Option<Time>,
+    /// Why and when the access ended, once it is to be taken away. It is then never given again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub end: Option<End>,
+    /// Whom the access is for, in short.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 600), regex(pattern = schema::TEXT))]
+    pub subject: Option<String>,
+    /// What the access is on, in short.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 600), regex(pattern = schema::TEXT))]
+    pub target: Option<String>,
+    /// Which role, in short.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 600), regex(pattern = schema::TEXT))]
+    pub role: Option<String>,
+    /// How to use the access while it is in force.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub access_details: Option<AccessDetails>,
+    /// The state as Rancher's own pages show it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub display: Option<Display>,
+}
+
+/// Where a grant stands, in one word.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
+pub enum Phase {
+    /// No policy allows it yet, or it cannot be judged yet.
+    Pending,
+    /// A policy allows it once enough people have approved.
+    AwaitingApproval,
+    /// Allowed; its start lies ahead.
+    Scheduled,
+    /// Its access is being given.
+    Activating,
+    /// Its access is in force.
+    Active,
+    /// Its access is being taken away.
+    Revoking,
+    /// It ran its time, and its access is gone.
+    Expired,
+    /// It ended before its time, and its access is gone.
+    Revoked,
+    /// It was refused for good.
+    Denied,
+    /// It was not allowed in time. No access was given.
+    TimedOut,
+    /// Rancher refused it. What was given has been taken back.
+    Failed,
+}
+
+/// The policy that allowed the grant, as it stood.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct PolicyRecord {
+    /// Name of the AccessPolicy.
+    #[schemars(length(max = 253), regex(pattern = schema::NAME))]
+    pub name: String,
+    /// Its UID.
+    #[schemars(length(max = 64), regex(pattern = schema::TEXT))]
+    pub uid: String,
+    /// Its generation.
+    pub generation: i64,
+}
+
+/// One binding in Rancher that this grant calls for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct BindingRecord {
+    /// Its kind in Rancher.
+    pub kind: BindingKind,
+    /// Id of the cluster that the access is on.
+    #[schemars(length(max = 253), regex(pattern = schema::TEXT))]
+    pub cluster: String,
+    /// Id of the project that the access is on, without its cluster.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 253), regex(pattern = schema::TEXT))]
+    pub project: Option<String>,
+    /// Namespace of the binding on Rancher's own cluster.
+    #[schemars(length(max = 253), regex(pattern = schema::TEXT))]
+    pub namespace: String,
+    /// Name of the binding.
+    #[schemars(length(max = 253), regex(pattern = schema::TEXT))]
+    pub name: String,
+    /// UID of the binding, once it was seen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64), regex(pattern = schema::TEXT))]
+    pub uid: Option<String>,
+    /// Whom it binds: `user:<id>`, `principal:<principal>` or `group:<principal>`.
+    #[schemars(length(max = 600), regex(pattern = schema::TEXT))]
+    pub subject: String,
+    /// UID of the Rancher user, where there is one.
+    #[serde(
+        default,
+        rename = "subjectUID",
+        skip_serializing_if = "Option::is_none"
+    )]
+    #[schemars(length(max = 64), regex(pattern = schema::TEXT))]
+    pub subject_uid: Option<String>,
+    /// Id of the role template.
+    #[schemars(length(max = 253), regex(pattern = schema::TEXT))]
+    pub role: String,
+    /// How far it is.
+    pub state: BindingState,
+    /// Since when it is so, in UTC.
+    pub since: Time,
+    /// True: other bindings of this subject are still to be touched in Rancher, so that what they share with this one
+    /// is made again. It delays nothing.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub touch_pending: bool,
+}
+
+impl BindingRecord {
+    /// Whether nothing is left to do about it.
+    pub fn is_settled(&self) -> bool {
+        matches!(self.state, BindingState::AlreadyHeld | BindingState::Removed | BindingState::HandedOver)
+    }
+}
+
+/// Kinds of bindings in Rancher.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
+pub enum BindingKind {
+    /// A role on a cluster.
+    ClusterRoleTemplateBinding,
+    /// A role on a project.
+    ProjectRoleTemplateBinding,
+}
+
+/// How far a binding is.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
+pub enum BindingState {
+    /// Recorded before it was asked for; Rancher may or may not have it.
+    Intended,
+    /// Seen in Rancher, with its UID.
+    Present,
+    /// Somebody else's binding gives the same access: nothing was made, and nothing will be taken away.
+    AlreadyHeld,
+    /// Proven gone.
+    Removed,
+    /// Left to another grant that calls for the same binding for longer.
+    HandedOver,
+}
+
+/// Why and when the access ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct End {
+    /// Why.
+    pub reason: EndReason,
+    /// Since when the access is to be gone, in UTC.
+    pub time: Time,
+}
+
+/// Why the access ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+pub enum EndReason {
+    /// It ran its time.
+    Expired,
+    /// The grant was deleted.
+    Deleted,
+    /// Somebody removed the binding in Rancher.
+    RemovedInRancher,
+    /// Rancher refused one of the targets.
+    Refused,
+}
+
+/// How to use the access.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+pub struct AccessDetails {
+    /// What the platform team says about this server.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 400), regex(pattern = schema::TEXT))]
+    pub instructions: Option<String>,
+    /// Where to go, one entry a cluster or project.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32))]
+    #[x_kube(merge_strategy = ListMerge::Atomic)]
+    pub targets: Vec<TargetDetails>,
+}
+
+/// Where to find one target.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct TargetDetails {
+    /// The target, in short.
+    #[schemars(length(max = 600), regex(pattern = schema::TEXT))]
+    pub target: String,
+    /// Its page in Rancher.
+    #[schemars(length(max = 2600), regex(pattern = schema::TEXT))]
+    pub url: String,
+}
+
+/// The state as Rancher's own pages show it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Display {
+    /// The badge's text.
+    #[schemars(length(max = 64), regex(pattern = schema::TEXT))]
+    pub state: String,
+    /// The sentence beside it.
+    #[schemars(length(max = 2048), regex(pattern = schema::TEXT))]
+    pub message: String,
+    /// True: shown as an error.
+    pub error: bool,
+    /// True: shown as in progress.
+    pub transitioning: bool,
+}
