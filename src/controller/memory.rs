@@ -33,6 +33,8 @@ struct Inner {
     suspects: HashSet<String>,
     /// How often in a row a grant's work had to wait.
     waits: HashMap<GrantKey, u32>,
+    /// How often in a row a pass over a grant failed.
+    failures: HashMap<GrantKey, u32>,
 }
 
 impl Memory {
@@ -116,6 +118,19 @@ impl Memory {
     /// That grant got on.
     pub fn got_on(&self, grant: &GrantKey) {
         self.inner().waits.remove(grant);
+    }
+
+    /// How often in a row a pass over that grant failed, this time included.
+    pub fn failed(&self, grant: &GrantKey) -> u32 {
+        let mut inner = self.inner();
+        let failures = inner.failures.entry(grant.clone()).or_default();
+        *failures = failures.saturating_add(1);
+        *failures
+    }
+
+    /// A pass over that grant did not fail.
+    pub fn succeeded(&self, grant: &GrantKey) {
+        self.inner().failures.remove(grant);
     }
 
     fn inner(&self) -> MutexGuard<'_, Inner> {

@@ -1,5 +1,7 @@
 //! Between our record and Rancher's own objects: the same things in the words of both.
 
+use k8s_openapi::api::rbac::v1::PolicyRule;
+
 use crate::{
     api::status::{BindingKind, BindingRecord},
     grant::name::{self, Access, InstallationKey, SubjectKey},
@@ -80,4 +82,16 @@ pub fn subject(subject: &SubjectKey) -> Subject {
         SubjectKey::Group(principal) => named.group = Some(principal.clone()),
     }
     named
+}
+
+/// A rule of a role, as Kubernetes' own types have it.
+pub fn rule(rule: &wire::PolicyRule) -> PolicyRule {
+    let some = |list: &Vec<String>| (!list.is_empty()).then(|| list.clone());
+    PolicyRule {
+        verbs: rule.verbs.clone(),
+        api_groups: some(&rule.api_groups),
+        resources: some(&rule.resources),
+        resource_names: some(&rule.resource_names),
+        non_resource_urls: some(&rule.non_resource_urls),
+    }
 }

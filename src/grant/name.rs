@@ -15,9 +15,10 @@ use crate::api::status::BindingKind;
 /// What every name begins with.
 pub const PREFIX: &str = "rao-";
 
-/// Length of the hash in a name, in characters of base32: 130 bits. With the prefix a name has 30 characters;
-/// Rancher's owner labels leave room for about 50.
-const HASH_LENGTH: usize = 26;
+/// Length of the hash in a name, in characters of base32: 120 bits. With the prefix a name has 28 characters: the longest
+/// for which Rancher's aggregated model writes the owner label `authz.cluster.cattle.io/crtb-owner-<name>` unshortened
+/// (63 characters, prefix included).
+const HASH_LENGTH: usize = 24;
 
 /// The secret key of this installation. It never leaves the process.
 #[derive(Clone)]
@@ -186,7 +187,7 @@ mod tests {
             &SubjectKey::User("u-1".into()),
             &access("c-1", None, "cluster-member"),
         );
-        assert_eq!(name.len(), 30);
+        assert_eq!(name.len(), 28);
         assert!(
             name.chars()
                 .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-'),
@@ -246,7 +247,7 @@ mod tests {
         assert!(!is_ours(
             &key(),
             "uuid",
-            "rao-aaaaaaaaaaaaaaaaaaaaaaaaaa",
+            "rao-aaaaaaaaaaaaaaaaaaaaaaaa",
             &filled_in,
             &access
         ));

@@ -1,15 +1,21 @@
 //! What there is on a Rancher: clusters, projects, roles, users.
 use super::{
-    absence::Sighting,
+    absence::{Sighting, Target},
     call::Call,
     client::Rancher,
     error::Error,
-    wire::{Cluster, ObjectMeta, Project, RawCluster, RoleTemplate, User},
+    wire::{Cluster, ObjectMeta, PolicyRule, Project, RawCluster, RoleTemplate, User, nullable},
 };
 
 #[derive(serde::Deserialize)]
 struct Bare {
     metadata: ObjectMeta,
+}
+
+#[derive(serde::Deserialize)]
+struct ClusterRole {
+    #[serde(default, deserialize_with = "nullable")]
+    rules: Vec<PolicyRule>,
 }
 
 impl Rancher {
@@ -100,6 +106,19 @@ impl Rancher {
             .into_iter()
             .filter(|u| u.principal_ids.iter().any(|p| p == principal))
             .collect())
+    }
+
+    /// What a ClusterRole of that cluster allows: an external role template means the ClusterRole of its name. Empty where
+    /// there is none.
+    ///
+    /// # Errors
+    /// As for every call: see [`Error`].
+    pub async fn cluster_role_rules(&self, cluster: &str, name: &str) -> Result<Vec<PolicyRule>, Error> {
+        const GROUP: &str = "rbac.authorization.k8s.io";
+        let path = self.cluster_path(cluster, &["apis", GROUP, "v1", "clusterroles", name])?;
+        let target = Target { group: GROUP, resource: "clusterroles", namespace: None, name: name.to_owned() };
+        let seen: Sighting<ClusterRole> = self.exchange.look(Call::get(path).of(target)).await?;
+        Ok(seen.found().map(|role| role.rules).unwrap_or_default())
     }
 
     /// The UID of a cluster's namespace `kube-system`: the cluster's own identity, whatever Rancher calls it.

@@ -180,3 +180,6 @@ fn cut(note: &str) -> &str {
     note.get(..note.floor_char_boundary(MAX_NOTE))
         .unwrap_or(note)
 }
+
+#[cfg(test)]
+mod tests;

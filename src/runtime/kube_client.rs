@@ -110,14 +110,18 @@ pub fn install_tls_provider() {
 /// No configuration is found, or it cannot be used.
 pub async fn connect(options: &ClientOptions) -> Result<Client, ConnectError> {
     install_tls_provider();
-    let mut config = configuration(options).await?;
-    config.default_retry = false;
-    config.connect_timeout = Some(options.connect_timeout);
-    let agent = HeaderValue::from_str(&options.user_agent)
-        .map_err(|_| ConnectError::UserAgent(options.user_agent.clone()))?;
-    config.headers.push((USER_AGENT, agent));
+    let config = with_options(configuration(options).await?, options)?;
     let layer = DeadlineLayer(options.deadlines);
     Ok(ClientBuilder::try_from(config)?.with_layer(&layer).build())
+}
+
+fn with_options(mut config: Config, options: &ClientOptions) -> Result<Config, ConnectError> {
+    let agent = HeaderValue::from_str(&options.user_agent)
+        .map_err(|_| ConnectError::UserAgent(options.user_agent.clone()))?;
+    config.default_retry = false;
+    config.connect_timeout = Some(options.connect_timeout);
+    config.headers.push((USER_AGENT, agent));
+    Ok(config)
 }
 
 async fn configuration(options: &ClientOptions) -> Result<Config, ConnectError> {
@@ -222,5 +226,4 @@ where
 }
 
 #[cfg(test)]
-#[path = "kube_client_tests.rs"]
 mod tests;

@@ -15,8 +15,11 @@ use tracing::{error, info, warn};
 /// How long the last stage may take after the first has ended: a lease to release, a last scrape to answer.
 const LAST_STAGE: Duration = Duration::from_secs(5);
 
+/// How long tasks that are aborted may take to notice.
+const ABORT: Duration = Duration::from_millis(500);
+
 /// Why the process must end with an error.
-#[derive(Debug, Error, PartialEq, Eq)]
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum SuperviseError {
     /// A task ended though nobody asked it to.
     #[error("the task {0} ended unexpectedly")]
@@ -178,7 +181,8 @@ impl Stage {
             }
             result = result.and(outcome);
         }
-        self.tasks.abort_all();
+        // Awaited, so that what may be aborted has ended before the lease is given back; what blocks its thread has not.
+        let _ = timeout_at(Instant::now() + ABORT, self.tasks.shutdown()).await;
         let mut tasks: Vec<_> = self.names.drain().map(|(_, name)| name).collect();
         tasks.sort();
         let abandoned = SuperviseError::Abandoned {
@@ -242,3 +246,6 @@ pub fn signals() -> io::Result<mpsc::Receiver<&'static str>> {
     });
     Ok(receiver)
 }
+
+#[cfg(test)]
+mod tests;

@@ -7,7 +7,7 @@ use crate::{
         grant::{Access, AccessGrantSpec},
         status::{BindingKind, BindingRecord, BindingState},
     },
-    controller::{Context, connection::Connection},
+    controller::{Context, connection::Connection, words},
     grant::{
         Because,
         name::{self, SubjectKey, binding_name},
@@ -216,9 +216,9 @@ impl Resolver<'_> {
             None
         };
         Ok(RoleRules {
-            rules: template.rules.iter().map(Into::into).collect(),
+            rules: template.rules.iter().map(words::rule).collect(),
             inherits: template.role_template_names.clone(),
-            external: external.map(|rules| rules.iter().map(Into::into).collect()),
+            external: external.map(|rules| rules.iter().map(words::rule).collect()),
         })
     }
 }

@@ -18,6 +18,9 @@ use crate::runtime::Clock;
 /// How often giving the lease back is tried before it is left to run out.
 const RELEASE_ATTEMPTS: usize = 2;
 
+/// How long one such attempt may take: together less than the supervisor's last stage.
+const RELEASE_TIMEOUT: Duration = Duration::from_secs(2);
+
 /// Takes part in the election of one leader. [`Leader::run`] does the work; its [`LeaderHandle`] tells the outcome.
 pub struct Leader {
     api: Api<Lease>,
@@ -227,7 +230,7 @@ impl Leader {
     /// Empties the holder, so that the next one need not wait. What fails here runs out by itself.
     async fn release(&mut self) {
         for _ in 0..RELEASE_ATTEMPTS {
-            match timeout(self.config.attempt(), self.try_release()).await {
+            match timeout(RELEASE_TIMEOUT, self.try_release()).await {
                 Ok(Ok(true)) => {
                     info!(lease = self.lease_name(), "Released the lease");
                     return;
