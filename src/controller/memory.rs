@@ -2,12 +2,12 @@
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 use jiff::Timestamp;
-use tokio::time::Instant;
+use tokio::{sync::Notify, time::Instant};
 
 use crate::grant::GrantKey;
 
@@ -29,10 +29,12 @@ struct Inner {
     clean_deletes: HashSet<String>,
     /// Who holds which binding until when, as decided under that binding's lock.
     holders: HashMap<String, BTreeMap<GrantKey, Timestamp>>,
-    /// Bindings that a watch said something about since they were last looked at.
-    suspects: HashSet<String>,
+    /// Bindings that a watch said something about, and which grant has not looked at them since.
+    suspects: HashSet<(String, GrantKey)>,
     /// How often in a row a grant's work had to wait.
     waits: HashMap<GrantKey, u32>,
+    /// Asks for a sweep of an integration's Rancher.
+    sweeps: HashMap<String, Arc<Notify>>,
     /// How often in a row a pass over a grant failed.
     failures: HashMap<GrantKey, u32>,
 }
@@ -97,14 +99,14 @@ impl Memory {
         self.inner().holders.get(binding).cloned().unwrap_or_default()
     }
 
-    /// A watch said something about that binding: it is to be looked at.
-    pub fn suspect(&self, binding: &str) {
-        self.inner().suspects.insert(binding.to_owned());
+    /// A watch said something about that binding: that grant is to look at it.
+    pub fn suspect(&self, binding: &str, grant: &GrantKey) {
+        self.inner().suspects.insert((binding.to_owned(), grant.clone()));
     }
 
-    /// Whether the binding is to be looked at; asking clears it.
-    pub fn take_suspect(&self, binding: &str) -> bool {
-        self.inner().suspects.remove(binding)
+    /// Whether that grant is to look at the binding; asking clears it.
+    pub fn take_suspect(&self, binding: &str, grant: &GrantKey) -> bool {
+        self.inner().suspects.remove(&(binding.to_owned(), grant.clone()))
     }
 
     /// How often in a row that grant had to wait, this time included.
@@ -118,6 +120,11 @@ impl Memory {
     /// That grant got on.
     pub fn got_on(&self, grant: &GrantKey) {
         self.inner().waits.remove(grant);
+    }
+
+    /// What asks for a sweep of that integration's Rancher.
+    pub fn sweep_of(&self, integration: &str) -> Arc<Notify> {
+        self.inner().sweeps.entry(integration.to_owned()).or_default().clone()
     }
 
     /// How often in a row a pass over that grant failed, this time included.

@@ -114,7 +114,7 @@ impl Hand<'_> {
     async fn under_lock(&self, goal: Goal, case: &mut Case) -> Outcome {
         if goal == Goal::Give && case.record.state == BindingState::Present {
             // What is in force is looked at only when a watch said something about it.
-            if !self.ctx.memory.take_suspect(&case.record.name) {
+            if !self.ctx.memory.take_suspect(&case.record.name, &self.grant.key) {
                 return Outcome::Progress(Progress::Done);
             }
             self.look(goal, case).await;

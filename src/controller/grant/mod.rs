@@ -10,6 +10,7 @@ mod clear;
 mod holders;
 mod look;
 mod observe;
+pub mod orphan;
 mod record;
 mod report;
 mod resolve;

@@ -55,7 +55,7 @@ impl Hand<'_> {
             WaitFor::Answer => {
                 let what = case.trouble.as_ref().map_or_else(|| "no clear answer".to_owned(), Error::to_string);
                 let reason = case.trouble.as_ref().map_or("RancherUnknown", reason);
-                self.ctx.memory.suspect(&case.record.name);
+                self.ctx.memory.suspect(&case.record.name, &self.grant.key);
                 waiting.progress(reason, format!("{target}: {what}. Tried again until it is clear, every 30 s at least."))
             }
             WaitFor::Gone => self.still_there(&waiting, goal, case, &target).await,
