@@ -204,5 +204,5 @@ fn meant(
         Some(labels) => selector::may_select(selector, labels),
         None => selector.is_some_and(|selector| !selector.is_empty()),
     };
-    by_labels || glob::any(names, id)
+    by_labels || glob::any_matches(names, id)
 }
