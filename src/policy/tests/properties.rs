@@ -72,35 +72,27 @@ fn any_grant() -> impl Strategy<Value = (AccessGrantSpec, Facts)> {
         json!({"policyRef": {"name": "p0"}}),
     ]);
     let subject = select(vec![json!({}), json!({"subject": {"user": "u-alice"}})]);
-    (
-        by,
-        time,
-        reference,
-        subject,
-        1..3usize,
-        prop::bool::weighted(0.8),
-        prop::bool::weighted(0.2),
-        prop::bool::weighted(0.8),
+    let asked =
+        (by, time, reference, subject).prop_map(|((name, groups), time, reference, subject)| {
+            let by = json!({"requestedBy": {"username": name, "groups": groups}});
+            [time, reference, subject].iter().fold(by, merged)
+        });
+    let mostly = || prop::bool::weighted(0.8);
+    (asked, 1..3usize, mostly(), mostly(), mostly()).prop_map(
+        |(mut patch, targets, reason, harmless, prod)| {
+            if reason {
+                patch["reason"] = json!("INC-1");
+            }
+            let (mut spec, mut facts) = (grant(patch), facts());
+            spec.access.truncate(targets);
+            facts.targets.truncate(targets);
+            facts.targets[0].cluster.hosts_rancher = !harmless;
+            if !prod {
+                facts.targets[0].cluster.labels.clear();
+            }
+            (spec, facts)
+        },
     )
-        .prop_map(
-            |((name, groups), time, reference, subject, targets, reason, privileged, prod)| {
-                let mut patch = json!({"requestedBy": {"username": name, "groups": groups}});
-                for more in [time, reference, subject] {
-                    patch = merged(patch, &more);
-                }
-                if reason {
-                    patch["reason"] = json!("INC-1");
-                }
-                let (mut spec, mut facts) = (grant(patch), facts());
-                spec.access.truncate(targets);
-                facts.targets.truncate(targets);
-                facts.targets[0].cluster.hosts_rancher = privileged;
-                if !prod {
-                    facts.targets[0].cluster.labels.clear();
-                }
-                (spec, facts)
-            },
-        )
 }
 
 proptest! {

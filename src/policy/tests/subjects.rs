@@ -124,52 +124,23 @@ fn self_is_the_requester_by_either_name_and_nobody_else() {
     let alice = user("u-alice", &["local://u-alice", "okta_user://alice"]);
     let bob = user("u-bob", &["okta_user://bob"]);
     let nobody = SubjectFacts::default();
-    let own = json!({"self": true});
-    assert_eq!(
-        for_subject(own.clone(), json!(null), alice.clone()),
-        (true, true)
-    );
-    assert_eq!(
-        for_subject(own.clone(), json!(null), nobody.clone()),
-        (true, true)
-    );
-    assert_eq!(
-        for_subject(
-            own.clone(),
-            json!({"principal": "okta_user://alice"}),
-            nobody
-        ),
-        (true, true)
-    );
-    assert_eq!(
-        for_subject(own.clone(), json!({"user": "u-alice"}), alice.clone()),
-        (true, true)
-    );
-    assert_eq!(
-        for_subject(own.clone(), json!({"user": "u-bob"}), bob.clone()),
-        (true, false)
-    );
-    assert_eq!(
-        for_subject(own.clone(), json!({"principal": "okta_user://bob"}), bob),
-        (false, false)
-    );
-    assert_eq!(
-        for_subject(
-            own,
-            json!({"group": "okta_user://alice"}),
-            SubjectFacts::default()
-        ),
-        (false, false)
-    );
-    let off = json!({"self": false});
-    assert_eq!(
-        for_subject(off.clone(), json!(null), alice.clone()),
-        (false, false)
-    );
-    assert_eq!(
-        for_subject(off, json!({"user": "u-alice"}), alice),
-        (false, false)
-    );
+    let principal = |name: &str| json!({"principal": format!("okta_user://{name}")});
+    let id = |id: &str| json!({"user": id});
+    let group = json!({"group": "okta_user://alice"});
+    for (own, subject, known, expected) in [
+        (true, json!(null), &alice, (true, true)),
+        (true, json!(null), &nobody, (true, true)),
+        (true, principal("alice"), &nobody, (true, true)),
+        (true, id("u-alice"), &alice, (true, true)),
+        (true, id("u-bob"), &bob, (true, false)),
+        (true, principal("bob"), &bob, (false, false)),
+        (true, group, &nobody, (false, false)),
+        (false, json!(null), &alice, (false, false)),
+        (false, id("u-alice"), &alice, (false, false)),
+    ] {
+        let got = for_subject(json!({"self": own}), subject.clone(), known.clone());
+        assert_eq!(got, expected, "{own} {subject}");
+    }
 }
 
 #[test]

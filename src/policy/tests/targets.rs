@@ -127,69 +127,55 @@ fn grants_that_ask_for_nothing_or_two_things_at_once_are_refused() {
     );
 }
 
+type Change = fn(&mut Facts);
+
+/// What makes the request privileged, and how the refusal says so.
+const PRIVILEGED: &[(Change, R, &str)] = &[
+    (make_role_privileged, R::PrivilegedRole, "verbs * on *"),
+    (
+        |f| f.targets[1].cluster.hosts_rancher = true,
+        R::PrivilegedTarget,
+        "Rancher itself",
+    ),
+    (
+        |f| f.targets[1].cluster.hosts_operator = true,
+        R::PrivilegedTarget,
+        "this operator",
+    ),
+    (
+        |f| f.targets[0].cluster.hosts_operator = true,
+        R::PrivilegedTarget,
+        "cluster c-1",
+    ),
+    (make_project_system, R::PrivilegedTarget, "System project"),
+];
+
+fn make_role_privileged(facts: &mut Facts) {
+    facts.targets[0].role.privileged = Some("role x may do anything: verbs * on *".to_owned());
+}
+
+fn make_project_system(facts: &mut Facts) {
+    facts.targets[1].project.as_mut().unwrap().system = true;
+}
+
 #[test]
 fn privilege_comes_first_and_names_the_rule() {
     let spec = grant(json!({}));
-    let (plain, daring) = (
-        policy("web", json!({})),
-        policy(
-            "zap",
-            json!({"allowPrivileged": true, "approval": {"required": 2}}),
-        ),
-    );
-    type Change = fn(&mut Facts);
-    let cases: [(Change, R, &str); 5] = [
-        (
-            |f| {
-                f.targets[0].role.privileged =
-                    Some("role x may do anything: verbs * on *".to_owned())
-            },
-            R::PrivilegedRole,
-            "verbs * on *",
-        ),
-        (
-            |f| f.targets[1].cluster.hosts_rancher = true,
-            R::PrivilegedTarget,
-            "Rancher itself",
-        ),
-        (
-            |f| f.targets[1].cluster.hosts_operator = true,
-            R::PrivilegedTarget,
-            "this operator",
-        ),
-        (
-            |f| f.targets[0].cluster.hosts_operator = true,
-            R::PrivilegedTarget,
-            "cluster c-1",
-        ),
-        (
-            |f| f.targets[1].project.as_mut().unwrap().system = true,
-            R::PrivilegedTarget,
-            "System project",
-        ),
-    ];
-    for (change, reason, says) in cases {
+    let daring = json!({"allowPrivileged": true, "approval": {"required": 2}});
+    let plain = [policy("web", json!({}))];
+    let mixed = [policy("web", json!({})), policy("zap", daring)];
+    for (change, reason, says) in PRIVILEGED {
         let mut facts = facts();
         change(&mut facts);
-        refused(
-            both(&spec, std::slice::from_ref(&plain), &facts),
-            reason,
-            &["AccessPolicy web", says, "allowPrivileged"],
-        );
-        let allowed = both(&spec, &[plain.clone(), daring.clone()], &facts).unwrap();
+        let says_all = ["AccessPolicy web", says, "allowPrivileged"];
+        refused(both(&spec, &plain, &facts), *reason, &says_all);
+        let allowed = both(&spec, &mixed, &facts).unwrap();
         assert_eq!(allowed.policy.name, "zap");
         // Even where the policy would refuse for another reason.
         facts.targets[1].cluster.labels.clear();
-        refused(
-            both(&spec, std::slice::from_ref(&plain), &facts),
-            reason,
-            &[says],
-        );
-        refused(
-            both(&spec, &[plain.clone(), daring.clone()], &facts),
-            R::TargetNotAllowed,
-            &["zap comes nearest"],
-        );
+        refused(both(&spec, &plain, &facts), *reason, &[says]);
+        let nearest = ["zap comes nearest"];
+        refused(both(&spec, &mixed, &facts), R::TargetNotAllowed, &nearest);
     }
 }
 

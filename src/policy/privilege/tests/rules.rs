@@ -6,69 +6,72 @@ use proptest::prelude::*;
 use super::{READ, alone, external, role, rule};
 use crate::policy::privilege::{Privilege, Scope, WORDS_MAX, privileged_rule};
 
+/// Groups, resources and verbs of rules that count wherever they are bound.
+const COUNTS: &[(&str, &str, &str)] = &[
+    ("*", "*", "*"),
+    ("*", "*", "patch"),
+    ("*", "rolebindings", "create"),
+    ("rbac.authorization.k8s.io", "*", "update"),
+    ("rbac.authorization.k8s.io", "clusterroles", "escalate"),
+    ("rbac.authorization.k8s.io", "roles", "bind"),
+    ("management.cattle.io", "roletemplates", "patch"),
+    ("management.cattle.io", "globalrolebindings", "delete"),
+    ("management.cattle.io", "users", "deletecollection"),
+    ("management.cattle.io", "*", "create"),
+    ("management.cattle.io", "settings", "update"),
+    ("management.cattle.io", "clusterregistrationtokens", "get"),
+    ("management.cattle.io", "projects", "*"),
+    ("management.cattle.io", "projects", "updatepsa"),
+    ("provisioning.cattle.io", "clusters", "patch"),
+    ("ext.cattle.io", "kubeconfigs", "create"),
+    ("ext.cattle.io", "tokens", "*"),
+    ("cluster.cattle.io", "clusterauthtokens", "create"),
+    ("core", "users", "impersonate"),
+    ("core", "groups", "*"),
+    ("core", "users serviceaccounts", "impersonate"),
+    ("core", "*", "impersonate"),
+    ("core", "*", "*"),
+    ("authentication.k8s.io", "userextras/scopes", "impersonate"),
+    ("authentication.k8s.io", "uids", "impersonate:user-info"),
+    ("core", "nodes/proxy", "get"),
+    ("core", "*/proxy", "get"),
+    ("apps", "*/status", "update"),
+    (
+        "certificates.k8s.io",
+        "certificatesigningrequests",
+        "create",
+    ),
+    (
+        "certificates.k8s.io",
+        "certificatesigningrequests/approval",
+        "update",
+    ),
+    ("certificates.k8s.io", "signers", "approve"),
+    (
+        "admissionregistration.k8s.io",
+        "mutatingwebhookconfigurations",
+        "patch",
+    ),
+    (
+        "admissionregistration.k8s.io",
+        "validatingadmissionpolicies",
+        "delete",
+    ),
+    (
+        "apiextensions.k8s.io",
+        "customresourcedefinitions",
+        "create",
+    ),
+    ("apiregistration.k8s.io", "apiservices", "update"),
+    ("helm.cattle.io", "helmcharts", "create"),
+    ("fleet.cattle.io", "gitrepos", "create"),
+    ("core", "persistentvolumes", "create"),
+    ("example.com", "*", "*"),
+];
+
 #[test]
 fn what_counts_everywhere() {
-    for (groups, resources, verbs) in [
-        ("*", "*", "*"),
-        ("*", "*", "patch"),
-        ("*", "rolebindings", "create"),
-        ("rbac.authorization.k8s.io", "*", "update"),
-        ("rbac.authorization.k8s.io", "clusterroles", "escalate"),
-        ("rbac.authorization.k8s.io", "roles", "bind"),
-        ("management.cattle.io", "roletemplates", "patch"),
-        ("management.cattle.io", "globalrolebindings", "delete"),
-        ("management.cattle.io", "users", "deletecollection"),
-        ("management.cattle.io", "*", "create"),
-        ("management.cattle.io", "settings", "update"),
-        ("management.cattle.io", "clusterregistrationtokens", "get"),
-        ("management.cattle.io", "projects", "*"),
-        ("management.cattle.io", "projects", "updatepsa"),
-        ("provisioning.cattle.io", "clusters", "patch"),
-        ("ext.cattle.io", "kubeconfigs", "create"),
-        ("ext.cattle.io", "tokens", "*"),
-        ("cluster.cattle.io", "clusterauthtokens", "create"),
-        ("core", "users", "impersonate"),
-        ("core", "groups", "*"),
-        ("core", "users serviceaccounts", "impersonate"),
-        ("core", "*", "impersonate"),
-        ("core", "*", "*"),
-        ("authentication.k8s.io", "userextras/scopes", "impersonate"),
-        ("authentication.k8s.io", "uids", "impersonate:user-info"),
-        ("core", "nodes/proxy", "get"),
-        ("core", "*/proxy", "get"),
-        ("apps", "*/status", "update"),
-        (
-            "certificates.k8s.io",
-            "certificatesigningrequests",
-            "create",
-        ),
-        (
-            "certificates.k8s.io",
-            "certificatesigningrequests/approval",
-            "update",
-        ),
-        ("certificates.k8s.io", "signers", "approve"),
-        (
-            "admissionregistration.k8s.io",
-            "mutatingwebhookconfigurations",
-            "patch",
-        ),
-        (
-            "admissionregistration.k8s.io",
-            "validatingadmissionpolicies",
-            "delete",
-        ),
-        (
-            "apiextensions.k8s.io",
-            "customresourcedefinitions",
-            "create",
-        ),
-        ("apiregistration.k8s.io", "apiservices", "update"),
-        ("helm.cattle.io", "helmcharts", "create"),
-        ("fleet.cattle.io", "gitrepos", "create"),
-        ("core", "persistentvolumes", "create"),
-        ("example.com", "*", "*"),
-    ] {
+    for (groups, resources, verbs) in COUNTS.iter().copied() {
         for scope in [Scope::Cluster, Scope::Project] {
             let verdict = alone(scope, rule(groups, resources, verbs));
             let said = matches!(&verdict, Privilege::Privileged(words) if words.starts_with("role r may "));

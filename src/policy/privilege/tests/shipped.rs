@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::api::rbac::v1::PolicyRule;
 
-use super::{READ, WRITE, external, role, rule};
+use super::{READ, WRITE, role, rule};
 use crate::policy::privilege::RoleRules;
 
 pub fn view_rules() -> Vec<PolicyRule> {
@@ -150,77 +150,59 @@ fn cluster_member_rules() -> Vec<PolicyRule> {
 
 /// All of them, by id.
 pub fn shipped() -> BTreeMap<&'static str, RoleRules> {
+    let everything = || rule("*", "*", "*");
+    let external = [
+        ("cluster-admin", vec![everything()]),
+        ("admin", admin_rules()),
+        ("edit", edit_rules()),
+        ("view", view_rules()),
+    ];
     let mut project_owner = project_member_rules();
     project_owner.push(rule("management.cattle.io", "projects", "own"));
-    project_owner.push(rule(
-        "management.cattle.io",
-        "projectroletemplatebindings",
-        "*",
-    ));
-    let read_only = vec![
-        rule(
-            "management.cattle.io",
-            "projectroletemplatebindings projectloggings",
-            READ,
-        ),
-        rule("core", "persistentvolumes persistentvolumeclaims", READ),
-    ];
-    let own = |rules| role(rules, &[]);
-    BTreeMap::from([
-        (
-            "cluster-owner",
-            own(vec![
-                rule("management.cattle.io", "clusters", "own"),
-                rule("*", "*", "*"),
-            ]),
-        ),
-        ("cluster-member", own(cluster_member_rules())),
-        ("cluster-admin", external(vec![rule("*", "*", "*")])),
+    let bindings = "projectroletemplatebindings";
+    project_owner.push(rule("management.cattle.io", bindings, "*"));
+    let read_only = rule("core", "persistentvolumes persistentvolumeclaims", READ);
+    let owner = rule("management.cattle.io", "clusters", "own");
+    let heirs = [
+        ("cluster-owner", role(vec![owner, everything()], &[])),
+        ("cluster-member", role(cluster_member_rules(), &[])),
         ("project-owner", role(project_owner, &["admin"])),
         ("project-member", role(project_member_rules(), &["edit"])),
-        ("read-only", role(read_only, &["view"])),
-        ("admin", external(admin_rules())),
-        ("edit", external(edit_rules())),
-        ("view", external(view_rules())),
-        (
-            "projects-create",
-            own(vec![rule("management.cattle.io", "projects", "create")]),
-        ),
+        ("read-only", role(vec![read_only], &["view"])),
         (
             "projects-view",
             role(vec![rule("core", "namespaces", READ)], &["view"]),
         ),
-        (
-            "nodes-manage",
-            own(vec![
-                rule("management.cattle.io core", "nodes nodepools", "*"),
-                rule("rke-machine-config.cattle.io", "*", "*"),
-            ]),
-        ),
-        (
-            "storage-manage",
-            own(vec![rule("core", "persistentvolumes", "*")]),
-        ),
-        (
-            "clusterroletemplatebindings-manage",
-            own(vec![rule(
-                "management.cattle.io",
-                "clusterroletemplatebindings",
-                "*",
-            )]),
-        ),
-        ("secrets-manage", own(vec![rule("core", "secrets", "*")])),
-        (
-            "serviceaccounts-manage",
-            own(vec![rule("core", "serviceaccounts", "*")]),
-        ),
-        (
-            "workloads-manage",
-            own(vec![rule(
-                "core apps batch",
-                "pods pods/exec deployments jobs",
-                "*",
-            )]),
-        ),
-    ])
+    ];
+    let single = SINGLE.iter().map(|(id, groups, resources, verbs)| {
+        (*id, role(vec![rule(groups, resources, verbs)], &[]))
+    });
+    let external = external.map(|(id, rules)| (id, super::external(rules)));
+    external.into_iter().chain(heirs).chain(single).collect()
 }
+
+/// Roles whose one rule tells all: id, groups, resources, verbs.
+const SINGLE: &[(&str, &str, &str, &str)] = &[
+    (
+        "projects-create",
+        "management.cattle.io",
+        "projects",
+        "create",
+    ),
+    ("nodes-manage", "rke-machine-config.cattle.io", "*", "*"),
+    ("storage-manage", "core", "persistentvolumes", "*"),
+    (
+        "clusterroletemplatebindings-manage",
+        "management.cattle.io",
+        "clusterroletemplatebindings",
+        "*",
+    ),
+    ("secrets-manage", "core", "secrets", "*"),
+    ("serviceaccounts-manage", "core", "serviceaccounts", "*"),
+    (
+        "workloads-manage",
+        "core apps batch",
+        "pods pods/exec deployments jobs",
+        "*",
+    ),
+];
