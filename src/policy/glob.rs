@@ -20,7 +20,7 @@ pub fn matches(pattern: &str, text: &str) -> bool {
 }
 
 /// Whether one of the patterns describes the text. An empty list describes nothing.
-pub fn any(patterns: &[String], text: &str) -> bool {
+pub fn any_matches(patterns: &[String], text: &str) -> bool {
     patterns.iter().any(|pattern| matches(pattern, text))
 }
 
@@ -74,7 +74,7 @@ mod tests {
         ] {
             assert_eq!(matches(pattern, text), expected, "{pattern} on {text}");
         }
-        assert!(!any(&[], "x"));
+        assert!(!any_matches(&[], "x"));
     }
 
     proptest! {

@@ -156,11 +156,11 @@ pub(super) fn check(
     let by_rancher = || match facts {
         Some(facts) => {
             let mut names = facts.user_id.iter().chain(&facts.principals);
-            names.any(|name| glob::any(patterns, name))
+            names.any(|name| glob::any_matches(patterns, name))
         }
         None => !patterns.is_empty(),
     };
-    let named = glob::any(patterns, name) || (!group && by_rancher());
+    let named = glob::any_matches(patterns, name) || (!group && by_rancher());
     if named || (subjects.self_ && for_self) {
         return Ok(());
     }

@@ -146,26 +146,19 @@ fn roles_on<'r>(
     facts: Option<&TargetFacts>,
 ) -> Option<&'r Vec<String>> {
     let of_cluster = facts.map(|facts| &facts.cluster.labels);
-    match (rule, place.project) {
-        (
-            AccessRule {
-                cluster:
-                    Some(ClusterRule {
-                        names,
-                        selector,
-                        roles,
-                    }),
-                project: None,
-            },
-            None,
-        ) => meant(names, selector.as_ref(), place.cluster, of_cluster).then_some(roles),
-        (
-            AccessRule {
-                cluster: None,
-                project: Some(rule),
-            },
-            Some(project),
-        ) => {
+    match (&rule.cluster, &rule.project, place.project) {
+        (Some(rule), None, None) => {
+            let ClusterRule {
+                names,
+                selector,
+                roles,
+            } = rule;
+            meant(names, selector.as_ref(), place.cluster, of_cluster).then_some(roles)
+        }
+        (None, Some(rule), Some(project)) => {
+            let none = BTreeMap::new();
+            let of_project =
+                facts.map(|facts| facts.project.as_ref().map_or(&none, |found| &found.labels));
             let ProjectRule {
                 clusters,
                 cluster_selector,
@@ -173,13 +166,6 @@ fn roles_on<'r>(
                 selector,
                 roles,
             } = rule;
-            let none = BTreeMap::new();
-            let of_project = facts.map(|facts| {
-                facts
-                    .project
-                    .as_ref()
-                    .map_or(&none, |project| &project.labels)
-            });
             let both = meant(
                 clusters,
                 cluster_selector.as_ref(),
@@ -204,5 +190,5 @@ fn meant(
         Some(labels) => selector::may_select(selector, labels),
         None => selector.is_some_and(|selector| !selector.is_empty()),
     };
-    by_labels || glob::any(names, id)
+    by_labels || glob::any_matches(names, id)
 }

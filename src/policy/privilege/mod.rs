@@ -9,8 +9,8 @@
 //!   whole cluster it reaches the ServiceAccounts of `kube-system`. The same goes for reading Secrets, starting pods and
 //!   whatever else is bounded by namespaces alone.
 //! - `create` on Rancher's projects (`cluster-member` has it) does not count: it makes its holder owner of a new, empty
-//!   project and of nothing that was there before. But Rancher's own binding for the creator is not ours and stays
-//!   when the grant ends; the page on policies says so.
+//!   project and of nothing that was there before. But the binding that Rancher makes for the creator is not ours, and
+//!   stays when the grant ends: a policy should offer such roles to those who may keep a project of their own.
 //! - What Rancher's webhook would refuse at the time of use (`escalate` is missing) counts all the same: the guard must not
 //!   depend on another server's being right.
 
