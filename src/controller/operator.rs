@@ -122,18 +122,13 @@ async fn lead(
     stop: CancellationToken,
 ) -> Result<(), std::convert::Infallible> {
     let mut standing = ctx.leader.watch();
-    loop {
+    while *standing.borrow_and_update() != Standing::Leading {
         beat.beat();
         tokio::select! {
             biased;
             () = stop.cancelled() => return Ok(()),
-            leads = standing.wait_for(|standing| *standing == Standing::Leading) => {
-                if leads.is_err() {
-                    stop.cancelled().await;
-                    return Ok(());
-                }
-                break;
-            }
+            // An error would mean that the lease's task is gone; then everything ends.
+            _ = standing.changed() => {}
             () = tokio::time::sleep(std::time::Duration::from_secs(5)) => {}
         }
     }

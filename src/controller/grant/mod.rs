@@ -19,7 +19,6 @@ mod wait;
 use std::sync::Arc;
 
 use jiff::SignedDuration;
-use kube::ResourceExt;
 use tracing::{debug, info};
 
 use super::Context;

@@ -26,7 +26,7 @@ use super::{
 use crate::{
     api::RancherIntegration,
     grant::GrantView,
-    runtime::{Breaker, CircuitConfig, CircuitState},
+    runtime::{Backoff, Breaker, CircuitConfig, CircuitState},
 };
 
 /// How often a Rancher that is ready is looked at.
@@ -35,6 +35,13 @@ const READY: Duration = Duration::from_secs(60);
 /// How often one is looked at that is not: at first, and at most. What waits for it goes on as soon as it answers, so
 /// this is how late a revocation may be after an outage.
 const NOT_READY: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(5));
+
+/// Three failures in a row are no accident. The integration's own look probes the server too, and more often.
+const CIRCUIT: CircuitConfig = CircuitConfig {
+    threshold: 3,
+    backoff: Backoff::new(NOT_READY.0, NOT_READY.1, 0),
+    probe_timeout: Duration::from_secs(15),
+};
 
 /// Keeps one task for each integration of this connector, until `shutdown`. `changed` names integrations that changed;
 /// an empty name means all (a Secret or ConfigMap changed).
@@ -112,7 +119,7 @@ struct Company {
 }
 
 async fn one(ctx: Arc<Context>, name: String, poke: Arc<Notify>, stop: CancellationToken) {
-    let breaker = Breaker::new(CircuitConfig::default());
+    let breaker = Breaker::new(CIRCUIT);
     let mut kept = observe::Kept { inputs: None, rancher: None, connection: None, breaker: breaker.clone(), authorized: false };
     let (mut circuit, mut proof) = (breaker.watch(), ctx.proof.clone());
     let mut company: Option<Company> = None;
