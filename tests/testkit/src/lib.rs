@@ -1,1 +1,2 @@
 //! Dev-only servers for the operator's tests.
+pub mod apiserver;
