@@ -1,0 +1,194 @@
+//! What the server stores: objects, one revision counter for all of them, and the log that watches read.
+use std::{collections::BTreeMap, sync::Arc};
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+
+use super::{
+    kind::{Gvr, Kind, StorageKey, built_ins},
+    object::{Key, stamp},
+};
+
+/// What happened to an object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EventType {
+    /// It was created.
+    Added,
+    /// It was changed.
+    Modified,
+    /// It is gone.
+    Deleted,
+}
+
+/// One entry of the log.
+#[derive(Clone, Debug)]
+pub(super) struct Change {
+    pub revision: u64,
+    pub storage: StorageKey,
+    pub event: EventType,
+    pub key: Key,
+    pub old: Option<Arc<Value>>,
+    pub object: Arc<Value>,
+}
+
+type Objects = BTreeMap<Key, Arc<Value>>;
+
+pub(super) struct State {
+    pub revision: u64,
+    /// Revisions below this one can no longer be watched from.
+    pub compacted: u64,
+    /// How many entries were dropped from the front of `log`.
+    pub dropped: usize,
+    pub kinds: BTreeMap<Gvr, Arc<Kind>>,
+    objects: BTreeMap<StorageKey, Objects>,
+    pub log: Vec<Change>,
+    seed: u64,
+    drawn: u64,
+}
+
+impl State {
+    pub fn new(seed: u64, now: Timestamp) -> Self {
+        let kinds = built_ins()
+            .into_iter()
+            .map(|kind| (kind.gvr.clone(), Arc::new(kind)))
+            .collect();
+        let mut state = Self {
+            revision: 1,
+            compacted: 1,
+            dropped: 0,
+            kinds,
+            objects: BTreeMap::new(),
+            log: Vec::new(),
+            seed,
+            drawn: 0,
+        };
+        for name in ["default", "kube-node-lease", "kube-public", "kube-system"] {
+            let uid = state.uid();
+            let namespace = json!({
+                "apiVersion": "v1", "kind": "Namespace",
+                "metadata": {"name": name, "uid": uid, "creationTimestamp": stamp(now),
+                    "labels": {"kubernetes.io/metadata.name": name}},
+                "spec": {"finalizers": ["kubernetes"]}, "status": {"phase": "Active"},
+            });
+            state.commit(
+                &Gvr::core("namespaces"),
+                &Key::cluster(name),
+                Some(namespace),
+            );
+        }
+        state
+    }
+
+    fn draw(&mut self) -> [u8; 32] {
+        self.drawn += 1;
+        let mut hash = Sha256::new();
+        hash.update(self.seed.to_be_bytes());
+        hash.update(self.drawn.to_be_bytes());
+        hash.finalize().into()
+    }
+
+    /// The next UID; the same seed gives the same sequence.
+    pub fn uid(&mut self) -> String {
+        let bytes = self.draw();
+        let hex: String = bytes
+            .iter()
+            .take(16)
+            .map(|byte| format!("{byte:02x}"))
+            .collect();
+        format!(
+            "{}-{}-4{}-a{}-{}",
+            &hex[..8],
+            &hex[8..12],
+            &hex[13..16],
+            &hex[17..20],
+            &hex[20..]
+        )
+    }
+
+    /// The five characters that generateName appends.
+    pub fn suffix(&mut self) -> String {
+        let alphabet = b"bcdfghjklmnpqrstvwxz2456789";
+        self.draw()
+            .iter()
+            .take(5)
+            .map(|byte| char::from(alphabet[usize::from(*byte) % alphabet.len()]))
+            .collect()
+    }
+
+    pub fn get(&self, gvr: &Gvr, key: &Key) -> Option<Arc<Value>> {
+        self.objects.get(&gvr.storage())?.get(key).cloned()
+    }
+
+    /// All objects of a resource, or those of one namespace, in the order of their keys.
+    pub fn list(&self, gvr: &Gvr, namespace: Option<&str>) -> Vec<(Key, Arc<Value>)> {
+        let Some(objects) = self.objects.get(&gvr.storage()) else {
+            return Vec::new();
+        };
+        objects
+            .iter()
+            .filter(|(key, _)| namespace.is_none_or(|wanted| key.namespace == wanted))
+            .map(|(key, object)| (key.clone(), Arc::clone(object)))
+            .collect()
+    }
+
+    /// Every stored object with its storage key.
+    pub fn everything(&self) -> impl Iterator<Item = (&StorageKey, &Key, &Arc<Value>)> {
+        self.objects
+            .iter()
+            .flat_map(|(storage, all)| all.iter().map(move |(key, object)| (storage, key, object)))
+    }
+
+    /// Writes an object (`None` removes it) under a new revision and logs it. Returns what watches will see.
+    pub fn commit(&mut self, gvr: &Gvr, key: &Key, object: Option<Value>) -> Arc<Value> {
+        let storage = gvr.storage();
+        let objects = self.objects.entry(storage.clone()).or_default();
+        let old = objects.get(key).cloned();
+        self.revision += 1;
+        let event = match (&old, &object) {
+            (None, _) => EventType::Added,
+            (Some(_), Some(_)) => EventType::Modified,
+            (Some(_), None) => EventType::Deleted,
+        };
+        let gone = object.is_none();
+        let mut value = object
+            .or_else(|| old.as_deref().cloned())
+            .unwrap_or_default();
+        value["metadata"]["resourceVersion"] = self.revision.to_string().into();
+        let stored = Arc::new(value);
+        if gone {
+            objects.remove(key);
+        } else {
+            objects.insert(key.clone(), Arc::clone(&stored));
+        }
+        self.log.push(Change {
+            revision: self.revision,
+            storage,
+            event,
+            key: key.clone(),
+            old,
+            object: Arc::clone(&stored),
+        });
+        stored
+    }
+
+    /// Forgets the log: whoever watches from before now must list again.
+    pub fn compact(&mut self) {
+        self.revision += 1;
+        self.compacted = self.revision;
+        self.dropped += self.log.len();
+        self.log.clear();
+    }
+
+    pub fn kind(&self, gvr: &Gvr) -> Option<Arc<Kind>> {
+        self.kinds.get(gvr).cloned()
+    }
+
+    /// Any served version of a stored resource.
+    pub fn kind_of_storage(&self, storage: &StorageKey) -> Option<Arc<Kind>> {
+        self.kinds
+            .values()
+            .find(|kind| kind.gvr.storage() == *storage)
+            .cloned()
+    }
+}

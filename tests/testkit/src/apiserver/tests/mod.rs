@@ -1,0 +1,2 @@
+//! The semantics, driven through kube's client.
+mod basics;

@@ -1,0 +1,255 @@
+//! Watches: the log, seen through a selector, as a stream of JSON lines.
+use std::{
+    collections::VecDeque,
+    io,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use futures::{StreamExt, stream};
+use http_body::Frame;
+use http_body_util::{StreamBody, combinators::UnsyncBoxBody};
+use serde_json::{Value, json};
+use tokio::{sync::watch as signal, time::Instant};
+
+use super::{
+    Inner,
+    kind::Kind,
+    read::{Format, asked_revision},
+    request::Call,
+    selector::Selector,
+    serve::Answer,
+    state::{Change, EventType, State},
+    status::ApiError,
+};
+
+/// How often a watch that asked for bookmarks gets one, if there was anything new.
+const BOOKMARK_EVERY: Duration = Duration::from_secs(60);
+/// How long a watch lasts that set no timeoutSeconds; a real server draws from 30 to 60 minutes.
+const DEFAULT_TIMEOUT: Duration = Duration::from_secs(2400);
+
+pub(super) type WatchBody = UnsyncBoxBody<Bytes, io::Error>;
+
+/// A running watch.
+pub(super) struct Watch {
+    inner: Arc<Inner>,
+    kind: Arc<Kind>,
+    namespace: String,
+    selector: Selector,
+    format: Format,
+    bookmarks: bool,
+    /// The last revision that was looked at.
+    seen: u64,
+    /// The last revision the client was told.
+    told: u64,
+    /// Where in the log to read on, counted from the server's start.
+    position: usize,
+    pending: VecDeque<Value>,
+    wake: signal::Receiver<u64>,
+    cuts: u64,
+    deadline: Instant,
+    next_bookmark: Instant,
+    over: bool,
+}
+
+impl Watch {
+    /// Understands a watch request and stands where it wants to begin.
+    pub fn start(
+        inner: &Arc<Inner>,
+        call: &Call,
+        format: Format,
+        cuts: u64,
+    ) -> Result<Answer, ApiError> {
+        let query = &call.query;
+        let mut fields = query.get("fieldSelector").to_owned();
+        if !call.name.is_empty() {
+            fields = format!("metadata.name={}", call.name);
+        }
+        let selector = Selector::parse(&call.kind, query.get("labelSelector"), &fields)?;
+        let wake = inner.wake.subscribe();
+        let state = inner.state();
+        let asked = asked_revision(call, &state)?;
+        let initial = query.flag("sendInitialEvents");
+        if initial && query.get("resourceVersionMatch") != "NotOlderThan" {
+            return Err(ApiError::unknown(
+                "sendInitialEvents needs resourceVersionMatch=NotOlderThan",
+            ));
+        }
+        let from = match asked {
+            Some(asked) if asked < state.compacted && !initial => {
+                return Err(ApiError::expired(asked, state.compacted));
+            }
+            Some(asked) if !initial => asked,
+            _ => state.revision,
+        };
+        let seconds = query
+            .get("timeoutSeconds")
+            .parse()
+            .ok()
+            .filter(|&seconds: &u64| seconds > 0);
+        let mut watch = Self {
+            inner: Arc::clone(inner),
+            kind: Arc::clone(&call.kind),
+            namespace: call.namespace.clone(),
+            selector,
+            format,
+            bookmarks: query.flag("allowWatchBookmarks"),
+            seen: from,
+            told: from,
+            position: state.dropped + state.log.partition_point(|change| change.revision <= from),
+            pending: VecDeque::new(),
+            wake,
+            cuts,
+            deadline: Instant::now() + seconds.map_or(DEFAULT_TIMEOUT, Duration::from_secs),
+            next_bookmark: Instant::now() + BOOKMARK_EVERY,
+            over: false,
+        };
+        let skips_initial = query.get("sendInitialEvents") == "false";
+        if initial || asked.is_none() && !skips_initial {
+            watch.queue_initial(&state, initial);
+        }
+        Ok(Answer::Watch(Box::new(watch)))
+    }
+
+    fn queue_initial(&mut self, state: &State, announce_end: bool) {
+        let namespace = Some(self.namespace.as_str()).filter(|namespace| !namespace.is_empty());
+        for (_, object) in state.list(&self.kind.gvr, namespace) {
+            if self.selector.matches(&object) {
+                let shown = self.format.show(&self.kind, &object);
+                self.pending
+                    .push_back(json!({"type": "ADDED", "object": shown}));
+            }
+        }
+        if announce_end {
+            let mut bookmark = self.bookmark();
+            bookmark["object"]["metadata"]["annotations"] =
+                json!({"k8s.io/initial-events-end": "true"});
+            self.pending.push_back(bookmark);
+        }
+    }
+
+    fn bookmark(&self) -> Value {
+        let (api_version, kind) = self.format.type_of(&self.kind);
+        json!({"type": "BOOKMARK", "object": {
+            "kind": kind, "apiVersion": api_version,
+            "metadata": {"resourceVersion": self.seen.to_string(), "creationTimestamp": null},
+        }})
+    }
+
+    /// What a change means to this watch: an object that starts to match is added, one that stops to is deleted.
+    fn event(&self, change: &Change) -> Option<Value> {
+        if change.storage != self.kind.gvr.storage()
+            || !self.namespace.is_empty() && change.key.namespace != self.namespace
+        {
+            return None;
+        }
+        let before = change
+            .old
+            .as_ref()
+            .is_some_and(|old| self.selector.matches(old));
+        let after = change.event != EventType::Deleted && self.selector.matches(&change.object);
+        let (name, object) = match (before, after) {
+            (false, true) => ("ADDED", Arc::clone(&change.object)),
+            (true, true) => ("MODIFIED", Arc::clone(&change.object)),
+            (true, false) => {
+                let mut last = change.old.as_deref().cloned().unwrap_or_default();
+                last["metadata"]["resourceVersion"] = change.revision.to_string().into();
+                ("DELETED", Arc::new(last))
+            }
+            (false, false) => return None,
+        };
+        Some(json!({"type": name, "object": self.format.show(&self.kind, &object)}))
+    }
+
+    /// Reads the log up to its end, or says why the watch is over.
+    fn read_log(&mut self) {
+        let inner = Arc::clone(&self.inner);
+        let state = inner.state();
+        if self.seen < state.compacted {
+            let status = ApiError::expired(self.seen, state.compacted).to_status();
+            self.pending
+                .push_back(json!({"type": "ERROR", "object": status}));
+            self.over = true;
+            return;
+        }
+        for change in state
+            .log
+            .iter()
+            .skip(self.position.saturating_sub(state.dropped))
+        {
+            if let Some(event) = self.event(change) {
+                self.pending.push_back(event);
+                self.told = change.revision;
+            }
+            self.seen = change.revision;
+        }
+        self.position = state.dropped + state.log.len();
+    }
+
+    async fn next(&mut self) -> Option<io::Result<Value>> {
+        loop {
+            if self.inner.cuts.load(Ordering::SeqCst) != self.cuts {
+                self.cuts = self.inner.cuts.load(Ordering::SeqCst);
+                self.over = true;
+                self.pending.clear();
+                let message = "testkit apiserver: the connection was cut";
+                return Some(Err(io::Error::new(io::ErrorKind::ConnectionReset, message)));
+            }
+            if let Some(event) = self.pending.pop_front() {
+                return Some(Ok(event));
+            }
+            if self.over {
+                return None;
+            }
+            self.wake.mark_unchanged();
+            self.read_log();
+            if !self.pending.is_empty() {
+                continue;
+            }
+            tokio::select! {
+                biased;
+                changed = self.wake.changed() => self.over = changed.is_err(),
+                () = tokio::time::sleep_until(self.deadline) => {
+                    self.queue_bookmark();
+                    self.over = true;
+                }
+                () = tokio::time::sleep_until(self.next_bookmark), if self.bookmarks => {
+                    self.queue_bookmark();
+                    self.next_bookmark = Instant::now() + BOOKMARK_EVERY;
+                }
+            }
+        }
+    }
+
+    fn queue_bookmark(&mut self) {
+        if self.bookmarks && self.seen > self.told {
+            self.pending.push_back(self.bookmark());
+            self.told = self.seen;
+        }
+    }
+
+    /// The stream of lines.
+    pub fn into_body(self) -> WatchBody {
+        let lines = self.into_stream().map(|event| {
+            event.map(|event| {
+                let mut line = event.to_string();
+                line.push('\n');
+                Frame::data(Bytes::from(line))
+            })
+        });
+        WatchBody::new(StreamBody::new(lines))
+    }
+
+    /// The stream of events, each an object with `type` and `object`.
+    pub fn into_stream(self) -> impl stream::Stream<Item = io::Result<Value>> + Send {
+        stream::unfold(self, |mut watch| async move {
+            Some((watch.next().await?, watch))
+        })
+    }
+}
+
+/// A watch that has nothing to say.
+pub(super) fn empty_body() -> WatchBody {
+    WatchBody::new(StreamBody::new(stream::empty()))
+}
