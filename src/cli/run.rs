@@ -10,8 +10,7 @@ use crate::{
     grant::Limits,
     rancher::transport,
     runtime::{
-        Clock, Health, LeaseConfig, Leader, Metrics, Supervisor, events,
-        health, kube_client, leader, supervise,
+        Clock, Health, Leader, LeaseConfig, Metrics, Supervisor, events, health, kube_client, leader, supervise,
         telemetry::{self, LogFormat},
     },
 };

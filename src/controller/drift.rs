@@ -17,7 +17,10 @@ use tracing::debug;
 
 use super::{Context, connection::Connection, grants};
 use crate::{
-    api::{LABEL_INSTALLATION, status::{BindingKind, BindingState}},
+    api::{
+        LABEL_INSTALLATION,
+        status::{BindingKind, BindingState},
+    },
     grant::GrantView,
 };
 
@@ -32,9 +35,16 @@ pub async fn run(ctx: Arc<Context>, integration: String, connection: Arc<Connect
     futures::future::join_all(watches).await;
 }
 
-async fn watch(ctx: &Context, integration: &str, connection: &Connection, kind: (BindingKind, &str, &str), shutdown: &CancellationToken) {
+async fn watch(
+    ctx: &Context,
+    integration: &str,
+    connection: &Connection,
+    kind: (BindingKind, &str, &str),
+    shutdown: &CancellationToken,
+) {
     let (kind, name, plural) = kind;
-    let resource = ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk("management.cattle.io", "v3", name), plural);
+    let resource =
+        ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk("management.cattle.io", "v3", name), plural);
     let api: Api<PartialObjectMeta<DynamicObject>> = Api::all_with(connection.rancher.kube_client(), &resource);
     let selector = format!("{LABEL_INSTALLATION}={}", ctx.installation.id);
     let mut events = watcher(api, watcher::Config::default().labels(&selector)).default_backoff().boxed();
@@ -53,8 +63,12 @@ async fn watch(ctx: &Context, integration: &str, connection: &Connection, kind: 
             // While the watch was away anything may have happened: whatever should be there and is not is looked for.
             Some(Ok(watcher::Event::InitDone)) => missing(ctx, integration, kind, &there),
             Some(Ok(watcher::Event::Apply(binding))) if binding.metadata.deletion_timestamp.is_none() => {}
-            Some(Ok(watcher::Event::Apply(binding) | watcher::Event::Delete(binding))) => suspect(ctx, &binding.name_any()),
-            Some(Err(error)) => debug!(integration, kind = name, %error, "The watch on Rancher was interrupted and goes on"),
+            Some(Ok(watcher::Event::Apply(binding) | watcher::Event::Delete(binding))) => {
+                suspect(ctx, &binding.name_any())
+            }
+            Some(Err(error)) => {
+                debug!(integration, kind = name, %error, "The watch on Rancher was interrupted and goes on")
+            }
             None => return,
         }
     }
@@ -63,7 +77,9 @@ async fn watch(ctx: &Context, integration: &str, connection: &Connection, kind: 
 fn missing(ctx: &Context, integration: &str, kind: BindingKind, there: &BTreeSet<String>) {
     for grant in ctx.grants.of_integration(integration) {
         let bindings = grant.status.iter().flat_map(|s| &s.bindings);
-        for binding in bindings.filter(|b| b.kind == kind && b.state == BindingState::Present && !there.contains(&b.name)) {
+        for binding in
+            bindings.filter(|b| b.kind == kind && b.state == BindingState::Present && !there.contains(&b.name))
+        {
             suspect(ctx, &binding.name);
         }
     }

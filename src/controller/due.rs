@@ -26,7 +26,11 @@ const SHORTEST: Duration = Duration::from_millis(1);
 const ROUND: Duration = Duration::from_secs(30);
 
 /// Pushes what is due until `shutdown`.
-pub async fn run(ctx: Arc<Context>, heartbeat: Heartbeat, shutdown: CancellationToken) -> Result<(), std::convert::Infallible> {
+pub async fn run(
+    ctx: Arc<Context>,
+    heartbeat: Heartbeat,
+    shutdown: CancellationToken,
+) -> Result<(), std::convert::Infallible> {
     let mut round = Instant::now();
     loop {
         heartbeat.beat();

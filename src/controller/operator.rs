@@ -3,7 +3,10 @@
 use std::sync::{Arc, Mutex};
 
 use jiff::Timestamp;
-use k8s_openapi::api::{authentication::v1::SelfSubjectReview, core::v1::{ConfigMap, Namespace, Secret}};
+use k8s_openapi::api::{
+    authentication::v1::SelfSubjectReview,
+    core::v1::{ConfigMap, Namespace, Secret},
+};
 use kube::{
     Api, Client, Resource,
     api::{PartialObjectMeta, PostParams},
@@ -158,28 +161,50 @@ fn watches(ctx: &Arc<Context>, health: &Health, supervisor: &mut Supervisor, cha
     let all = |client: &Client| client.clone();
     let (c, s) = (ctx.clone(), signs("accessgrants"));
     supervisor.spawn("watch accessgrants", |stop| {
-        watch(Api::<DeserializeGuard<AccessGrant>>::all(all(&ctx.client)), "AccessGrant", s, stop, move |change| grant_changed(&c, change))
+        watch(Api::<DeserializeGuard<AccessGrant>>::all(all(&ctx.client)), "AccessGrant", s, stop, move |change| {
+            grant_changed(&c, change)
+        })
     });
     let (c, s) = (ctx.clone(), signs("accesspolicies"));
     supervisor.spawn("watch accesspolicies", |stop| {
-        watch(Api::<DeserializeGuard<AccessPolicy>>::all(all(&ctx.client)), "AccessPolicy", s, stop, move |change| policy_changed(&c, change))
+        watch(Api::<DeserializeGuard<AccessPolicy>>::all(all(&ctx.client)), "AccessPolicy", s, stop, move |change| {
+            policy_changed(&c, change)
+        })
     });
     let (c, s, tell) = (ctx.clone(), signs("rancherintegrations"), changed.clone());
     supervisor.spawn("watch rancherintegrations", |stop| {
-        watch(Api::<DeserializeGuard<RancherIntegration>>::all(all(&ctx.client)), "RancherIntegration", s, stop, move |change| {
-            for name in c.integrations.take(change) {
-                judge_again(&c, |grant| grant.spec.integration_ref.name == name);
-                let _ = tell.send(name);
-            }
-        })
+        watch(
+            Api::<DeserializeGuard<RancherIntegration>>::all(all(&ctx.client)),
+            "RancherIntegration",
+            s,
+            stop,
+            move |change| {
+                for name in c.integrations.take(change) {
+                    judge_again(&c, |grant| grant.spec.integration_ref.name == name);
+                    let _ = tell.send(name);
+                }
+            },
+        )
     });
     let (s, tell) = (signs("secrets"), changed.clone());
     supervisor.spawn("watch secrets", |stop| {
-        watch(Api::<DeserializeGuard<PartialObjectMeta<Secret>>>::namespaced(all(&ctx.client), own), "Secret", s, stop, move |change| trust_changed(&tell, change))
+        watch(
+            Api::<DeserializeGuard<PartialObjectMeta<Secret>>>::namespaced(all(&ctx.client), own),
+            "Secret",
+            s,
+            stop,
+            move |change| trust_changed(&tell, change),
+        )
     });
     let s = signs("configmaps");
     supervisor.spawn("watch configmaps", |stop| {
-        watch(Api::<DeserializeGuard<PartialObjectMeta<ConfigMap>>>::namespaced(all(&ctx.client), own), "ConfigMap", s, stop, move |change| trust_changed(&changed, change))
+        watch(
+            Api::<DeserializeGuard<PartialObjectMeta<ConfigMap>>>::namespaced(all(&ctx.client), own),
+            "ConfigMap",
+            s,
+            stop,
+            move |change| trust_changed(&changed, change),
+        )
     });
 }
 
@@ -241,12 +266,18 @@ fn judge_again(ctx: &Context, concerned: impl Fn(&AccessGrant) -> bool) {
 
 async fn who_am_i(client: &Client) -> Result<String, OperatorError> {
     let api: Api<SelfSubjectReview> = Api::all(client.clone());
-    let review = api.create(&PostParams::default(), &SelfSubjectReview::default()).await.map_err(|source| OperatorError::Api { what: "its own name", source: Box::new(source) })?;
+    let review = api
+        .create(&PostParams::default(), &SelfSubjectReview::default())
+        .await
+        .map_err(|source| OperatorError::Api { what: "its own name", source: Box::new(source) })?;
     Ok(review.status.and_then(|s| s.user_info).and_then(|user| user.username).unwrap_or_default())
 }
 
 async fn cluster_uid(client: &Client) -> Result<String, OperatorError> {
     let api: Api<Namespace> = Api::all(client.clone());
-    let kube_system = api.get_metadata("kube-system").await.map_err(|source| OperatorError::Api { what: "the UID of namespace kube-system", source: Box::new(source) })?;
+    let kube_system = api
+        .get_metadata("kube-system")
+        .await
+        .map_err(|source| OperatorError::Api { what: "the UID of namespace kube-system", source: Box::new(source) })?;
     Ok(kube_system.meta().uid.clone().unwrap_or_default())
 }

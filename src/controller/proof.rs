@@ -49,7 +49,11 @@ pub async fn run(
         if changed {
             match &found {
                 Ok(()) => info!("Identities are proven: the admission policies stand and refuse a forgery"),
-                Err(because) => warn!(reason = because.reason, message = because.message, "Identities are not proven: nothing is granted"),
+                Err(because) => warn!(
+                    reason = because.reason,
+                    message = because.message,
+                    "Identities are not proven: nothing is granted"
+                ),
             }
         }
         let again = if found.is_ok() { AGAIN.0 } else { AGAIN.1 };
@@ -63,7 +67,10 @@ pub async fn run(
 
 /// What is told before the first look is done.
 pub fn unknown() -> Result<(), Because> {
-    Err(Because::new("IdentityUnproven", "Whether the API server checks who asks has not been looked at yet; it is in a moment."))
+    Err(Because::new(
+        "IdentityUnproven",
+        "Whether the API server checks who asks has not been looked at yet; it is in a moment.",
+    ))
 }
 
 async fn prove(client: &Client, namespace: &str, operator: &str) -> Result<(), Because> {
@@ -78,9 +85,13 @@ fn expected(operator: &str) -> Result<Vec<Value>, Because> {
     EXPECTED
         .replace(SHIPPED_OPERATOR, operator)
         .split("\n---\n")
-        .map(|document| serde_saphyr::from_str::<Value>(document))
+        .map(serde_saphyr::from_str::<Value>)
         .collect::<Result<Vec<_>, _>>()
-        .map_err(|error| unproven(format!("The shipped admission policies cannot be read: {error}. This is a fault of the operator.")))
+        .map_err(|error| {
+            unproven(format!(
+                "The shipped admission policies cannot be read: {error}. This is a fault of the operator."
+            ))
+        })
 }
 
 async fn stands(client: &Client, expected: &Value) -> Result<(), Because> {
@@ -88,16 +99,26 @@ async fn stands(client: &Client, expected: &Value) -> Result<(), Because> {
     let (kind, name) = (text("/kind"), text("/metadata/name"));
     let found = match kind.as_str() {
         "ValidatingAdmissionPolicy" => spec(Api::<ValidatingAdmissionPolicy>::all(client.clone()).get_opt(&name).await),
-        "ValidatingAdmissionPolicyBinding" => spec(Api::<ValidatingAdmissionPolicyBinding>::all(client.clone()).get_opt(&name).await),
-        other => return Err(unproven(format!("The shipped admission policies hold a {other}. This is a fault of the operator."))),
+        "ValidatingAdmissionPolicyBinding" => {
+            spec(Api::<ValidatingAdmissionPolicyBinding>::all(client.clone()).get_opt(&name).await)
+        }
+        other => {
+            return Err(unproven(format!(
+                "The shipped admission policies hold a {other}. This is a fault of the operator."
+            )));
+        }
     };
     let found = found.map_err(|error| unproven(format!("The {kind} {name} cannot be read: {error}.")))?;
     let Some(found) = found else {
-        return Err(unproven(format!("The {kind} {name} is missing, so whoever asks could write another's name: apply config/admission.")));
+        return Err(unproven(format!(
+            "The {kind} {name} is missing, so whoever asks could write another's name: apply config/admission."
+        )));
     };
     let wanted = expected.get("spec").cloned().unwrap_or_default();
     if let Some(field) = difference(&wanted, &found, "spec") {
-        return Err(unproven(format!("The {kind} {name} differs from what ships with this operator at {field}: apply config/admission as it is.")));
+        return Err(unproven(format!(
+            "The {kind} {name} differs from what ships with this operator at {field}: apply config/admission as it is."
+        )));
     }
     Ok(())
 }
@@ -115,7 +136,12 @@ fn difference(wanted: &Value, found: &Value, path: &str) -> Option<String> {
                 let path = format!("{path}.{key}");
                 found.get(key).map_or(Some(path.clone()), |there| difference(value, there, &path))
             });
-            let added = || found.iter().find(|(key, value)| !wanted.contains_key(*key) && !is_default(key, value)).map(|(key, _)| format!("{path}.{key}"));
+            let added = || {
+                found
+                    .iter()
+                    .find(|(key, value)| !wanted.contains_key(*key) && !is_default(key, value))
+                    .map(|(key, _)| format!("{path}.{key}"))
+            };
             missing.or_else(added)
         }
         (Value::Array(wanted), Value::Array(found)) if wanted.len() == found.len() => {
@@ -178,7 +204,8 @@ mod tests {
     fn what_narrows_a_policy_is_a_difference_and_what_is_filled_in_is_not() {
         let wanted = json!({"policyName": "p", "validationActions": ["Deny"]});
         assert_eq!(difference(&wanted, &wanted, "spec"), None);
-        let filled_in = json!({"policyName": "p", "validationActions": ["Deny"], "matchResources": {"matchPolicy": "Equivalent"}});
+        let filled_in =
+            json!({"policyName": "p", "validationActions": ["Deny"], "matchResources": {"matchPolicy": "Equivalent"}});
         assert_eq!(difference(&wanted, &filled_in, "spec").as_deref(), Some("spec.matchResources"));
         let warns = json!({"policyName": "p", "validationActions": ["Warn"]});
         assert_eq!(difference(&wanted, &warns, "spec").as_deref(), Some("spec.validationActions[0]"));

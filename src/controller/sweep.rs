@@ -7,15 +7,8 @@
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
-use kube::{
-    Api,
-    api::ListParams,
-    core::DeserializeGuard,
-};
-use tokio::{
-    sync::Notify,
-    time::sleep,
-};
+use kube::{Api, api::ListParams, core::DeserializeGuard};
+use tokio::{sync::Notify, time::sleep};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
@@ -23,7 +16,10 @@ use super::{Context, connection::Connection, grant::orphan, words};
 use crate::{
     api::{AccessGrant, LABEL_INSTALLATION},
     grant::Progress,
-    rancher::{Error, wire::{Binding, BindingKind}},
+    rancher::{
+        Error,
+        wire::{Binding, BindingKind},
+    },
 };
 
 /// How often it is swept while nothing is left over, and while something is.
@@ -44,7 +40,13 @@ pub enum SweepError {
 }
 
 /// Sweeps one Rancher until `shutdown`: at once, every ten minutes, and when asked.
-pub async fn run(ctx: Arc<Context>, integration: String, connection: Arc<Connection>, asked: Arc<Notify>, shutdown: CancellationToken) {
+pub async fn run(
+    ctx: Arc<Context>,
+    integration: String,
+    connection: Arc<Connection>,
+    asked: Arc<Notify>,
+    shutdown: CancellationToken,
+) {
     let mut reported = BTreeSet::new();
     loop {
         let wait = match sweep(&ctx, &integration, &connection, &mut reported).await {
@@ -65,7 +67,12 @@ pub async fn run(ctx: Arc<Context>, integration: String, connection: Arc<Connect
 }
 
 /// One sweep. Says whether nothing is left to do.
-async fn sweep(ctx: &Context, integration: &str, connection: &Arc<Connection>, reported: &mut BTreeSet<String>) -> Result<bool, SweepError> {
+async fn sweep(
+    ctx: &Context,
+    integration: &str,
+    connection: &Arc<Connection>,
+    reported: &mut BTreeSet<String>,
+) -> Result<bool, SweepError> {
     if !ctx.leader.may_create() {
         return Ok(false);
     }

@@ -39,11 +39,7 @@ mod tests {
             let mut next = vec![false; text.len() + 1];
             next[0] = p == '*' && row[0];
             for i in 1..=text.len() {
-                next[i] = if p == '*' {
-                    row[i] || next[i - 1]
-                } else {
-                    row[i - 1] && p == text[i - 1]
-                };
+                next[i] = if p == '*' { row[i] || next[i - 1] } else { row[i - 1] && p == text[i - 1] };
             }
             row = next;
         }

@@ -80,7 +80,10 @@ impl Hand<'_> {
             return (record, Progress::Done);
         }
         let Ok(subject) = record.subject.parse::<SubjectKey>() else {
-            let message = format!("The recorded subject {:?} cannot be read: restore the grant's status from a backup.", record.subject);
+            let message = format!(
+                "The recorded subject {:?} cannot be read: restore the grant's status from a backup.",
+                record.subject
+            );
             return (record, self.waiting("RecordUnreadable", message));
         };
         // A binding may turn out to be there under another name of ours; then that name's lock counts.
@@ -223,7 +226,10 @@ impl Hand<'_> {
             }
             Err(Error::Refused { code, reason, message }) => {
                 let target = words::access(&case.record).target();
-                Some(Progress::Refused(format!("Rancher refused role {} on {target} ({code} {reason}): {message}", case.record.role)))
+                Some(Progress::Refused(format!(
+                    "Rancher refused role {} on {target} ({code} {reason}): {message}",
+                    case.record.role
+                )))
             }
             Err(error) => {
                 case.world.sight = Sight::Unknown;

@@ -40,7 +40,12 @@ pub(super) async fn clear(hand: &Hand<'_>, case: &mut Case) -> Progress {
     }
     let cleared = match cleared(hand, case).await {
         Ok(cleared) => cleared,
-        Err(message) => return waiting.progress("DownstreamUnverified", format!("{target}: the binding is gone from Rancher, but {message}")),
+        Err(message) => {
+            return waiting.progress(
+                "DownstreamUnverified",
+                format!("{target}: the binding is gone from Rancher, but {message}"),
+            );
+        }
     };
     touch(hand, case).await;
     // Who ended it otherwise may have kept Rancher from cleaning up, by stripping its finalizers first.
@@ -57,7 +62,9 @@ pub(super) async fn clear(hand: &Hand<'_>, case: &mut Case) -> Progress {
 }
 
 fn second_look_words(target: &str) -> String {
-    format!("{target}: the binding is gone; Rancher may not have cleaned up after it, so what belongs to it downstream is looked for once more.")
+    format!(
+        "{target}: the binding is gone; Rancher may not have cleaned up after it, so what belongs to it downstream is looked for once more."
+    )
 }
 
 /// Looks for left-overs and removes them; how many there were, or what could not be read.
@@ -120,8 +127,12 @@ async fn touch(hand: &Hand<'_>, case: &mut Case) {
     case.record.touch_pending = touched.is_err();
     match touched {
         Ok(0) => {}
-        Ok(count) => info!(grant = %hand.grant.key, binding = case.record.name, count, "Touched the subject's other bindings"),
-        Err(error) => warn!(grant = %hand.grant.key, binding = case.record.name, %error, "Cannot touch the subject's other bindings yet"),
+        Ok(count) => {
+            info!(grant = %hand.grant.key, binding = case.record.name, count, "Touched the subject's other bindings")
+        }
+        Err(error) => {
+            warn!(grant = %hand.grant.key, binding = case.record.name, %error, "Cannot touch the subject's other bindings yet")
+        }
     }
 }
 
@@ -131,7 +142,12 @@ pub(super) async fn touch_later(connection: &Connection, record: &BindingRecord,
     touch_survivors(connection, &words::subject(&subject), record, time).await
 }
 
-async fn touch_survivors(connection: &Connection, subject: &Subject, record: &BindingRecord, time: &str) -> Result<usize, Error> {
+async fn touch_survivors(
+    connection: &Connection,
+    subject: &Subject,
+    record: &BindingRecord,
+    time: &str,
+) -> Result<usize, Error> {
     let rancher = &connection.rancher;
     let survivors = rancher.survivors(subject, &record.cluster, &words::reference(record)).await?;
     let mut failed = None;

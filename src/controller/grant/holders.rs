@@ -38,7 +38,10 @@ pub(super) async fn ask(ctx: &Context, grant: &GrantView, integration: &str, bin
 pub(super) fn taken_by_co_holder(ctx: &Context, grant: &GrantView, binding: &str, since: Timestamp) -> bool {
     let now = ctx.now();
     ctx.grants.naming(binding).iter().map(|other| GrantView::from(other.as_ref())).any(|other| {
-        other.key != grant.key && other.ended(now).is_some_and(|(_, end)| other.status.revoked_time.as_ref().map_or(end, |t| t.0.max(end)) >= since)
+        other.key != grant.key
+            && other
+                .ended(now)
+                .is_some_and(|(_, end)| other.status.revoked_time.as_ref().map_or(end, |t| t.0.max(end)) >= since)
     })
 }
 
@@ -60,5 +63,7 @@ async fn live(ctx: &Context, key: &GrantKey) -> Option<Option<AccessGrant>> {
 }
 
 fn holds(other: &AccessGrant, integration: &str, binding: &str, now: Timestamp) -> bool {
-    other.spec.integration_ref.name == integration && !other.uid().unwrap_or_default().is_empty() && GrantView::from(other).holds(binding, now)
+    other.spec.integration_ref.name == integration
+        && !other.uid().unwrap_or_default().is_empty()
+        && GrantView::from(other).holds(binding, now)
 }

@@ -109,7 +109,9 @@ pub(super) fn reason(error: &Error) -> &'static str {
 
 /// Spreads the tries of many grants: each has its own, always the same.
 fn seed(grant: &GrantKey) -> u64 {
-    grant.namespace.bytes().chain(grant.name.bytes()).fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-    })
+    grant
+        .namespace
+        .bytes()
+        .chain(grant.name.bytes())
+        .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }

@@ -30,7 +30,10 @@ pub(super) async fn stand(ctx: &Context, rancher: &Rancher) -> Result<(), Becaus
             let other = other.map_or("nobody", String::as_str);
             Err(Because::new(
                 "ClaimedElsewhere",
-                format!("On this Rancher, this installation ({}) is claimed by another Kubernetes cluster (kube-system UID {other}; ours is {}): nothing is created or swept here. If the operator was moved and the other one is gone, delete the ConfigMap cattle-system/{name} on Rancher's own cluster; else give one of the two its own installation Secret.", ctx.installation.id, ctx.cluster_uid),
+                format!(
+                    "On this Rancher, this installation ({}) is claimed by another Kubernetes cluster (kube-system UID {other}; ours is {}): nothing is created or swept here. If the operator was moved and the other one is gone, delete the ConfigMap cattle-system/{name} on Rancher's own cluster; else give one of the two its own installation Secret.",
+                    ctx.installation.id, ctx.cluster_uid
+                ),
             ))
         }
     }
@@ -48,5 +51,10 @@ fn fresh(ctx: &Context, name: &str) -> ConfigMap {
 }
 
 fn unknown(name: &str, error: &Error) -> Because {
-    Because::new("ClaimUnknown", format!("The ConfigMap cattle-system/{name} on Rancher's own cluster, which says who uses this installation, cannot be read or made: {error}."))
+    Because::new(
+        "ClaimUnknown",
+        format!(
+            "The ConfigMap cattle-system/{name} on Rancher's own cluster, which says who uses this installation, cannot be read or made: {error}."
+        ),
+    )
 }

@@ -7,7 +7,10 @@ use super::observe::Findings;
 use crate::{
     api::{
         ConditionStatus, RancherIntegration,
-        condition::{self, ConditionStatus::{False, True, Unknown}},
+        condition::{
+            self,
+            ConditionStatus::{False, True, Unknown},
+        },
         integration::{KeyStatus, RancherIntegrationStatus, RancherStatus},
     },
     grant::{Because, record::whole_seconds},
@@ -37,7 +40,10 @@ pub(super) fn verdict(integration: &RancherIntegration, found: &Findings, around
     let same = match (&recorded, &found.install_uuid) {
         (Some(recorded), Some(found)) if recorded != found => Err(Because::new(
             "DifferentRancher",
-            format!("Another Rancher answers at {} (install-uuid {found}) than the one that was registered ({recorded}): nothing is granted, and access on the first cannot be taken away through this one. Point spec.host back, or register the new one under another name.", integration.spec.host),
+            format!(
+                "Another Rancher answers at {} (install-uuid {found}) than the one that was registered ({recorded}): nothing is granted, and access on the first cannot be taken away through this one. Point spec.host back, or register the new one under another name.",
+                integration.spec.host
+            ),
         )),
         _ => Ok(()),
     };
@@ -73,24 +79,47 @@ fn paint(
 ) -> Result<(), Because> {
     let (now, generation) = (whole_seconds(around.now), integration.metadata.generation);
     let version = found.version.clone().unwrap_or_default();
-    let reached = outcome(found.reached.clone(), "Reachable", &format!("Rancher {version} answers at {}.", integration.spec.host));
-    let authenticated = outcome(found.authenticated.as_ref().map(|a| a.as_ref().map(|_| ()).map_err(Clone::clone)), "Authenticated", &key_words(found, around.now));
-    let authorized = outcome(found.authorized.clone(), "Authorized", "The key's user may do all that the operator needs on Rancher's own cluster.");
-    let enforced = outcome(Some(around.proof.clone()), "AdmissionEnforced", "The API server checks who asks: a forged request is refused.");
+    let reached = outcome(
+        found.reached.clone(),
+        "Reachable",
+        &format!("Rancher {version} answers at {}.", integration.spec.host),
+    );
+    let authenticated = outcome(
+        found.authenticated.as_ref().map(|a| a.as_ref().map(|_| ()).map_err(Clone::clone)),
+        "Authenticated",
+        &key_words(found, around.now),
+    );
+    let authorized = outcome(
+        found.authorized.clone(),
+        "Authorized",
+        "The key's user may do all that the operator needs on Rancher's own cluster.",
+    );
+    let enforced = outcome(
+        Some(around.proof.clone()),
+        "AdmissionEnforced",
+        "The API server checks who asks: a forged request is refused.",
+    );
     let claimed = match &found.claimed {
         Some(Err(because)) => Err(because.clone()),
         _ => Ok(()),
     };
-    for (type_, (holds, reason, message)) in
-        [("Reachable", &reached), ("Authenticated", &authenticated), ("Authorized", &authorized), ("AdmissionEnforced", &enforced)]
-    {
+    for (type_, (holds, reason, message)) in [
+        ("Reachable", &reached),
+        ("Authenticated", &authenticated),
+        ("Authorized", &authorized),
+        ("AdmissionEnforced", &enforced),
+    ] {
         condition::set(&mut status.conditions, now, generation, type_, *holds, reason, message);
     }
     let first = [&reached, &authenticated].into_iter().find_map(trouble);
     let first = first.or(same.err()).or_else(|| trouble(&authorized)).or(claimed.err()).or_else(|| trouble(&enforced));
     let (holds, reason, message) = match &first {
         Some(because) => (False, because.reason.clone(), because.message.clone()),
-        None if integration.spec.suspend => (True, "Suspended".to_owned(), "Suspended by spec.suspend: nothing new is granted; revoking goes on.".to_owned()),
+        None if integration.spec.suspend => (
+            True,
+            "Suspended".to_owned(),
+            "Suspended by spec.suspend: nothing new is granted; revoking goes on.".to_owned(),
+        ),
         None => (True, "Ready".to_owned(), format!("Access can be given and taken away. {}", authenticated.2)),
     };
     condition::set(&mut status.conditions, now, generation, "Ready", holds, &reason, message);
@@ -124,7 +153,10 @@ fn key_words(found: &Findings, now: Timestamp) -> String {
         Expiry::Never => format!("{whose}, has no cluster scope and does not expire."),
         Expiry::Unknown => format!("{whose} and has no cluster scope; Rancher does not say when it expires."),
         Expiry::At(end) if end.duration_since(now) < KEY_ENDS_SOON => {
-            format!("{whose}, has no cluster scope and expires at {}: make a new one and write it into the Secret before then, or nothing can be taken away any more.", whole_seconds(end))
+            format!(
+                "{whose}, has no cluster scope and expires at {}: make a new one and write it into the Secret before then, or nothing can be taken away any more.",
+                whole_seconds(end)
+            )
         }
         Expiry::At(end) => format!("{whose}, has no cluster scope and expires at {}.", whole_seconds(end)),
     }

@@ -45,7 +45,11 @@ const CIRCUIT: CircuitConfig = CircuitConfig {
 
 /// Keeps one task for each integration of this connector, until `shutdown`. `changed` names integrations that changed;
 /// an empty name means all (a Secret or ConfigMap changed).
-pub async fn run(ctx: Arc<Context>, mut changed: mpsc::UnboundedReceiver<String>, shutdown: CancellationToken) -> Result<(), std::convert::Infallible> {
+pub async fn run(
+    ctx: Arc<Context>,
+    mut changed: mpsc::UnboundedReceiver<String>,
+    shutdown: CancellationToken,
+) -> Result<(), std::convert::Infallible> {
     let mut tasks = JoinSet::new();
     let mut served: BTreeMap<String, Served> = BTreeMap::new();
     serve(&ctx, &mut served, &mut tasks, &shutdown);
@@ -85,7 +89,12 @@ struct Served {
 }
 
 /// Starts what is missing and stops what is gone.
-fn serve(ctx: &Arc<Context>, served: &mut BTreeMap<String, Served>, tasks: &mut JoinSet<()>, shutdown: &CancellationToken) {
+fn serve(
+    ctx: &Arc<Context>,
+    served: &mut BTreeMap<String, Served>,
+    tasks: &mut JoinSet<()>,
+    shutdown: &CancellationToken,
+) {
     let wanted: Vec<String> = ctx
         .integrations
         .all()
@@ -103,11 +112,11 @@ fn serve(ctx: &Arc<Context>, served: &mut BTreeMap<String, Served>, tasks: &mut 
         stays
     });
     for name in wanted {
-        if !served.contains_key(&name) {
+        served.entry(name.clone()).or_insert_with(|| {
             let (poke, stop) = (Arc::new(Notify::new()), shutdown.child_token());
-            let handle = tasks.spawn(one(ctx.clone(), name.clone(), poke.clone(), stop.clone()));
-            served.insert(name, Served { poke, stop, handle });
-        }
+            let handle = tasks.spawn(one(ctx.clone(), name, poke.clone(), stop.clone()));
+            Served { poke, stop, handle }
+        });
     }
 }
 
@@ -120,7 +129,8 @@ struct Company {
 
 async fn one(ctx: Arc<Context>, name: String, poke: Arc<Notify>, stop: CancellationToken) {
     let breaker = Breaker::new(CIRCUIT);
-    let mut kept = observe::Kept { inputs: None, rancher: None, connection: None, breaker: breaker.clone(), authorized: false };
+    let mut kept =
+        observe::Kept { inputs: None, rancher: None, connection: None, breaker: breaker.clone(), authorized: false };
     let (mut circuit, mut proof) = (breaker.watch(), ctx.proof.clone());
     let mut company: Option<Company> = None;
     let (mut ready, mut failures) = (false, 0_u32);
@@ -150,7 +160,12 @@ async fn one(ctx: Arc<Context>, name: String, poke: Arc<Notify>, stop: Cancellat
 /// One look, its verdict, and what follows. Says whether access can be given and taken away.
 async fn pass(ctx: &Arc<Context>, name: &str, integration: &RancherIntegration, kept: &mut observe::Kept) -> bool {
     if let Some(other) = foreign(ctx, integration) {
-        warn!(integration = name, installation = other, ours = ctx.installation.id, "Another installation serves this integration: it is left alone. Run one operator for a connector, or restore its installation Secret");
+        warn!(
+            integration = name,
+            installation = other,
+            ours = ctx.installation.id,
+            "Another installation serves this integration: it is left alone. Run one operator for a connector, or restore its installation Secret"
+        );
         ctx.registry.remove(name);
         return false;
     }
@@ -159,15 +174,18 @@ async fn pass(ctx: &Arc<Context>, name: &str, integration: &RancherIntegration, 
     let around = decide::Surroundings { now: ctx.now(), installation: &ctx.installation.id, proof: &proof };
     let verdict = decide::verdict(integration, &found, &around);
     let ready = verdict.may_grant.is_ok();
-    let reached = found.connection.is_some() && matches!(found.reached, Some(Ok(()))) && matches!(found.authenticated, Some(Ok(_)));
+    let reached = found.connection.is_some()
+        && matches!(found.reached, Some(Ok(())))
+        && matches!(found.authenticated, Some(Ok(_)));
     ctx.metrics.integration_up(name, reached);
-    ctx.metrics.key_expiry(name, verdict.status.key.as_ref().and_then(|key| key.expires_time.as_ref()).map(|end| end.0));
+    ctx.metrics
+        .key_expiry(name, verdict.status.key.as_ref().and_then(|key| key.expires_time.as_ref()).map(|end| end.0));
     ctx.registry.set(name, Link { connection: found.connection, may_grant: verdict.may_grant });
     if let Err(error) = record::record(ctx, integration, &verdict.status).await {
         warn!(integration = name, %error, "The integration's status could not be written; it is tried again");
     }
     // Without proof of identity nothing is granted, but what is to be taken away can be: that is ready enough.
-    ready || (reached && !proof.is_ok() && found.authorized.is_some_and(|a| a.is_ok()))
+    ready || (reached && proof.is_err() && found.authorized.is_some_and(|a| a.is_ok()))
 }
 
 /// The other installation that serves this integration, if one does.
@@ -176,7 +194,13 @@ fn foreign<'a>(ctx: &Context, integration: &'a RancherIntegration) -> Option<&'a
     (serving != ctx.installation.id).then_some(serving)
 }
 
-fn keep_company(ctx: &Arc<Context>, name: &str, kept: &observe::Kept, company: &mut Option<Company>, stop: &CancellationToken) {
+fn keep_company(
+    ctx: &Arc<Context>,
+    name: &str,
+    kept: &observe::Kept,
+    company: &mut Option<Company>,
+    stop: &CancellationToken,
+) {
     let Some(connection) = &kept.connection else {
         *company = None;
         return;

@@ -101,14 +101,20 @@ async fn identify(rancher: &Rancher, kept: &mut Kept, findings: &mut Findings) {
     let found = match rancher.install_uuid().await {
         Ok(found) => found,
         Err(error) => {
-            findings.authenticated = Some(Err(Because::new("IdentityUnreadable", format!("The key is accepted, but Rancher's setting install-uuid cannot be read with it, so it is not known which Rancher this is: {error}. Give the key's user the right to read settings."))));
+            findings.authenticated = Some(Err(Because::new(
+                "IdentityUnreadable",
+                format!(
+                    "The key is accepted, but Rancher's setting install-uuid cannot be read with it, so it is not known which Rancher this is: {error}. Give the key's user the right to read settings."
+                ),
+            )));
             findings.connection = kept.connection.clone();
             return;
         }
     };
     let stands = kept.connection.as_ref().is_some_and(|c| c.install_uuid == found && c.version == findings.version);
     if !stands {
-        let connection = Connection::new(rancher.clone(), found.clone(), findings.version.clone(), kept.breaker.clone());
+        let connection =
+            Connection::new(rancher.clone(), found.clone(), findings.version.clone(), kept.breaker.clone());
         kept.connection = Some(Arc::new(connection));
     }
     findings.connection = kept.connection.clone();
@@ -121,8 +127,12 @@ async fn rancher(ctx: &Context, integration: &RancherIntegration, kept: &mut Kep
     let secret = &spec.credentials_secret_ref.name;
     let data = secret_data(ctx, secret, "spec.credentialsSecretRef").await?;
     let port = u16::try_from(spec.port).map_err(|_| Because::new("InvalidSpec", "spec.port must be 1 to 65535."))?;
-    let Credentials { endpoint, key } = endpoint::parse(&data, &spec.host, port)
-        .map_err(|error| Because::new("InvalidCredentials", format!("The Secret {}/{secret} cannot be used: {error}", ctx.settings.namespace)))?;
+    let Credentials { endpoint, key } = endpoint::parse(&data, &spec.host, port).map_err(|error| {
+        Because::new(
+            "InvalidCredentials",
+            format!("The Secret {}/{secret} cannot be used: {error}", ctx.settings.namespace),
+        )
+    })?;
     let ca = match &spec.certificate_authority {
         None => None,
         Some(ca) => Some(certificates(ctx, ca.config_map_ref.as_ref(), ca.secret_ref.as_ref()).await?),
@@ -132,7 +142,8 @@ async fn rancher(ctx: &Context, integration: &RancherIntegration, kept: &mut Kep
         return Ok(rancher.clone());
     }
     let config = TransportConfig { ca_pem: ca, connect_timeout: CONNECT };
-    let transport = (ctx.transports)(&config).map_err(|error| Because::new("InvalidCertificates", format!("spec.certificateAuthority: {error}")))?;
+    let transport = (ctx.transports)(&config)
+        .map_err(|error| Because::new("InvalidCertificates", format!("spec.certificateAuthority: {error}")))?;
     let name = integration.metadata.name.clone().unwrap_or_default();
     let transport = observed(transport, &name, kept.breaker.clone(), ctx.metrics.clone());
     let rancher = Rancher::new(transport, &endpoint, key);
@@ -149,26 +160,50 @@ async fn secret_data(ctx: &Context, name: &str, field: &str) -> Result<BTreeMap<
     let api: Api<Secret> = Api::namespaced(ctx.client.clone(), namespace);
     match api.get_opt(name).await {
         Ok(Some(secret)) => Ok(secret.data.unwrap_or_default()),
-        Ok(None) => Err(Because::new("SecretNotFound", format!("{field} names the Secret {name}, which is not in the operator's namespace {namespace}: create it there."))),
-        Err(error) => Err(Because::new("SecretUnreadable", format!("The Secret {namespace}/{name} cannot be read: {error}."))),
+        Ok(None) => Err(Because::new(
+            "SecretNotFound",
+            format!(
+                "{field} names the Secret {name}, which is not in the operator's namespace {namespace}: create it there."
+            ),
+        )),
+        Err(error) => {
+            Err(Because::new("SecretUnreadable", format!("The Secret {namespace}/{name} cannot be read: {error}.")))
+        }
     }
 }
 
-async fn certificates(ctx: &Context, config_map: Option<&KeyReference>, secret: Option<&KeyReference>) -> Result<Vec<u8>, Because> {
+async fn certificates(
+    ctx: &Context,
+    config_map: Option<&KeyReference>,
+    secret: Option<&KeyReference>,
+) -> Result<Vec<u8>, Because> {
     let namespace = &ctx.settings.namespace;
     let missing = |kind: &str, at: &KeyReference| {
-        Because::new("CertificatesNotFound", format!("spec.certificateAuthority names key {} of the {kind} {}, which is not in the operator's namespace {namespace}: create it there.", at.key, at.name))
+        Because::new(
+            "CertificatesNotFound",
+            format!(
+                "spec.certificateAuthority names key {} of the {kind} {}, which is not in the operator's namespace {namespace}: create it there.",
+                at.key, at.name
+            ),
+        )
     };
     if let Some(at) = secret {
         let data = secret_data(ctx, &at.name, "spec.certificateAuthority.secretRef").await?;
         return data.get(&at.key).map(|value| value.0.clone()).ok_or_else(|| missing("Secret", at));
     }
     let Some(at) = config_map else {
-        return Err(Because::new("InvalidSpec", "spec.certificateAuthority must set exactly one of configMapRef and secretRef."));
+        return Err(Because::new(
+            "InvalidSpec",
+            "spec.certificateAuthority must set exactly one of configMapRef and secretRef.",
+        ));
     };
     let api: Api<ConfigMap> = Api::namespaced(ctx.client.clone(), namespace);
-    let found = api.get_opt(&at.name).await.map_err(|error| Because::new("ConfigMapUnreadable", format!("The ConfigMap {namespace}/{} cannot be read: {error}.", at.name)))?;
-    found.and_then(|map| map.data?.get(&at.key).map(|text| text.clone().into_bytes())).ok_or_else(|| missing("ConfigMap", at))
+    let found = api.get_opt(&at.name).await.map_err(|error| {
+        Because::new("ConfigMapUnreadable", format!("The ConfigMap {namespace}/{} cannot be read: {error}.", at.name))
+    })?;
+    found
+        .and_then(|map| map.data?.get(&at.key).map(|text| text.clone().into_bytes()))
+        .ok_or_else(|| missing("ConfigMap", at))
 }
 
 async fn authenticated(rancher: &Rancher) -> Result<(WhoAmI, Option<KeyInfo>), Because> {
@@ -178,7 +213,12 @@ async fn authenticated(rancher: &Rancher) -> Result<(WhoAmI, Option<KeyInfo>), B
         error => refused(&error),
     })?;
     if let Some(scope) = key.as_ref().and_then(|key| key.cluster_scope.as_ref()) {
-        return Err(Because::new("KeyScoped", format!("The key is scoped to cluster {scope}, so it fails everywhere else. Make one with No Scope, and write it into the Secret.")));
+        return Err(Because::new(
+            "KeyScoped",
+            format!(
+                "The key is scoped to cluster {scope}, so it fails everywhere else. Make one with No Scope, and write it into the Secret."
+            ),
+        ));
     }
     Ok((who, key))
 }
@@ -188,11 +228,21 @@ fn refused(error: &Error) -> Because {
         Error::Unauthenticated { .. } => "KeyRefused",
         _ => "Unknown",
     };
-    Because::new(reason, format!("{error}. If it lasts: make a new key in Rancher (No Scope), and write it into the Secret; it is read at once."))
+    Because::new(
+        reason,
+        format!(
+            "{error}. If it lasts: make a new key in Rancher (No Scope), and write it into the Secret; it is read at once."
+        ),
+    )
 }
 
 fn unreachable(error: &Error) -> Because {
-    Because::new("Unreachable", format!("{error}. Look at spec.host, spec.port and spec.certificateAuthority, and whether Rancher runs. Access that ends meanwhile is taken away as soon as it answers."))
+    Because::new(
+        "Unreachable",
+        format!(
+            "{error}. Look at spec.host, spec.port and spec.certificateAuthority, and whether Rancher runs. Access that ends meanwhile is taken away as soon as it answers."
+        ),
+    )
 }
 
 /// What the operator does on Rancher's own cluster: verb, group, resource, namespace.
@@ -226,7 +276,9 @@ async fn authorized(rancher: &Rancher, kept: &mut Kept) -> Result<(), Because> {
             match rancher.allowed(&access).await {
                 Ok(true) => {}
                 Ok(false) => missing.push(format!("{verb} {resource}")),
-                Err(error) => return Err(Because::new("Unknown", format!("What the key may do could not be asked: {error}."))),
+                Err(error) => {
+                    return Err(Because::new("Unknown", format!("What the key may do could not be asked: {error}.")));
+                }
             }
         }
     }
@@ -234,5 +286,11 @@ async fn authorized(rancher: &Rancher, kept: &mut Kept) -> Result<(), Because> {
         kept.authorized = true;
         return Ok(());
     }
-    Err(Because::new("MissingRights", format!("The key's user lacks rights on Rancher's own cluster: {}. Give him the global role Administrator, or these.", missing.join(", "))))
+    Err(Because::new(
+        "MissingRights",
+        format!(
+            "The key's user lacks rights on Rancher's own cluster: {}. Give him the global role Administrator, or these.",
+            missing.join(", ")
+        ),
+    ))
 }

@@ -10,9 +10,7 @@ use tracing::info;
 
 use crate::{
     api::{
-        ConditionStatus, FINALIZER, RancherIntegration,
-        condition,
-        integration::RancherIntegrationStatus,
+        ConditionStatus, FINALIZER, RancherIntegration, condition, integration::RancherIntegrationStatus,
         status::BindingRecord,
     },
     controller::Context,
@@ -22,15 +20,29 @@ use crate::{
 ///
 /// # Errors
 /// A 409 where it changed meanwhile: nothing was written.
-pub(super) async fn record(ctx: &Context, integration: &RancherIntegration, status: &RancherIntegrationStatus) -> Result<(), kube::Error> {
+pub(super) async fn record(
+    ctx: &Context,
+    integration: &RancherIntegration,
+    status: &RancherIntegrationStatus,
+) -> Result<(), kube::Error> {
     let api: Api<RancherIntegration> = Api::all(ctx.client.clone());
     let name = integration.name_any();
     let mut status = status.clone();
     let needed = needed_by(ctx, &name);
     let deleted = integration.metadata.deletion_timestamp.is_some();
     if deleted && needed > 0 {
-        let message = format!("Deleted, but {needed} grant(s) still have access to be taken away through it: it goes when they are settled. Delete the grants to end them now.");
-        condition::set(&mut status.conditions, ctx.now(), integration.metadata.generation, "Ready", ConditionStatus::False, "Deleting", message);
+        let message = format!(
+            "Deleted, but {needed} grant(s) still have access to be taken away through it: it goes when they are settled. Delete the grants to end them now."
+        );
+        condition::set(
+            &mut status.conditions,
+            ctx.now(),
+            integration.metadata.generation,
+            "Ready",
+            ConditionStatus::False,
+            "Deleting",
+            message,
+        );
     }
     if integration.status.as_ref() != Some(&status) {
         let patch = json!({"metadata": {"resourceVersion": integration.metadata.resource_version, "uid": integration.metadata.uid}, "status": status});
@@ -55,7 +67,11 @@ pub(super) async fn record(ctx: &Context, integration: &RancherIntegration, stat
 /// How many grants still need it: those with anything in Rancher that is not settled.
 fn needed_by(ctx: &Context, name: &str) -> usize {
     let unsettled = |bindings: &[BindingRecord]| bindings.iter().any(|b| !b.is_settled());
-    ctx.grants.of_integration(name).iter().filter(|grant| grant.status.as_ref().is_some_and(|s| unsettled(&s.bindings))).count()
+    ctx.grants
+        .of_integration(name)
+        .iter()
+        .filter(|grant| grant.status.as_ref().is_some_and(|s| unsettled(&s.bindings)))
+        .count()
 }
 
 /// One log line and one Event when `Ready` changes its status or reason.
@@ -70,5 +86,11 @@ fn report(ctx: &Context, integration: &RancherIntegration, status: &RancherInteg
         ConditionStatus::True => (EventType::Normal, "Ready"),
         _ => (EventType::Warning, "NotReady"),
     };
-    ctx.events.publish(integration.object_ref(&()), type_, reason, "Probe", &format!("{}: {}", after.reason, after.message));
+    ctx.events.publish(
+        integration.object_ref(&()),
+        type_,
+        reason,
+        "Probe",
+        &format!("{}: {}", after.reason, after.message),
+    );
 }

@@ -74,11 +74,7 @@ impl Privilege {
 ///
 /// `lookup` answers with what was read of a role template, `None` where it could not be read. Inheritance in a circle
 /// ends. What is surely privileged is told before what is unknown; nearer roles before farther ones.
-pub fn privileged_rule(
-    role: &str,
-    scope: Scope,
-    lookup: &dyn Fn(&str) -> Option<RoleRules>,
-) -> Privilege {
+pub fn privileged_rule(role: &str, scope: Scope, lookup: &dyn Fn(&str) -> Option<RoleRules>) -> Privilege {
     let mut seen = BTreeSet::from([role.to_owned()]);
     let mut queue = VecDeque::from([role.to_owned()]);
     let mut unknown = None;

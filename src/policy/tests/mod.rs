@@ -13,8 +13,8 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::{
-    Allowed, ClusterFacts, Facts, MESSAGE_MAX, Policy, ProjectFacts, Refusal, RefusalReason,
-    Request, RoleFacts, SubjectFacts, TargetFacts, candidates, judge,
+    Allowed, ClusterFacts, Facts, MESSAGE_MAX, Policy, ProjectFacts, Refusal, RefusalReason, Request, RoleFacts,
+    SubjectFacts, TargetFacts, candidates, judge,
 };
 use crate::api::{AccessGrantSpec, integration::IdentityMapping};
 
@@ -23,10 +23,7 @@ fn now() -> Timestamp {
 }
 
 fn labels(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
-    pairs
-        .iter()
-        .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
-        .collect()
+    pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect()
 }
 
 /// Lays `patch` over `base`, as a JSON merge patch (RFC 7386) does.
@@ -87,24 +84,13 @@ fn facts() -> Facts {
         hosts_rancher: false,
         hosts_operator: false,
     };
-    let role = |id: &str| RoleFacts {
-        id: id.to_owned(),
-        privileged: None,
-    };
+    let role = |id: &str| RoleFacts { id: id.to_owned(), privileged: None };
     Facts {
         targets: vec![
-            TargetFacts {
-                cluster: cluster("c-1"),
-                project: None,
-                role: role("cluster-member"),
-            },
+            TargetFacts { cluster: cluster("c-1"), project: None, role: role("cluster-member") },
             TargetFacts {
                 cluster: cluster("c-2"),
-                project: Some(ProjectFacts {
-                    id: "p-1".to_owned(),
-                    labels: labels(&[("team", "web")]),
-                    system: false,
-                }),
+                project: Some(ProjectFacts { id: "p-1".to_owned(), labels: labels(&[("team", "web")]), system: false }),
                 role: role("project-member"),
             },
         ],
@@ -117,21 +103,13 @@ fn facts() -> Facts {
 }
 
 fn mapping() -> IdentityMapping {
-    IdentityMapping {
-        user_principal: Some("okta_user://{name}".to_owned()),
-        group_principal: None,
-    }
+    IdentityMapping { user_principal: Some("okta_user://{name}".to_owned()), group_principal: None }
 }
 
 /// Both stages, from a namespace of team `web`.
 fn both(spec: &AccessGrantSpec, policies: &[Policy], facts: &Facts) -> Result<Allowed, Refusal> {
     let (labels, mapping) = (labels(&[("team", "web")]), mapping());
-    let request = Request {
-        namespace: "web-prod",
-        namespace_labels: &labels,
-        spec,
-        mapping: Some(&mapping),
-    };
+    let request = Request { namespace: "web-prod", namespace_labels: &labels, spec, mapping: Some(&mapping) };
     let found = candidates(&request, policies, now())?;
     judge(&request, &found, facts, now())
 }
@@ -139,17 +117,9 @@ fn both(spec: &AccessGrantSpec, policies: &[Policy], facts: &Facts) -> Result<Al
 /// The first stage alone.
 fn first(spec: &AccessGrantSpec, policies: &[Policy]) -> Result<Vec<String>, Refusal> {
     let (labels, mapping) = (labels(&[("team", "web")]), mapping());
-    let request = Request {
-        namespace: "web-prod",
-        namespace_labels: &labels,
-        spec,
-        mapping: Some(&mapping),
-    };
+    let request = Request { namespace: "web-prod", namespace_labels: &labels, spec, mapping: Some(&mapping) };
     let found = candidates(&request, policies, now())?;
-    Ok(found
-        .into_iter()
-        .map(|policy| policy.name.clone())
-        .collect())
+    Ok(found.into_iter().map(|policy| policy.name.clone()).collect())
 }
 
 /// Asserts a refusal: its reason, and what its message must say.
@@ -159,10 +129,7 @@ fn refused<T: std::fmt::Debug>(result: Result<T, Refusal>, reason: RefusalReason
     assert_eq!(refusal.reason, reason, "{refusal}");
     assert!(refusal.message.len() <= MESSAGE_MAX);
     for part in says {
-        assert!(
-            refusal.message.contains(part),
-            "{part:?} is not in: {refusal}"
-        );
+        assert!(refusal.message.contains(part), "{part:?} is not in: {refusal}");
     }
 }
 

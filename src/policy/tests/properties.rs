@@ -22,11 +22,7 @@ fn any_policy() -> impl Strategy<Value = Value> {
     ]);
     let team = select(vec!["web", "web", "web", "db"]);
     let max = select(vec!["1h", "8h"]);
-    let subjects = select(vec![
-        json!({}),
-        json!({"self": false}),
-        json!({"users": ["*"]}),
-    ]);
+    let subjects = select(vec![json!({}), json!({"self": false}), json!({"users": ["*"]})]);
     (requesters, access, team, max, subjects, any::<bool>(), 0..3i32, any::<bool>()).prop_map(
         |(requesters, access, team, max, subjects, privileged, required, reason)| {
             json!({
@@ -42,9 +38,7 @@ fn any_policy() -> impl Strategy<Value = Value> {
 fn any_policies() -> impl Strategy<Value = Vec<Policy>> {
     prop::collection::vec(any_policy(), 0..5).prop_map(|specs| {
         let named = specs.into_iter().enumerate();
-        named
-            .map(|(i, spec)| policy(&format!("p{i}"), spec))
-            .collect()
+        named.map(|(i, spec)| policy(&format!("p{i}"), spec)).collect()
     })
 }
 
@@ -65,34 +59,26 @@ fn any_grant() -> impl Strategy<Value = (AccessGrantSpec, Facts)> {
         json!({"endTime": "2026-06-01T12:30:00Z"}),
         json!({"endTime": "2026-06-01T11:00:00Z"}),
     ]);
-    let reference = select(vec![
-        json!({}),
-        json!({}),
-        json!({}),
-        json!({"policyRef": {"name": "p0"}}),
-    ]);
+    let reference = select(vec![json!({}), json!({}), json!({}), json!({"policyRef": {"name": "p0"}})]);
     let subject = select(vec![json!({}), json!({"subject": {"user": "u-alice"}})]);
-    let asked =
-        (by, time, reference, subject).prop_map(|((name, groups), time, reference, subject)| {
-            let by = json!({"requestedBy": {"username": name, "groups": groups}});
-            [time, reference, subject].iter().fold(by, merged)
-        });
+    let asked = (by, time, reference, subject).prop_map(|((name, groups), time, reference, subject)| {
+        let by = json!({"requestedBy": {"username": name, "groups": groups}});
+        [time, reference, subject].iter().fold(by, merged)
+    });
     let mostly = || prop::bool::weighted(0.8);
-    (asked, 1..3usize, mostly(), mostly(), mostly()).prop_map(
-        |(mut patch, targets, reason, harmless, prod)| {
-            if reason {
-                patch["reason"] = json!("INC-1");
-            }
-            let (mut spec, mut facts) = (grant(patch), facts());
-            spec.access.truncate(targets);
-            facts.targets.truncate(targets);
-            facts.targets[0].cluster.hosts_rancher = !harmless;
-            if !prod {
-                facts.targets[0].cluster.labels.clear();
-            }
-            (spec, facts)
-        },
-    )
+    (asked, 1..3usize, mostly(), mostly(), mostly()).prop_map(|(mut patch, targets, reason, harmless, prod)| {
+        if reason {
+            patch["reason"] = json!("INC-1");
+        }
+        let (mut spec, mut facts) = (grant(patch), facts());
+        spec.access.truncate(targets);
+        facts.targets.truncate(targets);
+        facts.targets[0].cluster.hosts_rancher = !harmless;
+        if !prod {
+            facts.targets[0].cluster.labels.clear();
+        }
+        (spec, facts)
+    })
 }
 
 proptest! {

@@ -11,27 +11,15 @@ fn one_policy_must_cover_all_targets() {
         {"cluster": {"name": "c-1", "role": "cluster-member"}},
         {"cluster": {"name": "c-2", "role": "cluster-member"}},
     ]});
-    let apart = [
-        policy("a", by("c-1", "cluster-member")),
-        policy("b", by("c-2", "cluster-member")),
-    ];
-    refused(
-        first(&grant(two), &apart),
-        R::TargetNotAllowed,
-        &["None of 2", "a comes nearest", "c-2"],
-    );
+    let apart = [policy("a", by("c-1", "cluster-member")), policy("b", by("c-2", "cluster-member"))];
+    refused(first(&grant(two), &apart), R::TargetNotAllowed, &["None of 2", "a comes nearest", "c-2"]);
 }
 
 #[test]
 fn roles_are_compared_exactly() {
     let role = |role: &str| json!({"access": [{"cluster": {"name": "c-1", "role": role}}]});
     for other in ["cluster-membe", "cluster-member2", "*", "cluster-owner"] {
-        not_by(
-            json!({}),
-            role(other),
-            R::RoleNotAllowed,
-            &["cluster c-1", other],
-        );
+        not_by(json!({}), role(other), R::RoleNotAllowed, &["cluster c-1", other]);
     }
     let star = json!({"access": [{"cluster": {"names": ["*"], "roles": ["*"]}}]});
     not_by(star, role("cluster-member"), R::RoleNotAllowed, &[]);
@@ -50,22 +38,14 @@ fn empty_lists_and_selectors_cover_nothing() {
     ] {
         let policies = [policy("web", json!({"access": access}))];
         let refusal = first(&grant(json!({})), &policies).unwrap_err();
-        assert!(
-            matches!(refusal.reason, R::TargetNotAllowed | R::RoleNotAllowed),
-            "{refusal}"
-        );
+        assert!(matches!(refusal.reason, R::TargetNotAllowed | R::RoleNotAllowed), "{refusal}");
     }
 }
 
 #[test]
 fn a_rule_for_clusters_says_nothing_of_projects_and_neither_the_other_way_round() {
     let cluster = json!({"access": [{"cluster": {"names": ["*"], "roles": ["project-member", "cluster-member"]}}]});
-    not_by(
-        cluster,
-        json!({}),
-        R::TargetNotAllowed,
-        &["project p-1 on cluster c-2"],
-    );
+    not_by(cluster, json!({}), R::TargetNotAllowed, &["project p-1 on cluster c-2"]);
     let project = json!({"access": [{"project": {"clusters": ["*"], "names": ["*"], "roles": ["cluster-member", "project-member"]}}]});
     not_by(project, json!({}), R::TargetNotAllowed, &["cluster c-1"]);
     let both_set = json!({"access": [{"cluster": {"names": ["*"], "roles": ["cluster-member"]}, "project": {"clusters": ["*"], "names": ["*"], "roles": ["project-member"]}}]});
@@ -79,18 +59,10 @@ fn labels_decide_in_the_second_stage() {
     assert_eq!(first(&spec, &policies).unwrap(), ["web"]);
     let mut other = facts();
     other.targets[1].cluster.labels = labels(&[("env", "dev")]);
-    refused(
-        both(&spec, &policies, &other),
-        R::TargetNotAllowed,
-        &["p-1", "labels"],
-    );
+    refused(both(&spec, &policies, &other), R::TargetNotAllowed, &["p-1", "labels"]);
     let mut other = facts();
     other.targets[1].project.as_mut().unwrap().labels = labels(&[("team", "db")]);
-    refused(
-        both(&spec, &policies, &other),
-        R::TargetNotAllowed,
-        &["p-1", "labels"],
-    );
+    refused(both(&spec, &policies, &other), R::TargetNotAllowed, &["p-1", "labels"]);
 }
 
 #[test]
@@ -113,18 +85,8 @@ fn facts_about_something_else_allow_nothing() {
 
 #[test]
 fn grants_that_ask_for_nothing_or_two_things_at_once_are_refused() {
-    not_by(
-        json!({}),
-        json!({"access": []}),
-        R::TargetInvalid,
-        &["empty"],
-    );
-    not_by(
-        json!({}),
-        json!({"access": [{}]}),
-        R::TargetInvalid,
-        &["exactly one"],
-    );
+    not_by(json!({}), json!({"access": []}), R::TargetInvalid, &["empty"]);
+    not_by(json!({}), json!({"access": [{}]}), R::TargetInvalid, &["exactly one"]);
 }
 
 type Change = fn(&mut Facts);
@@ -132,21 +94,9 @@ type Change = fn(&mut Facts);
 /// What makes the request privileged, and how the refusal says so.
 const PRIVILEGED: &[(Change, R, &str)] = &[
     (make_role_privileged, R::PrivilegedRole, "verbs * on *"),
-    (
-        |f| f.targets[1].cluster.hosts_rancher = true,
-        R::PrivilegedTarget,
-        "Rancher itself",
-    ),
-    (
-        |f| f.targets[1].cluster.hosts_operator = true,
-        R::PrivilegedTarget,
-        "this operator",
-    ),
-    (
-        |f| f.targets[0].cluster.hosts_operator = true,
-        R::PrivilegedTarget,
-        "cluster c-1",
-    ),
+    (|f| f.targets[1].cluster.hosts_rancher = true, R::PrivilegedTarget, "Rancher itself"),
+    (|f| f.targets[1].cluster.hosts_operator = true, R::PrivilegedTarget, "this operator"),
+    (|f| f.targets[0].cluster.hosts_operator = true, R::PrivilegedTarget, "cluster c-1"),
     (make_project_system, R::PrivilegedTarget, "System project"),
 ];
 
@@ -184,25 +134,11 @@ fn a_policy_that_only_lacks_privilege_is_the_nearest() {
     let spec = grant(json!({}));
     let mut facts = facts();
     facts.targets[0].cluster.hosts_rancher = true;
-    let policies = [
-        policy("web", json!({})),
-        policy(
-            "emergency",
-            json!({"allowPrivileged": true, "requireReason": true}),
-        ),
-    ];
+    let policies =
+        [policy("web", json!({})), policy("emergency", json!({"allowPrivileged": true, "requireReason": true}))];
     let labels = labels(&[("team", "web")]);
     let mapping = mapping();
-    let request = Request {
-        namespace: "web-prod",
-        namespace_labels: &labels,
-        spec: &spec,
-        mapping: Some(&mapping),
-    };
+    let request = Request { namespace: "web-prod", namespace_labels: &labels, spec: &spec, mapping: Some(&mapping) };
     let all: Vec<_> = policies.iter().collect();
-    refused(
-        judge(&request, &all, &facts, now()),
-        R::PrivilegedTarget,
-        &["web comes nearest"],
-    );
+    refused(judge(&request, &all, &facts, now()), R::PrivilegedTarget, &["web comes nearest"]);
 }

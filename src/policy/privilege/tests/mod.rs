@@ -12,9 +12,7 @@ const WRITE: &str = "create delete deletecollection patch update";
 const READ: &str = "get list watch";
 
 fn split(text: &str) -> Vec<String> {
-    text.split_whitespace()
-        .map(|t| t.replace("core", ""))
-        .collect()
+    text.split_whitespace().map(|t| t.replace("core", "")).collect()
 }
 
 /// A rule from words: groups (`core` is the empty one), resources, verbs.
@@ -28,18 +26,11 @@ fn rule(groups: &str, resources: &str, verbs: &str) -> PolicyRule {
 }
 
 fn role(rules: Vec<PolicyRule>, inherits: &[&str]) -> RoleRules {
-    RoleRules {
-        rules,
-        inherits: inherits.iter().map(|s| (*s).to_owned()).collect(),
-        external: None,
-    }
+    RoleRules { rules, inherits: inherits.iter().map(|s| (*s).to_owned()).collect(), external: None }
 }
 
 fn external(rules: Vec<PolicyRule>) -> RoleRules {
-    RoleRules {
-        external: Some(rules),
-        ..RoleRules::default()
-    }
+    RoleRules { external: Some(rules), ..RoleRules::default() }
 }
 
 fn judged(scope: Scope, name: &str) -> Privilege {
@@ -81,11 +72,8 @@ fn the_roles_that_rancher_ships() {
         (cluster, "workloads-manage", true),
     ] {
         let verdict = judged(scope, name);
-        let expected = if privileged {
-            matches!(verdict, Privilege::Privileged(_))
-        } else {
-            verdict == Privilege::None
-        };
+        let expected =
+            if privileged { matches!(verdict, Privilege::Privileged(_)) } else { verdict == Privilege::None };
         assert!(expected, "{name} on {scope:?}: {verdict:?}");
     }
 }
@@ -93,10 +81,7 @@ fn the_roles_that_rancher_ships() {
 #[test]
 fn the_rule_is_named() {
     let words = |scope, name| judged(scope, name).into_words().unwrap();
-    assert_eq!(
-        words(Scope::Cluster, "cluster-owner"),
-        "role cluster-owner may do anything: verbs * on *"
-    );
+    assert_eq!(words(Scope::Cluster, "cluster-owner"), "role cluster-owner may do anything: verbs * on *");
     let mut roles = shipped();
     roles.insert("lead", role(vec![], &["admin"]));
     let verdict = privileged_rule("lead", Scope::Project, &|id| roles.get(id).cloned());
@@ -110,19 +95,11 @@ fn the_rule_is_named() {
 #[test]
 fn what_cannot_be_read_is_unknown() {
     let unread = privileged_rule("gone", Scope::Project, &|_| None);
-    assert_eq!(
-        unread,
-        Privilege::Unknown("role gone could not be read".to_owned())
-    );
+    assert_eq!(unread, Privilege::Unknown("role gone could not be read".to_owned()));
 
     let heir = role(view_rules(), &["gone"]);
-    let verdict = privileged_rule("heir", Scope::Project, &|id| {
-        (id == "heir").then(|| heir.clone())
-    });
-    assert_eq!(
-        verdict,
-        Privilege::Unknown("role heir inherits gone, which could not be read".to_owned())
-    );
+    let verdict = privileged_rule("heir", Scope::Project, &|id| (id == "heir").then(|| heir.clone()));
+    assert_eq!(verdict, Privilege::Unknown("role heir inherits gone, which could not be read".to_owned()));
     assert!(verdict.into_words().is_some());
 
     let blank = privileged_rule("edit", Scope::Project, &|_| Some(external(vec![])));

@@ -36,32 +36,12 @@ const COUNTS: &[(&str, &str, &str)] = &[
     ("core", "nodes/proxy", "get"),
     ("core", "*/proxy", "get"),
     ("apps", "*/status", "update"),
-    (
-        "certificates.k8s.io",
-        "certificatesigningrequests",
-        "create",
-    ),
-    (
-        "certificates.k8s.io",
-        "certificatesigningrequests/approval",
-        "update",
-    ),
+    ("certificates.k8s.io", "certificatesigningrequests", "create"),
+    ("certificates.k8s.io", "certificatesigningrequests/approval", "update"),
     ("certificates.k8s.io", "signers", "approve"),
-    (
-        "admissionregistration.k8s.io",
-        "mutatingwebhookconfigurations",
-        "patch",
-    ),
-    (
-        "admissionregistration.k8s.io",
-        "validatingadmissionpolicies",
-        "delete",
-    ),
-    (
-        "apiextensions.k8s.io",
-        "customresourcedefinitions",
-        "create",
-    ),
+    ("admissionregistration.k8s.io", "mutatingwebhookconfigurations", "patch"),
+    ("admissionregistration.k8s.io", "validatingadmissionpolicies", "delete"),
+    ("apiextensions.k8s.io", "customresourcedefinitions", "create"),
     ("apiregistration.k8s.io", "apiservices", "update"),
     ("helm.cattle.io", "helmcharts", "create"),
     ("fleet.cattle.io", "gitrepos", "create"),
@@ -84,11 +64,7 @@ fn what_counts_everywhere() {
 fn what_does_not_count() {
     for (groups, resources, verbs) in [
         ("*", "deployments", READ),
-        (
-            "rbac.authorization.k8s.io",
-            "roles clusterrolebindings",
-            READ,
-        ),
+        ("rbac.authorization.k8s.io", "roles clusterrolebindings", READ),
         ("management.cattle.io", "users tokens", READ),
         ("rbac.istio.io", "servicerolebindings", "*"),
         ("apps", "users", "*"),
@@ -99,11 +75,7 @@ fn what_does_not_count() {
         ("autoscaling", "*/scale", "get"),
     ] {
         for scope in [Scope::Cluster, Scope::Project] {
-            assert_eq!(
-                alone(scope, rule(groups, resources, verbs)),
-                Privilege::None,
-                "{groups} {resources} {verbs}"
-            );
+            assert_eq!(alone(scope, rule(groups, resources, verbs)), Privilege::None, "{groups} {resources} {verbs}");
         }
     }
 }
@@ -112,36 +84,22 @@ fn what_does_not_count() {
 fn names_and_malformed_rules_make_nothing_harmless() {
     let mut named = rule("rbac.authorization.k8s.io", "rolebindings", "update");
     named.resource_names = Some(vec!["harmless".to_owned()]);
-    assert!(matches!(
-        alone(Scope::Project, named),
-        Privilege::Privileged(_)
-    ));
+    assert!(matches!(alone(Scope::Project, named), Privilege::Privileged(_)));
     let mut groupless = rule("core", "clusterrolebindings", "create");
     groupless.api_groups = None;
-    assert!(matches!(
-        alone(Scope::Project, groupless),
-        Privilege::Privileged(_)
-    ));
+    assert!(matches!(alone(Scope::Project, groupless), Privilege::Privileged(_)));
     let paths = PolicyRule {
         non_resource_urls: Some(vec!["*".to_owned()]),
         verbs: vec!["get".to_owned()],
         ..PolicyRule::default()
     };
-    assert!(matches!(
-        alone(Scope::Project, paths),
-        Privilege::Privileged(_)
-    ));
+    assert!(matches!(alone(Scope::Project, paths), Privilege::Privileged(_)));
 }
 
 #[test]
 fn words_from_rancher_are_cut() {
     let long = "x".repeat(5000);
-    let words = alone(
-        Scope::Project,
-        rule("rbac.authorization.k8s.io", &long, "create"),
-    )
-    .into_words()
-    .unwrap();
+    let words = alone(Scope::Project, rule("rbac.authorization.k8s.io", &long, "create")).into_words().unwrap();
     assert!(words.len() <= WORDS_MAX, "{}", words.len());
 }
 
@@ -149,24 +107,8 @@ fn any_rule() -> impl Strategy<Value = PolicyRule> {
     let word = |words: &'static [&'static str]| {
         prop::collection::vec(prop::sample::select(words).prop_map(str::to_owned), 0..3)
     };
-    let groups = word(&[
-        "",
-        "*",
-        "apps",
-        "rbac.authorization.k8s.io",
-        "management.cattle.io",
-        "example.com",
-    ]);
-    let resources = word(&[
-        "*",
-        "pods",
-        "roles",
-        "users",
-        "secrets",
-        "nodes/proxy",
-        "*/status",
-        "projects",
-    ]);
+    let groups = word(&["", "*", "apps", "rbac.authorization.k8s.io", "management.cattle.io", "example.com"]);
+    let resources = word(&["*", "pods", "roles", "users", "secrets", "nodes/proxy", "*/status", "projects"]);
     let verbs = word(&["*", "get", "create", "impersonate", "bind", "own", "watch"]);
     (groups, resources, verbs).prop_map(|(groups, resources, verbs)| PolicyRule {
         api_groups: Some(groups),

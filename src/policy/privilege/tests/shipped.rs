@@ -20,11 +20,7 @@ pub fn view_rules() -> Vec<PolicyRule> {
             READ,
         ),
         rule("discovery.k8s.io", "endpointslices", READ),
-        rule(
-            "apps",
-            "controllerrevisions daemonsets deployments replicasets statefulsets",
-            READ,
-        ),
+        rule("apps", "controllerrevisions daemonsets deployments replicasets statefulsets", READ),
         rule("batch", "cronjobs jobs", READ),
         rule("networking.k8s.io", "ingresses networkpolicies", READ),
     ]
@@ -32,35 +28,15 @@ pub fn view_rules() -> Vec<PolicyRule> {
 
 fn edit_rules() -> Vec<PolicyRule> {
     let mut rules = vec![
-        rule(
-            "core",
-            "pods/attach pods/exec pods/portforward pods/proxy secrets services/proxy",
-            READ,
-        ),
+        rule("core", "pods/attach pods/exec pods/portforward pods/proxy secrets services/proxy", READ),
         rule("core", "serviceaccounts", "impersonate"),
-        rule(
-            "core",
-            "pods pods/attach pods/exec pods/portforward pods/proxy",
-            WRITE,
-        ),
+        rule("core", "pods pods/attach pods/exec pods/portforward pods/proxy", WRITE),
         rule("core", "pods/eviction serviceaccounts/token", "create"),
-        rule(
-            "core",
-            "configmaps events persistentvolumeclaims secrets serviceaccounts services services/proxy",
-            WRITE,
-        ),
-        rule(
-            "apps",
-            "daemonsets deployments deployments/rollback deployments/scale replicasets statefulsets",
-            WRITE,
-        ),
+        rule("core", "configmaps events persistentvolumeclaims secrets serviceaccounts services services/proxy", WRITE),
+        rule("apps", "daemonsets deployments deployments/rollback deployments/scale replicasets statefulsets", WRITE),
         rule("autoscaling", "horizontalpodautoscalers", WRITE),
         rule("batch", "cronjobs jobs", WRITE),
-        rule(
-            "extensions",
-            "daemonsets deployments ingresses networkpolicies replicasets",
-            WRITE,
-        ),
+        rule("extensions", "daemonsets deployments ingresses networkpolicies replicasets", WRITE),
         rule("policy", "poddisruptionbudgets", WRITE),
         rule("networking.k8s.io", "ingresses networkpolicies", WRITE),
         rule("coordination.k8s.io", "leases", WRITE),
@@ -71,16 +47,8 @@ fn edit_rules() -> Vec<PolicyRule> {
 
 pub fn admin_rules() -> Vec<PolicyRule> {
     let mut rules = edit_rules();
-    rules.push(rule(
-        "authorization.k8s.io",
-        "localsubjectaccessreviews",
-        "create",
-    ));
-    rules.push(rule(
-        "rbac.authorization.k8s.io",
-        "rolebindings roles",
-        &format!("{WRITE} {READ}"),
-    ));
+    rules.push(rule("authorization.k8s.io", "localsubjectaccessreviews", "create"));
+    rules.push(rule("rbac.authorization.k8s.io", "rolebindings roles", &format!("{WRITE} {READ}")));
     rules
 }
 
@@ -95,55 +63,27 @@ fn project_member_rules() -> Vec<PolicyRule> {
         rule("apiregistration.k8s.io", "apiservices", READ),
         rule("core", "persistentvolumeclaims", "*"),
         rule("metrics.k8s.io", "pods", "*"),
-        rule(
-            "monitoring.coreos.com",
-            "prometheuses prometheusrules servicemonitors",
-            "*",
-        ),
-        rule(
-            "networking.istio.io",
-            "destinationrules envoyfilters gateways virtualservices",
-            "*",
-        ),
+        rule("monitoring.coreos.com", "prometheuses prometheusrules servicemonitors", "*"),
+        rule("networking.istio.io", "destinationrules envoyfilters gateways virtualservices", "*"),
         rule("config.istio.io", "rbacs rules", "*"),
-        rule(
-            "rbac.istio.io",
-            "rbacconfigs serviceroles servicerolebindings",
-            "*",
-        ),
+        rule("rbac.istio.io", "rbacconfigs serviceroles servicerolebindings", "*"),
         rule("security.istio.io", "authorizationpolicies", "*"),
-        rule(
-            "catalog.cattle.io",
-            "clusterrepos operations releases apps",
-            READ,
-        ),
+        rule("catalog.cattle.io", "clusterrepos operations releases apps", READ),
         rule("management.cattle.io", "clusters", "get"),
     ]
 }
 
 fn cluster_member_rules() -> Vec<PolicyRule> {
     vec![
-        rule(
-            "management.cattle.io",
-            "clusterroletemplatebindings nodes nodepools clusterevents",
-            READ,
-        ),
+        rule("management.cattle.io", "clusterroletemplatebindings nodes nodepools clusterevents", READ),
         rule("management.cattle.io", "projects", "create"),
         rule("core", "nodes persistentvolumes", READ),
         rule("storage.k8s.io", "storageclasses", READ),
         rule("apiregistration.k8s.io", "apiservices", READ),
         rule("management.cattle.io", "clusters", "get"),
         rule("provisioning.cattle.io", "clusters", "get watch"),
-        rule(
-            "cluster.x-k8s.io",
-            "machines machinedeployments",
-            "get watch",
-        ),
-        rule(
-            "rke-machine-config.cattle.io rke-machine.cattle.io",
-            "*",
-            "get watch",
-        ),
+        rule("cluster.x-k8s.io", "machines machinedeployments", "get watch"),
+        rule("rke-machine-config.cattle.io rke-machine.cattle.io", "*", "get watch"),
         rule("metrics.k8s.io", "nodemetrics nodes", READ),
     ]
 }
@@ -169,40 +109,21 @@ pub fn shipped() -> BTreeMap<&'static str, RoleRules> {
         ("project-owner", role(project_owner, &["admin"])),
         ("project-member", role(project_member_rules(), &["edit"])),
         ("read-only", role(vec![read_only], &["view"])),
-        (
-            "projects-view",
-            role(vec![rule("core", "namespaces", READ)], &["view"]),
-        ),
+        ("projects-view", role(vec![rule("core", "namespaces", READ)], &["view"])),
     ];
-    let single = SINGLE.iter().map(|(id, groups, resources, verbs)| {
-        (*id, role(vec![rule(groups, resources, verbs)], &[]))
-    });
+    let single =
+        SINGLE.iter().map(|(id, groups, resources, verbs)| (*id, role(vec![rule(groups, resources, verbs)], &[])));
     let external = external.map(|(id, rules)| (id, super::external(rules)));
     external.into_iter().chain(heirs).chain(single).collect()
 }
 
 /// Roles whose one rule tells all: id, groups, resources, verbs.
 const SINGLE: &[(&str, &str, &str, &str)] = &[
-    (
-        "projects-create",
-        "management.cattle.io",
-        "projects",
-        "create",
-    ),
+    ("projects-create", "management.cattle.io", "projects", "create"),
     ("nodes-manage", "rke-machine-config.cattle.io", "*", "*"),
     ("storage-manage", "core", "persistentvolumes", "*"),
-    (
-        "clusterroletemplatebindings-manage",
-        "management.cattle.io",
-        "clusterroletemplatebindings",
-        "*",
-    ),
+    ("clusterroletemplatebindings-manage", "management.cattle.io", "clusterroletemplatebindings", "*"),
     ("secrets-manage", "core", "secrets", "*"),
     ("serviceaccounts-manage", "core", "serviceaccounts", "*"),
-    (
-        "workloads-manage",
-        "core apps batch",
-        "pods pods/exec deployments jobs",
-        "*",
-    ),
+    ("workloads-manage", "core apps batch", "pods pods/exec deployments jobs", "*"),
 ];
