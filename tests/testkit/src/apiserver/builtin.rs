@@ -8,6 +8,7 @@ use super::{
     custom,
     kind::Kind,
     object::{child_mut, meta, set},
+    policy,
     status::{ApiError, FieldError},
 };
 
@@ -114,6 +115,7 @@ pub(super) fn default(kind: &Kind, object: &mut Value) -> Result<(), ApiError> {
         }
         _ => {}
     }
+    policy::default(kind, object);
     Ok(())
 }
 
@@ -168,7 +170,7 @@ pub(super) fn check(kind: &Kind, object: &Value, old: Option<&Value>) -> Vec<Fie
     let mut errors = if kind.kind == "CustomResourceDefinition" {
         custom::check(object)
     } else {
-        Vec::new()
+        policy::check(kind, object)
     };
     let Some(old) = old.filter(|_| is_built_in(kind)) else {
         return errors;
