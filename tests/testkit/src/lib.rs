@@ -1,2 +1,3 @@
 //! Dev-only servers for the operator's tests.
 pub mod apiserver;
+pub mod rancher;
