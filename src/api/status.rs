@@ -43,7 +43,7 @@ pub struct AccessGrantStatus {
     /// When all of the access was proven gone, in UTC.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub revoked_time: Option<Time>,
-    /// Why the access ends or ended before its time, once that is so.
+    /// Why and when the access ended, once it is to be taken away. It is then never given again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub end: Option<End>,
     /// Whom the access is for, in short.
@@ -149,6 +149,20 @@ pub struct BindingRecord {
     pub state: BindingState,
     /// Since when it is so, in UTC.
     pub since: Time,
+    /// True: other bindings of this subject are still to be touched in Rancher, so that what they share with this one
+    /// is made again. It delays nothing.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub touch_pending: bool,
+}
+
+impl BindingRecord {
+    /// Whether nothing is left to do about it.
+    pub fn is_settled(&self) -> bool {
+        matches!(
+            self.state,
+            BindingState::AlreadyHeld | BindingState::Removed | BindingState::HandedOver
+        )
+    }
 }
 
 /// Kinds of bindings in Rancher.
@@ -179,9 +193,20 @@ pub enum BindingState {
     HandedOver,
 }
 
-/// Why the access ends before its time.
+/// Why and when the access ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct End {
+    /// Why.
+    pub reason: EndReason,
+    /// Since when the access is to be gone, in UTC.
+    pub time: Time,
+}
+
+/// Why the access ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
-pub enum End {
+pub enum EndReason {
+    /// It ran its time.
+    Expired,
     /// The grant was deleted.
     Deleted,
     /// Somebody removed the binding in Rancher.

@@ -1,1 +1,27 @@
-//! The pure core: what to do next for one grant, given what was observed.
+//! The pure core: what to do next for one grant, given what was observed. No IO, no waiting, no clock.
+//!
+//! - [`view`]: a grant as the core sees it.
+//! - [`world`]: what was observed, with "unknown" as a value.
+//! - [`decide`]: the decision for a grant, with its table.
+//! - [`binding`]: the decision for one binding, with its table.
+//! - [`plan`]: what a decision consists of.
+//! - [`record`]: what a decision makes of the status.
+//! - [`name`]: names of bindings, which prove whose they are.
+
+pub mod binding;
+pub mod decide;
+pub mod name;
+pub mod plan;
+pub mod record;
+pub mod view;
+pub mod world;
+
+pub use decide::decide;
+pub use plan::{Decision, Limits, Step, Wake};
+pub use view::{GrantKey, GrantView, Lane};
+pub use world::{Because, Judged, Observed, Progress, Terms};
+
+use jiff::SignedDuration;
+
+/// How long after its end access is overdue.
+pub const OVERDUE_AFTER: SignedDuration = SignedDuration::from_secs(30);

@@ -122,6 +122,7 @@ impl Inner {
 
     /// Lets policies and hooks change the object in `request`, and returns it.
     pub(super) async fn mutate(&self, request: &mut AdmissionRequest) -> Result<Value, ApiError> {
+        self.apply_policies(request)?;
         for hook in self.hooks() {
             let mut object = request.object.clone().unwrap_or_default();
             hook.mutate(request, &mut object).await?;
@@ -132,6 +133,7 @@ impl Inner {
 
     /// Lets policies and hooks refuse.
     pub(super) async fn validate(&self, request: &AdmissionRequest) -> Result<(), ApiError> {
+        self.check_policies(request)?;
         for hook in self.hooks() {
             hook.validate(request).await?;
         }

@@ -30,9 +30,11 @@ mod kind;
 mod metadata;
 mod object;
 mod patch;
+mod policy;
 mod read;
 mod request;
 mod schema;
+pub mod script;
 mod selector;
 mod serve;
 mod settle;
@@ -88,6 +90,8 @@ struct Inner {
     hooks: Mutex<Vec<Arc<dyn Admission>>>,
     authorizer: Mutex<Option<Authorizer>>,
     recorded: Mutex<Vec<Recorded>>,
+    /// The expressions of admission policies, read.
+    expressions: Mutex<policy::Expressions>,
     available: AtomicBool,
     /// How often running connections were cut.
     cuts: AtomicU64,
@@ -148,6 +152,7 @@ impl Builder {
             hooks: Mutex::default(),
             authorizer: Mutex::default(),
             recorded: Mutex::default(),
+            expressions: Mutex::default(),
             available: AtomicBool::new(true),
             cuts: AtomicU64::new(0),
         }))

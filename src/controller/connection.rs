@@ -1,0 +1,181 @@
+//! The Ranchers that this process knows, and what may be done on each.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError, RwLock},
+    task::{self, Poll},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use futures::{FutureExt, future::BoxFuture};
+use http::{Request, Response};
+use kube::client::Body;
+use tokio::time::Instant;
+use tower::{BoxError, Service, util::BoxCloneSyncService};
+
+use crate::{
+    grant::Because,
+    rancher::{Error, Rancher, Transport},
+    runtime::{Breaker, Metrics},
+};
+
+/// How long Rancher's identity, once verified, is taken to stand: a 404 that proves an end is never older proof than this.
+const IDENTITY_STANDS: Duration = Duration::from_secs(30);
+
+/// One Rancher, as it was last reached with a key that it accepts. Replaced as a whole when key, host or certificates change.
+#[derive(Debug)]
+pub struct Connection {
+    /// The calls.
+    pub rancher: Rancher,
+    /// Rancher's own identity.
+    pub install_uuid: String,
+    /// Rancher's version.
+    pub version: Option<String>,
+    /// Opens after failures in a row, so that nobody waits for a server that is down.
+    pub breaker: Breaker,
+    verified: Mutex<Instant>,
+}
+
+impl Connection {
+    /// A connection to the Rancher with that identity, which was verified just now.
+    pub fn new(rancher: Rancher, install_uuid: String, version: Option<String>, breaker: Breaker) -> Self {
+        Self { rancher, install_uuid, version, breaker, verified: Mutex::new(Instant::now()) }
+    }
+
+    /// Makes sure that it is still the same Rancher that answers.
+    ///
+    /// # Errors
+    /// Where it cannot be known, or is another: then no 404 from there proves anything.
+    pub async fn verify(&self) -> Result<(), Error> {
+        if self.verified.lock().unwrap_or_else(PoisonError::into_inner).elapsed() < IDENTITY_STANDS {
+            return Ok(());
+        }
+        let asked = Instant::now();
+        let found = self.rancher.install_uuid().await?;
+        if found != self.install_uuid {
+            return Err(Error::Unknown { what: format!("another Rancher answers there (install-uuid {found})") });
+        }
+        *self.verified.lock().unwrap_or_else(PoisonError::into_inner) = asked;
+        Ok(())
+    }
+}
+
+/// What is known of one integration's server.
+#[derive(Clone, Debug)]
+pub struct Link {
+    /// How it is reached; `None` while it was never reached with the key and address that stand now.
+    pub connection: Option<Arc<Connection>>,
+    /// Whether access may be given there, and if not, why.
+    pub may_grant: Result<(), Because>,
+}
+
+/// All integrations' servers. Cheap to clone; clones share.
+#[derive(Clone, Debug, Default)]
+pub struct Registry(Arc<RwLock<HashMap<String, Link>>>);
+
+impl Registry {
+    /// What is known of that integration's server.
+    pub fn get(&self, integration: &str) -> Option<Link> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).get(integration).cloned()
+    }
+
+    /// Takes in what is known by now.
+    pub fn set(&self, integration: &str, link: Link) {
+        self.0.write().unwrap_or_else(PoisonError::into_inner).insert(integration.to_owned(), link);
+    }
+
+    /// Forgets an integration that is gone.
+    pub fn remove(&self, integration: &str) {
+        self.0.write().unwrap_or_else(PoisonError::into_inner).remove(integration);
+    }
+}
+
+/// A transport that counts calls, and tells the breaker how they went.
+pub fn observed(inner: Transport, integration: &str, breaker: Breaker, metrics: Metrics) -> Transport {
+    BoxCloneSyncService::new(Observed { inner, integration: integration.to_owned(), breaker, metrics })
+}
+
+#[derive(Clone)]
+struct Observed {
+    inner: Transport,
+    integration: String,
+    breaker: Breaker,
+    metrics: Metrics,
+}
+
+impl Service<Request<Bytes>> for Observed {
+    type Response = Response<Body>;
+    type Error = BoxError;
+    type Future = BoxFuture<'static, Result<Response<Body>, BoxError>>;
+
+    fn poll_ready(&mut self, cx: &mut task::Context<'_>) -> Poll<Result<(), BoxError>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request<Bytes>) -> Self::Future {
+        let operation = operation(&request);
+        let (integration, breaker, metrics) = (self.integration.clone(), self.breaker.clone(), self.metrics.clone());
+        let sent = Instant::now();
+        // Dropped before its answer, the call ran into its deadline: that counts as a failure too.
+        let mut pending = Pending { breaker: breaker.clone(), metrics: metrics.clone(), integration, operation, sent, answered: false };
+        let call = self.inner.call(request);
+        async move {
+            let answer = call.await;
+            pending.answered = true;
+            let outcome = match &answer {
+                Ok(response) => outcome(response.status().as_u16()),
+                Err(_) => "error",
+            };
+            if matches!(outcome, "error" | "unavailable") { breaker.failed() } else { breaker.succeeded() }
+            metrics.observe_call(&pending.integration, operation, outcome, sent.elapsed());
+            answer
+        }
+        .boxed()
+    }
+}
+
+/// A call that has no answer yet.
+struct Pending {
+    breaker: Breaker,
+    metrics: Metrics,
+    integration: String,
+    operation: &'static str,
+    sent: Instant,
+    answered: bool,
+}
+
+impl Drop for Pending {
+    fn drop(&mut self) {
+        if !self.answered {
+            self.breaker.failed();
+            self.metrics.observe_call(&self.integration, self.operation, "timeout", self.sent.elapsed());
+        }
+    }
+}
+
+fn operation(request: &Request<Bytes>) -> &'static str {
+    match *request.method() {
+        http::Method::GET if request.uri().query().is_some_and(|q| q.contains("watch=")) => "watch",
+        http::Method::GET => "read",
+        http::Method::POST => "create",
+        http::Method::DELETE => "delete",
+        http::Method::PATCH | http::Method::PUT => "update",
+        _ => "other",
+    }
+}
+
+fn outcome(status: u16) -> &'static str {
+    match status {
+        200..=299 => "ok",
+        401 => "unauthenticated",
+        403 => "forbidden",
+        404 => "not_found",
+        409 => "conflict",
+        429 => "throttled",
+        400..=499 => "refused",
+        // A gateway that has no Rancher behind it.
+        502..=504 => "unavailable",
+        _ => "failed",
+    }
+}

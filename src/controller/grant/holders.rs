@@ -1,0 +1,64 @@
+//! Who else calls for the same binding. Asked under that binding's lock.
+
+use futures::future::join_all;
+use jiff::Timestamp;
+use kube::{Api, ResourceExt};
+use tracing::debug;
+
+use crate::{
+    api::AccessGrant,
+    controller::{Context, grants},
+    grant::{GrantKey, GrantView, binding::Holders},
+};
+
+/// Whether a grant other than `grant` calls for that binding beyond now. Live reads where the API server answers, what
+/// is known where it does not, and always what was decided under this lock before.
+pub(super) async fn ask(ctx: &Context, grant: &GrantView, integration: &str, binding: &str) -> Holders {
+    let now = ctx.now();
+    let named = ctx.grants.naming(binding);
+    let decided = ctx.memory.holders(binding);
+    let mut others: Vec<GrantKey> = named.iter().map(|g| grants::key_of(g)).chain(decided.keys().cloned()).collect();
+    others.sort();
+    others.dedup();
+    others.retain(|key| *key != grant.key);
+    let asked = others.iter().map(|key| async {
+        match live(ctx, key).await {
+            Some(found) => found.is_some_and(|other| holds(&other, integration, binding, now)),
+            None => {
+                let known = ctx.grants.get(key).is_some_and(|other| holds(&other, integration, binding, now));
+                known || decided.get(key).is_some_and(|until| *until > now)
+            }
+        }
+    });
+    if join_all(asked).await.into_iter().any(|holds| holds) { Holders::Another } else { Holders::Nobody }
+}
+
+/// Whether a co-holder's end has come since the binding was seen, so that a delete of ours may have taken it from under
+/// this grant.
+pub(super) fn taken_by_co_holder(ctx: &Context, grant: &GrantView, binding: &str, since: Timestamp) -> bool {
+    let now = ctx.now();
+    ctx.grants.naming(binding).iter().map(|other| GrantView::from(other.as_ref())).any(|other| {
+        other.key != grant.key && other.ended(now).is_some_and(|(_, end)| other.status.revoked_time.as_ref().map_or(end, |t| t.0.max(end)) >= since)
+    })
+}
+
+/// The grant as the API server has it: `Some(None)` where there is none, `None` where it gave no answer.
+async fn live(ctx: &Context, key: &GrantKey) -> Option<Option<AccessGrant>> {
+    let api: Api<AccessGrant> = Api::namespaced(ctx.client.clone(), &key.namespace);
+    match api.get_opt(&key.name).await {
+        Ok(found) => {
+            if let Some(grant) = &found {
+                ctx.grants.observe(grant.clone());
+            }
+            Some(found)
+        }
+        Err(error) => {
+            debug!(grant = %key, %error, "Cannot read a co-holder; what is known of it counts");
+            None
+        }
+    }
+}
+
+fn holds(other: &AccessGrant, integration: &str, binding: &str, now: Timestamp) -> bool {
+    other.spec.integration_ref.name == integration && !other.uid().unwrap_or_default().is_empty() && GrantView::from(other).holds(binding, now)
+}

@@ -1,0 +1,113 @@
+//! Looks at one binding in Rancher.
+
+use std::time::Duration;
+
+use crate::{
+    controller::words,
+    grant::binding::{Equal, Goal, Object, Sight},
+    rancher::{Error, ProofOfAbsence, Sighting, finalizers, wire::{Binding, Subject}},
+};
+
+use super::act::{Case, Hand};
+
+/// How long Rancher is given to put its finalizers on a new binding. It needs 0.3 to 0.6 s (measured on 2.15.0); what
+/// has none by then will not get them.
+const FINALIZERS_WITHIN: Duration = Duration::from_secs(30);
+
+impl Hand<'_> {
+    /// Looks, and puts what was seen into the case.
+    ///
+    /// Before a create, one list shows both the binding itself and any equal one. Otherwise one GET shows the binding,
+    /// or proves that it is not there.
+    pub(super) async fn look(&self, goal: Goal, case: &mut Case) {
+        case.trouble = None;
+        let looked = match goal {
+            Goal::Give if case.record.uid.is_none() => self.look_around(case).await,
+            Goal::Give | Goal::Take => self.look_at(case).await,
+        };
+        if let Err(error) = looked {
+            case.world.sight = Sight::Unknown;
+            case.trouble = Some(error);
+        }
+    }
+
+    async fn look_around(&self, case: &mut Case) -> Result<(), Error> {
+        let reference = words::reference(&case.record);
+        let all = self.connection.rancher.bindings(reference.kind, Some(&reference.namespace)).await?;
+        if let Some(binding) = all.iter().find(|b| b.meta.name == reference.name) {
+            self.there(case, binding);
+            return Ok(());
+        }
+        let access = words::access(&case.record);
+        let equals = all.iter().filter(|b| words::access_of(b) == access && case.named.is_of(b));
+        let mut found = Equal::None;
+        for equal in equals {
+            let ours = words::is_ours(&self.ctx.installation.key, &self.connection.install_uuid, equal);
+            found = match found {
+                // Somebody else's permanent binding counts before all; one that is going counts as long as it is there.
+                Equal::Foreign(_) => break,
+                _ if equal.meta.is_terminating() => Equal::Terminating,
+                _ if !ours => Equal::Foreign(format!("{}/{}", equal.meta.namespace, equal.meta.name)),
+                Equal::Terminating => Equal::Terminating,
+                _ => Equal::Ours(equal.meta.name.clone()),
+            };
+        }
+        case.world.sight = Sight::None(found);
+        Ok(())
+    }
+
+    async fn look_at(&self, case: &mut Case) -> Result<(), Error> {
+        match self.connection.rancher.binding(&words::reference(&case.record)).await? {
+            Sighting::Found(binding) => self.there(case, &binding),
+            Sighting::Gone(proof) => self.gone(case, proof, Equal::NotLooked).await,
+        }
+        Ok(())
+    }
+
+    /// An object of that name is there.
+    pub(super) fn there(&self, case: &mut Case, binding: &Binding) {
+        let recorded = case.record.uid.as_deref() == Some(binding.meta.uid.as_str());
+        let ours = recorded || words::is_ours(&self.ctx.installation.key, &self.connection.install_uuid, binding);
+        if ours {
+            merge(&mut case.named, Subject::of(binding));
+        }
+        let ready = finalizers::ready_to_delete(binding, &case.record.cluster);
+        let old = self.age(case, binding) >= FINALIZERS_WITHIN;
+        // An old object without its finalizers: Rancher never saw it, or somebody stripped them.
+        case.unclean |= ours && !ready && !binding.meta.is_terminating();
+        case.world.sight = Sight::There(Object {
+            uid: binding.meta.uid.clone(),
+            ours,
+            terminating: binding.meta.is_terminating(),
+            deletable: ready || old,
+        });
+    }
+
+    /// Rancher says that no binding of that name is there. It counts only if it is still the same Rancher that says so.
+    pub(super) async fn gone(&self, case: &mut Case, proof: ProofOfAbsence, equal: Equal) {
+        match self.connection.verify().await {
+            Ok(()) => {
+                case.world.sight = Sight::None(equal);
+                case.proof = Some(proof);
+            }
+            Err(error) => {
+                case.world.sight = Sight::Unknown;
+                case.trouble = Some(error);
+            }
+        }
+    }
+
+    /// How old the object is. Rancher's clock says so, unless it runs ahead of ours: then our own record does.
+    fn age(&self, case: &Case, binding: &Binding) -> Duration {
+        let now = self.ctx.now();
+        let age = |since: jiff::Timestamp| Duration::try_from(now.duration_since(since)).ok();
+        binding.meta.creation_timestamp.and_then(age).or_else(|| age(case.record.since.0)).unwrap_or_default()
+    }
+}
+
+/// Adds the forms of a subject that were seen.
+fn merge(named: &mut Subject, seen: Subject) {
+    named.user = named.user.take().or(seen.user);
+    named.user_principal = named.user_principal.take().or(seen.user_principal);
+    named.group = named.group.take().or(seen.group);
+}

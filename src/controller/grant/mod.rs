@@ -1,0 +1,265 @@
+//! One grant's way: observe, decide, act, record.
+//!
+//! - [`observe`]: holds a request against policies and Rancher ([`resolve`]).
+//! - [`crate::grant::decide`]: decides.
+//! - [`act`]: brings bindings to where they should be ([`look`], [`holders`], [`clear`], [`wait`]).
+//! - [`record`]: writes it down; [`report`] tells it.
+
+mod act;
+mod clear;
+mod holders;
+mod look;
+mod observe;
+mod record;
+mod report;
+mod resolve;
+mod wait;
+
+use std::sync::Arc;
+
+use jiff::SignedDuration;
+use kube::ResourceExt;
+use tracing::{debug, info};
+
+use super::Context;
+use crate::{
+    api::{AccessGrant, AccessGrantStatus},
+    grant::{
+        Because, Decision, GrantKey, GrantView, Judged, Lane, Observed, Progress, Step, Wake, binding::Goal, decide, view,
+    },
+    runtime::Standing,
+};
+
+/// Rounds of deciding and acting in one pass. A grant's longest way has five; more means that something changes all the
+/// time, and others should have their turn.
+const ROUNDS: usize = 12;
+
+/// How long after a pass that did not get to its end the next one follows.
+const AGAIN: SignedDuration = SignedDuration::from_secs(1);
+
+/// A pass over one grant failed; it is repeated.
+#[derive(Debug, thiserror::Error)]
+pub enum GrantError {
+    /// The API server did not take a write. A conflict is normal: somebody else changed the grant.
+    #[error("cannot write grant {grant}: {source}")]
+    Write {
+        /// Which grant.
+        grant: GrantKey,
+        /// Why.
+        #[source]
+        source: Box<kube::Error>,
+    },
+}
+
+impl GrantError {
+    /// A word for metrics.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::Write { source, .. } => match source.as_ref() {
+                kube::Error::Api(status) if status.code == 409 => "Conflict",
+                _ => "ApiServer",
+            },
+        }
+    }
+}
+
+/// Looks at one grant and does what is to be done. Says when to look again.
+///
+/// # Errors
+/// See [`GrantError`].
+pub async fn reconcile(ctx: &Context, key: &GrantKey) -> Result<Wake, GrantError> {
+    let Some(grant) = ctx.grants.get(key) else { return Ok(Wake::OnChange) };
+    let mut pass = Pass { ctx, view: GrantView::from(grant.as_ref()), world: Observed::nothing(false), grant, serves: true };
+    pass.serves = pass.is_served();
+    if !pass.serves {
+        return Ok(Wake::OnChange);
+    }
+    let wake = pass.run().await?;
+    Ok(wake)
+}
+
+struct Pass<'a> {
+    ctx: &'a Context,
+    /// The grant as the API server last had it.
+    grant: Arc<AccessGrant>,
+    /// The grant as this pass sees it: with what was done, but is not written yet.
+    view: GrantView,
+    world: Observed,
+    serves: bool,
+}
+
+impl Pass<'_> {
+    /// Whether this process is the one to work on it: its integration is of this connector (or is gone, and the grant
+    /// has been ours), and this process leads, or led and takes away what has ended.
+    fn is_served(&self) -> bool {
+        let ours = match self.ctx.integrations.get(self.integration()) {
+            Some(integration) => integration.spec.connector == self.ctx.settings.connector,
+            None => true,
+        };
+        let now = self.ctx.now();
+        ours && match self.ctx.leader.standing() {
+            Standing::Leading => true,
+            Standing::Lapsed => self.view.lane(now) == Lane::Revoke,
+            Standing::Standby => false,
+        }
+    }
+
+    fn integration(&self) -> &str {
+        &self.grant.spec.integration_ref.name
+    }
+
+    async fn run(&mut self) -> Result<Wake, GrantError> {
+        for _ in 0..ROUNDS {
+            let now = self.ctx.now();
+            self.world.may_create = self.ctx.leader.may_create();
+            let Decision { steps, status, wake } = decide(now, &self.view, &self.world, &self.ctx.settings.limits);
+            self.view.status = status;
+            if steps.is_empty() {
+                if self.write_status().await? {
+                    continue;
+                }
+                return Ok(wake);
+            }
+            for step in steps {
+                if self.step(step).await? {
+                    return Ok(Wake::OnChange);
+                }
+            }
+        }
+        debug!(grant = %self.view.key, "Still changing after many rounds; others have their turn first");
+        Ok(Wake::after(self.ctx.now(), AGAIN))
+    }
+
+    /// Does one step. Says whether that was the last for this grant.
+    async fn step(&mut self, step: Step) -> Result<bool, GrantError> {
+        match step {
+            Step::Judge => self.world.request = observe::judge(self.ctx, &self.grant, self.ctx.now()).await,
+            Step::AddFinalizer => {
+                let written = record::add_finalizer(self.ctx, &self.grant).await.map_err(|e| self.unwritten(e))?;
+                self.view.finalizer = true;
+                self.grant = Arc::new(written);
+            }
+            Step::Record => {
+                self.write_status().await?;
+                self.world.request = Judged::NotAsked;
+                self.world.progress.clear();
+            }
+            Step::Settle(goal) => self.settle(goal).await,
+            Step::Touch => return self.touch().await,
+            Step::RemoveFinalizer => {
+                record::remove_finalizer(self.ctx, &self.grant).await.map_err(|e| self.unwritten(e))?;
+                report::released(&self.grant);
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    async fn settle(&mut self, goal: Goal) {
+        let count = self.view.status.bindings.len();
+        let (connection, may_grant) = match self.connection() {
+            Ok(found) => found,
+            Err(because) => {
+                let waiting = wait::Waiting::new(self.ctx, &self.view.key).progress(&because.reason, because.message);
+                let progress = |b: &crate::api::status::BindingRecord| if b.is_settled() { Progress::Done } else { waiting.clone() };
+                self.world.progress = self.view.status.bindings.iter().map(progress).collect();
+                return;
+            }
+        };
+        let hand = act::Hand { ctx: self.ctx, grant: &self.view, integration: self.integration(), connection: &connection, may_grant: &may_grant };
+        let (bindings, progress) = hand.settle(goal).await;
+        debug_assert_eq!(bindings.len(), count);
+        if progress.iter().all(|p| *p == Progress::Done) {
+            self.ctx.memory.got_on(&self.view.key);
+        }
+        self.view.status.bindings = bindings;
+        self.world.progress = progress;
+    }
+
+    /// The Rancher that the record names, if it is the one that answers.
+    fn connection(&self) -> Result<(Arc<super::connection::Connection>, Result<(), Because>), Because> {
+        let name = self.integration();
+        let link = self.ctx.registry.get(name);
+        let Some(link) = link else {
+            let message = match self.ctx.integrations.get(name) {
+                Some(_) => format!("The RancherIntegration {name} has not been reached yet."),
+                None => format!("The RancherIntegration {name} is gone, and with it the way to Rancher: create it again, so that this access can be taken away."),
+            };
+            return Err(Because::new("IntegrationNotReady", message));
+        };
+        let Some(connection) = link.connection else {
+            let why = link.may_grant.err().map_or_else(String::new, |because| because.message);
+            return Err(Because::new("IntegrationNotReady", format!("The RancherIntegration {name} cannot be reached: {why}")));
+        };
+        let recorded = self.view.status.rancher.as_ref().and_then(|r| r.install_uuid.as_deref());
+        if recorded.is_some_and(|recorded| recorded != connection.install_uuid) {
+            let message = format!(
+                "The RancherIntegration {name} leads to another Rancher (install-uuid {}) than the one on which this access was given ({}): point it back, so that the access can be taken away there.",
+                connection.install_uuid,
+                recorded.unwrap_or_default()
+            );
+            return Err(Because::new("DifferentRancher", message));
+        }
+        if !connection.breaker.may_try() {
+            let message = format!("The Rancher of integration {name} does not answer; it is probed, and this goes on as soon as it does.");
+            return Err(Because::new("RancherUnreachable", message));
+        }
+        Ok((connection, link.may_grant))
+    }
+
+    /// Touches what is still to be touched. Says whether to stop here: a touch that fails is tried again later.
+    async fn touch(&mut self) -> Result<bool, GrantError> {
+        let Ok((connection, _)) = self.connection() else {
+            return Ok(self.touch_failed());
+        };
+        let time = self.ctx.now().to_string();
+        let mut failed = false;
+        for index in 0..self.view.status.bindings.len() {
+            let Some(record) = self.view.status.bindings.get_mut(index).filter(|b| b.touch_pending) else { continue };
+            match clear::touch_later(&connection, record, &time).await {
+                Ok(_) => record.touch_pending = false,
+                Err(_) => failed = true,
+            }
+        }
+        self.write_status().await?;
+        Ok(failed && self.touch_failed())
+    }
+
+    /// A touch keeps nobody's finalizer; a grant that stays is looked at again.
+    fn touch_failed(&self) -> bool {
+        if self.view.deleted.is_some() {
+            return false;
+        }
+        let again = self.ctx.now().checked_add(SignedDuration::from_secs(30)).unwrap_or_else(|_| self.ctx.now());
+        self.ctx.queue.push_at(self.view.key.clone(), again);
+        true
+    }
+
+    /// Writes the status where it differs from what stands. Says whether it did.
+    async fn write_status(&mut self) -> Result<bool, GrantError> {
+        let stood = self.grant.status.clone().unwrap_or_default();
+        if self.view.status == stood {
+            return Ok(false);
+        }
+        let written = record::status(self.ctx, &self.grant, &self.view.status).await.map_err(|e| self.unwritten(e))?;
+        let now_stands: AccessGrantStatus = written.status.clone().unwrap_or_default();
+        self.grant = Arc::new(written);
+        report::changed(self.ctx, &self.grant, &stood, &now_stands);
+        let finished = now_stands.phase.is_some_and(view::is_terminal);
+        self.view.status = now_stands;
+        // A finished grant that is to be deleted has one step left; all else waits for its time.
+        Ok(finished && self.view.deleted.is_some())
+    }
+
+    fn unwritten(&self, source: kube::Error) -> GrantError {
+        if matches!(&source, kube::Error::Api(status) if status.code == 404) {
+            info!(grant = %self.view.key, "The grant is gone from the API server");
+        }
+        GrantError::Write { grant: self.view.key.clone(), source: Box::new(source) }
+    }
+}
+
+/// The reference that events about a grant carry.
+fn reference(grant: &AccessGrant) -> k8s_openapi::api::core::v1::ObjectReference {
+    kube::Resource::object_ref(grant, &())
+}

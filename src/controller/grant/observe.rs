@@ -1,0 +1,138 @@
+//! Holds a request against the admission proof, the integration, the policies and Rancher. Reads only.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::Namespace;
+use kube::Api;
+use tracing::warn;
+
+use super::resolve::{Resolved, Unresolved, resolve};
+use crate::{
+    api::{
+        AccessGrant, RancherIntegration,
+        integration::{RancherIntegrationSpec, RancherStatus},
+        status::{AccessDetails, BindingRecord, TargetDetails},
+    },
+    controller::{Context, connection::Connection, words},
+    grant::{Because, Judged, Terms},
+    policy::{self, Policy, Refusal, Request},
+};
+
+/// What becomes of the request, as things stand.
+pub(super) async fn judge(ctx: &Context, grant: &AccessGrant, now: Timestamp) -> Judged {
+    match weigh(ctx, grant, now).await {
+        Ok(terms) => Judged::Allowed(Box::new(terms)),
+        Err(judged) => judged,
+    }
+}
+
+async fn weigh(ctx: &Context, grant: &AccessGrant, now: Timestamp) -> Result<Terms, Judged> {
+    if let Err(because) = ctx.proof.borrow().clone() {
+        return Err(Judged::Unknown(because));
+    }
+    let name = &grant.spec.integration_ref.name;
+    let integration = ctx.integrations.get(name).ok_or_else(|| {
+        refused("IntegrationNotFound", format!("There is no RancherIntegration {name}: create it, or create a grant whose spec.integrationRef names one that exists (kubectl get rint)."))
+    })?;
+    if integration.metadata.deletion_timestamp.is_some() {
+        return Err(refused("IntegrationDeleted", format!("The RancherIntegration {name} is being deleted: nothing new is granted on it.")));
+    }
+    if integration.spec.suspend {
+        return Err(refused("IntegrationSuspended", format!("The RancherIntegration {name} is suspended: nothing new is granted on it until its spec.suspend is false.")));
+    }
+    let namespace = grant.metadata.namespace.clone().unwrap_or_default();
+    let labels = namespace_labels(ctx, &namespace).await?;
+    let request =
+        Request { namespace: &namespace, namespace_labels: &labels, spec: &grant.spec, mapping: integration.spec.identity_mapping.as_ref() };
+    let policies = policies(ctx);
+    let candidates = policy::candidates(&request, &policies, now).map_err(not_allowed)?;
+    let connection = connection(ctx, name)?;
+    let wanted = policy::wanted_subject(&grant.spec, request.mapping).map_err(not_allowed)?;
+    let resolved = resolve(ctx, &connection, &grant.spec, &wanted).await.map_err(|unresolved| match unresolved {
+        Unresolved::Wrong(because) => Judged::Refused(because),
+        Unresolved::Unknown(because) => Judged::Unknown(because),
+    })?;
+    let allowed = policy::judge(&request, &candidates, &resolved.facts, now).map_err(not_allowed)?;
+    Ok(terms(allowed, resolved, &integration, &connection))
+}
+
+fn terms(allowed: policy::Allowed, resolved: Resolved, integration: &RancherIntegration, connection: &Connection) -> Terms {
+    let rancher = RancherStatus { version: connection.version.clone(), install_uuid: Some(connection.install_uuid.clone()) };
+    let details = details(&integration.spec, &resolved.bindings);
+    Terms {
+        policy: allowed.policy,
+        required_approvals: allowed.required_approvals,
+        approval_timeout: allowed.approval_timeout,
+        duration: allowed.duration,
+        rancher,
+        bindings: resolved.bindings,
+        details,
+    }
+}
+
+fn connection(ctx: &Context, name: &str) -> Result<std::sync::Arc<Connection>, Judged> {
+    let not_ready = || Because::new("IntegrationNotReady", format!("The RancherIntegration {name} has not been reached yet: kubectl describe rint {name} says more."));
+    let link = ctx.registry.get(name).ok_or_else(|| Judged::Unknown(not_ready()))?;
+    if let Err(because) = link.may_grant {
+        let message = format!("The RancherIntegration {name} is not ready ({}): {}", because.reason, because.message);
+        return Err(Judged::Unknown(Because::new("IntegrationNotReady", message)));
+    }
+    link.connection.ok_or_else(|| Judged::Unknown(not_ready()))
+}
+
+async fn namespace_labels(ctx: &Context, namespace: &str) -> Result<BTreeMap<String, String>, Judged> {
+    let api: Api<Namespace> = Api::all(ctx.client.clone());
+    match api.get_metadata(namespace).await {
+        Ok(found) => Ok(found.metadata.labels.unwrap_or_default()),
+        Err(error) => {
+            let message = format!("The labels of namespace {namespace} cannot be read, so no policy can be held against them: {error}. Tried again.");
+            Err(Judged::Unknown(Because::new("NamespaceUnreadable", message)))
+        }
+    }
+}
+
+/// Every policy that can be read. One that cannot be allows nothing.
+fn policies(ctx: &Context) -> Vec<Policy> {
+    let read = ctx.policies.all();
+    read.iter()
+        .filter(|policy| policy.metadata.deletion_timestamp.is_none())
+        .filter_map(|policy| match Policy::try_from(policy.as_ref()) {
+            Ok(policy) => Some(policy),
+            Err(error) => {
+                warn!(%error, "This policy cannot be used, and allows nothing");
+                None
+            }
+        })
+        .collect()
+}
+
+/// What to tell the user about using the access.
+fn details(spec: &RancherIntegrationSpec, bindings: &[BindingRecord]) -> AccessDetails {
+    let ui = ui_url(spec);
+    let targets = bindings
+        .iter()
+        .map(|record| TargetDetails {
+            target: words::access(record).target(),
+            url: format!("{ui}/dashboard/c/{}/explorer", record.cluster),
+        })
+        .collect();
+    AccessDetails { instructions: spec.custom_access_details.clone(), targets }
+}
+
+/// Where people reach Rancher's pages.
+fn ui_url(spec: &RancherIntegrationSpec) -> String {
+    let url = spec.ui_url.clone().unwrap_or_else(|| match spec.port {
+        443 => format!("https://{}", spec.host),
+        port => format!("https://{}:{port}", spec.host),
+    });
+    url.trim_end_matches('/').to_owned()
+}
+
+fn refused(reason: &str, message: String) -> Judged {
+    Judged::Refused(Because::new(reason, message))
+}
+
+fn not_allowed(refusal: Refusal) -> Judged {
+    Judged::Refused(Because::new(refusal.reason.as_str(), refusal.message))
+}

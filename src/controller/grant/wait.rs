@@ -1,0 +1,115 @@
+//! What a grant waits for, in words, and for how long.
+
+use std::time::Duration;
+
+use jiff::SignedDuration;
+
+use super::act::{Case, Hand};
+use crate::{
+    controller::{Context, words},
+    grant::{
+        Because, GrantKey, Progress,
+        binding::{Goal, WaitFor},
+    },
+    rancher::Error,
+    runtime::Backoff,
+};
+
+/// The longest time between two tries: nobody waits longer than this after what was away is back.
+const LONGEST: Duration = Duration::from_secs(30);
+
+/// The first time between two tries.
+const FIRST: Duration = Duration::from_millis(500);
+
+/// Counts how often a grant had to wait, and says how long next.
+pub(super) struct Waiting<'a> {
+    ctx: &'a Context,
+    grant: &'a GrantKey,
+}
+
+impl<'a> Waiting<'a> {
+    pub(super) fn new(ctx: &'a Context, grant: &'a GrantKey) -> Self {
+        Self { ctx, grant }
+    }
+
+    /// Not yet, for this reason.
+    pub(super) fn progress(&self, reason: &str, message: String) -> Progress {
+        let attempt = self.ctx.memory.waited(self.grant);
+        let wait = Backoff::new(FIRST, LONGEST, seed(self.grant)).delay(attempt.saturating_sub(1));
+        self.in_(wait, reason, message)
+    }
+
+    /// Not yet, for this reason; again in that time.
+    pub(super) fn in_(&self, wait: Duration, reason: &str, message: String) -> Progress {
+        let retry = SignedDuration::try_from(wait).unwrap_or(SignedDuration::from_secs(1));
+        Progress::Waiting { because: Because::new(reason, message), retry }
+    }
+}
+
+impl Hand<'_> {
+    /// Why a binding waits, for people.
+    pub(super) async fn wait(&self, wait: WaitFor, goal: Goal, case: &mut Case) -> Progress {
+        let waiting = Waiting::new(self.ctx, &self.grant.key);
+        let target = words::access(&case.record).target();
+        match wait {
+            WaitFor::Answer => {
+                let what = case.trouble.as_ref().map_or_else(|| "no clear answer".to_owned(), Error::to_string);
+                let reason = case.trouble.as_ref().map_or("RancherUnknown", reason);
+                self.ctx.memory.suspect(&case.record.name);
+                waiting.progress(reason, format!("{target}: {what}. Tried again until it is clear, every 30 s at least."))
+            }
+            WaitFor::Gone => self.still_there(&waiting, goal, case, &target).await,
+            WaitFor::Finalizers => waiting.in_(
+                FIRST,
+                "AwaitingFinalizers",
+                format!("{target}: the binding is so new that Rancher could not clean up after it; it is deleted as soon as Rancher can, within 30 s."),
+            ),
+            WaitFor::Leadership => {
+                let because = self.may_grant.clone().err().unwrap_or_else(|| {
+                    Because::new("NoLeader", "This operator does not hold its lease at the moment, or the grant has ended; nothing is created.")
+                });
+                waiting.progress(&because.reason, format!("{target}: {}", because.message))
+            }
+            WaitFor::LateCreates => waiting.in_(
+                Duration::from_secs(5),
+                "AwaitingLateCreates",
+                format!("{target}: a request to create the binding got no answer and may still land; it is looked for until 90 s after the last one."),
+            ),
+        }
+    }
+
+    /// An object that is being deleted, longer than Rancher needs by itself.
+    async fn still_there(&self, waiting: &Waiting<'_>, goal: Goal, case: &Case, target: &str) -> Progress {
+        let (namespace, name, role) = (&case.record.namespace, &case.record.name, &case.record.role);
+        if goal == Goal::Take && matches!(self.connection.rancher.role_template(role).await, Ok(None)) {
+            return waiting.progress(
+                "RoleTemplateGone",
+                format!(
+                    "{target}: Rancher cannot remove the binding {namespace}/{name}, for its RoleTemplate {role} was deleted (every update of it fails). Create a RoleTemplate named {role} of the same context, even without rules; the binding then goes within 20 s, and the RoleTemplate may go too."
+                ),
+            );
+        }
+        waiting.progress(
+            "AwaitingRemoval",
+            format!("{target}: the binding {namespace}/{name} is being deleted, but Rancher has not cleaned up after it yet: the cluster or Rancher's webhook may be away."),
+        )
+    }
+}
+
+/// A reason for the condition, from what went wrong.
+pub(super) fn reason(error: &Error) -> &'static str {
+    match error {
+        Error::Unauthenticated { .. } => "KeyRefused",
+        Error::Unavailable { .. } => "RancherUnreachable",
+        Error::Throttled { .. } => "RancherThrottles",
+        Error::Refused { .. } => "RancherRefuses",
+        _ => "RancherUnknown",
+    }
+}
+
+/// Spreads the tries of many grants: each has its own, always the same.
+fn seed(grant: &GrantKey) -> u64 {
+    grant.namespace.bytes().chain(grant.name.bytes()).fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    })
+}

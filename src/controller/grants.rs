@@ -1,0 +1,151 @@
+//! Every grant that this process knows, by name and by binding.
+//!
+//! Fed by the watch and by the operator's own writes: what was written last counts at once, however late the watch
+//! echoes it. While the API server is away this is the memory that revoking works from.
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::{Arc, PoisonError, RwLock},
+};
+
+use kube::ResourceExt;
+
+use crate::{
+    api::AccessGrant,
+    grant::{GrantKey, GrantView},
+};
+
+/// All known grants. Cheap to clone; clones share.
+#[derive(Clone, Debug, Default)]
+pub struct Grants(Arc<RwLock<Inner>>);
+
+#[derive(Debug, Default)]
+struct Inner {
+    grants: HashMap<GrantKey, Arc<AccessGrant>>,
+    by_binding: HashMap<String, BTreeSet<GrantKey>>,
+}
+
+impl Grants {
+    /// Takes in what a watch or a write said, unless something newer is known. Says whether anything changed.
+    pub fn observe(&self, mut grant: AccessGrant) -> bool {
+        grant.metadata.managed_fields = None;
+        let key = key_of(&grant);
+        let mut inner = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = inner.grants.get(&key) {
+            let same = known.uid() == grant.uid();
+            if same && version(known) >= version(&grant) && version(&grant).is_some() {
+                return false;
+            }
+        }
+        inner.forget(&key);
+        for binding in grant.status.iter().flat_map(|s| &s.bindings) {
+            inner.by_binding.entry(binding.name.clone()).or_default().insert(key.clone());
+        }
+        inner.grants.insert(key, Arc::new(grant));
+        true
+    }
+
+    /// Forgets a grant that is gone; an object of that name with another UID stays.
+    pub fn remove(&self, key: &GrantKey, uid: Option<&str>) -> Option<Arc<AccessGrant>> {
+        let mut inner = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let known = inner.grants.get(key)?;
+        if uid.is_some_and(|uid| known.metadata.uid.as_deref() != Some(uid)) {
+            return None;
+        }
+        inner.forget(key)
+    }
+
+    /// The grant of that name.
+    pub fn get(&self, key: &GrantKey) -> Option<Arc<AccessGrant>> {
+        self.read().grants.get(key).cloned()
+    }
+
+    /// All grants, in no order.
+    pub fn all(&self) -> Vec<Arc<AccessGrant>> {
+        self.read().grants.values().cloned().collect()
+    }
+
+    /// All grants of an integration, in no order.
+    pub fn of_integration(&self, integration: &str) -> Vec<Arc<AccessGrant>> {
+        self.read().grants.values().filter(|g| g.spec.integration_ref.name == integration).cloned().collect()
+    }
+
+    /// The grants whose record names that binding.
+    pub fn naming(&self, binding: &str) -> Vec<Arc<AccessGrant>> {
+        let inner = self.read();
+        inner.by_binding.get(binding).into_iter().flatten().filter_map(|key| inner.grants.get(key).cloned()).collect()
+    }
+
+    fn read(&self) -> std::sync::RwLockReadGuard<'_, Inner> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Inner {
+    fn forget(&mut self, key: &GrantKey) -> Option<Arc<AccessGrant>> {
+        let old = self.grants.remove(key)?;
+        for binding in old.status.iter().flat_map(|s| &s.bindings) {
+            if let Some(keys) = self.by_binding.get_mut(&binding.name) {
+                keys.remove(key);
+                if keys.is_empty() {
+                    self.by_binding.remove(&binding.name);
+                }
+            }
+        }
+        Some(old)
+    }
+}
+
+/// Namespace and name of a grant.
+pub fn key_of(grant: &AccessGrant) -> GrantKey {
+    GrantView::from(grant).key
+}
+
+/// The resourceVersion as a number: the API server promises since 1.35 that they can be compared so.
+fn version(grant: &AccessGrant) -> Option<u128> {
+    grant.metadata.resource_version.as_deref()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn grant(name: &str, version: &str, bindings: &[&str]) -> AccessGrant {
+        let bindings: Vec<_> = bindings
+            .iter()
+            .map(|name| {
+                serde_json::json!({"kind": "ClusterRoleTemplateBinding", "cluster": "c", "namespace": "c", "name": name,
+                    "subject": "user:u-1", "role": "r", "state": "Present", "since": "2026-01-01T00:00:00Z"})
+            })
+            .collect();
+        serde_json::from_value(serde_json::json!({
+            "apiVersion": "rancheraccess.io/v1alpha1", "kind": "AccessGrant",
+            "metadata": {"namespace": "web", "name": name, "uid": format!("uid-{name}"), "resourceVersion": version},
+            "spec": {"integrationRef": {"name": "prod"}, "requestedBy": {"username": "a"}, "access": []},
+            "status": {"bindings": bindings},
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn an_older_echo_does_not_undo_what_was_written() {
+        let grants = Grants::default();
+        assert!(grants.observe(grant("a", "10", &["rao-1"])));
+        assert!(!grants.observe(grant("a", "9", &[])));
+        assert_eq!(grants.naming("rao-1").len(), 1);
+        assert!(grants.observe(grant("a", "11", &["rao-2"])));
+        assert!(grants.naming("rao-1").is_empty());
+        assert_eq!(grants.naming("rao-2").len(), 1);
+    }
+
+    #[test]
+    fn removing_needs_the_same_uid() {
+        let grants = Grants::default();
+        let a = grant("a", "10", &["rao-1"]);
+        let key = key_of(&a);
+        grants.observe(a);
+        assert!(grants.remove(&key, Some("other")).is_none());
+        assert!(grants.remove(&key, Some("uid-a")).is_some());
+        assert!(grants.naming("rao-1").is_empty());
+    }
+}

@@ -1,0 +1,159 @@
+//! What this process remembers of its own doing, beyond what stands in any status. Losing it costs time, never safety.
+
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use jiff::Timestamp;
+use tokio::time::Instant;
+
+use crate::grant::GrantKey;
+
+/// How long after it was sent a create may still land: Rancher's webhooks answer within 10 s each and its API server
+/// within 60 s, and a proxy in between may hold a request as long.
+pub const LATE_CREATE: Duration = Duration::from_secs(90);
+
+/// What this process remembers.
+#[derive(Debug, Default)]
+pub struct Memory(Mutex<Inner>);
+
+#[derive(Debug, Default)]
+struct Inner {
+    /// When a create of that binding was last sent.
+    attempts: HashMap<String, Instant>,
+    /// Bindings after which a second look for left-overs is due, and when.
+    second_looks: HashMap<String, Instant>,
+    /// Bindings that this process deleted when Rancher could clean up after them.
+    clean_deletes: HashSet<String>,
+    /// Who holds which binding until when, as decided under that binding's lock.
+    holders: HashMap<String, BTreeMap<GrantKey, Timestamp>>,
+    /// Bindings that a watch said something about since they were last looked at.
+    suspects: HashSet<String>,
+    /// How often in a row a grant's work had to wait.
+    waits: HashMap<GrantKey, u32>,
+    /// How often in a row a pass over a grant failed.
+    failures: HashMap<GrantKey, u32>,
+}
+
+impl Memory {
+    /// A create of that binding is about to be sent.
+    pub fn attempting(&self, binding: &str) {
+        let now = Instant::now();
+        let mut inner = self.inner();
+        inner.attempts.retain(|_, sent| now.duration_since(*sent) < LATE_CREATE);
+        inner.attempts.insert(binding.to_owned(), now);
+    }
+
+    /// Whether a create of that binding could still land: sent by this process, or by one that led before `since`.
+    pub fn may_land_late(&self, binding: &str, since: Option<Instant>) -> bool {
+        let sent = self.inner().attempts.get(binding).copied();
+        [sent, since].into_iter().flatten().max().is_none_or(|last| last.elapsed() < LATE_CREATE)
+    }
+
+    /// When the second look for left-overs of that binding is due.
+    pub fn second_look(&self, binding: &str) -> Option<Instant> {
+        self.inner().second_looks.get(binding).copied()
+    }
+
+    /// Asks for a second look, or says that none is needed any more.
+    pub fn set_second_look(&self, binding: &str, at: Option<Instant>) {
+        let mut inner = self.inner();
+        match at {
+            Some(at) => inner.second_looks.insert(binding.to_owned(), at),
+            None => inner.second_looks.remove(binding),
+        };
+    }
+
+    /// That binding is being deleted by this process, and Rancher can clean up after it.
+    pub fn deleted_cleanly(&self, binding: &str) {
+        self.inner().clean_deletes.insert(binding.to_owned());
+    }
+
+    /// Whether it was; asking clears it.
+    pub fn take_clean_delete(&self, binding: &str) -> bool {
+        self.inner().clean_deletes.remove(binding)
+    }
+
+    /// That grant holds the binding until then. Said under the binding's lock.
+    pub fn hold(&self, binding: &str, grant: &GrantKey, until: Timestamp) {
+        self.inner().holders.entry(binding.to_owned()).or_default().insert(grant.clone(), until);
+    }
+
+    /// That grant holds the binding no longer. Said under the binding's lock.
+    pub fn release(&self, binding: &str, grant: &GrantKey) {
+        let mut inner = self.inner();
+        if let Some(holders) = inner.holders.get_mut(binding) {
+            holders.remove(grant);
+            if holders.is_empty() {
+                inner.holders.remove(binding);
+            }
+        }
+    }
+
+    /// Who holds the binding, and until when, by what was decided under its lock.
+    pub fn holders(&self, binding: &str) -> BTreeMap<GrantKey, Timestamp> {
+        self.inner().holders.get(binding).cloned().unwrap_or_default()
+    }
+
+    /// A watch said something about that binding: it is to be looked at.
+    pub fn suspect(&self, binding: &str) {
+        self.inner().suspects.insert(binding.to_owned());
+    }
+
+    /// Whether the binding is to be looked at; asking clears it.
+    pub fn take_suspect(&self, binding: &str) -> bool {
+        self.inner().suspects.remove(binding)
+    }
+
+    /// How often in a row that grant had to wait, this time included.
+    pub fn waited(&self, grant: &GrantKey) -> u32 {
+        let mut inner = self.inner();
+        let waits = inner.waits.entry(grant.clone()).or_default();
+        *waits = waits.saturating_add(1);
+        *waits
+    }
+
+    /// That grant got on.
+    pub fn got_on(&self, grant: &GrantKey) {
+        self.inner().waits.remove(grant);
+    }
+
+    /// How often in a row a pass over that grant failed, this time included.
+    pub fn failed(&self, grant: &GrantKey) -> u32 {
+        let mut inner = self.inner();
+        let failures = inner.failures.entry(grant.clone()).or_default();
+        *failures = failures.saturating_add(1);
+        *failures
+    }
+
+    /// A pass over that grant did not fail.
+    pub fn succeeded(&self, grant: &GrantKey) {
+        self.inner().failures.remove(grant);
+    }
+
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_create_may_land_late_after_the_last_attempt_or_the_lease() {
+        let memory = Memory::default();
+        let led_since = Instant::now();
+        assert!(memory.may_land_late("rao-1", Some(led_since)), "an earlier leader may have sent one");
+        assert!(memory.may_land_late("rao-1", None), "never led: nothing can be ruled out");
+        tokio::time::advance(LATE_CREATE).await;
+        assert!(!memory.may_land_late("rao-1", Some(led_since)));
+        memory.attempting("rao-1");
+        assert!(memory.may_land_late("rao-1", Some(led_since)));
+        assert!(!memory.may_land_late("rao-2", Some(led_since)));
+        tokio::time::advance(LATE_CREATE).await;
+        assert!(!memory.may_land_late("rao-1", Some(led_since)));
+    }
+}

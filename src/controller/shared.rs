@@ -1,0 +1,62 @@
+//! All objects of one cluster-scoped kind, as the watch last told.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, PoisonError, RwLock},
+};
+
+use kube::{Resource, ResourceExt};
+
+use super::watch::Change;
+
+/// All objects of a kind, by name. Cheap to clone; clones share.
+#[derive(Debug)]
+pub struct Shared<K>(Arc<RwLock<BTreeMap<String, Arc<K>>>>);
+
+impl<K> Clone for Shared<K> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+impl<K> Default for Shared<K> {
+    fn default() -> Self {
+        Self(Arc::default())
+    }
+}
+
+impl<K: Resource> Shared<K> {
+    /// Takes in what the watch said, and tells the names that it is about.
+    pub fn take(&self, change: Change<K>) -> Vec<String> {
+        let mut objects = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        match change {
+            Change::Seen(object) => {
+                let name = object.name_any();
+                objects.insert(name.clone(), Arc::from(object));
+                vec![name]
+            }
+            Change::Gone { name, .. } => {
+                objects.remove(&name);
+                vec![name]
+            }
+            Change::Listed(there) => {
+                let gone: Vec<_> =
+                    objects.keys().filter(|name| !there.iter().any(|(_, there)| there == *name)).cloned().collect();
+                for name in &gone {
+                    objects.remove(name);
+                }
+                gone
+            }
+        }
+    }
+
+    /// The object of that name.
+    pub fn get(&self, name: &str) -> Option<Arc<K>> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).get(name).cloned()
+    }
+
+    /// All objects, by name.
+    pub fn all(&self) -> Vec<Arc<K>> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+    }
+}

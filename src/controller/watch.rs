@@ -1,0 +1,112 @@
+//! Watches on the API server: every object of a kind, kept in memory, with a word on each change.
+//!
+//! An object that cannot be decoded costs that object only: what was last known of it is kept, so that its access still
+//! ends on time.
+
+use std::{fmt::Debug, hash::Hash, time::Duration};
+
+use futures::StreamExt;
+use kube::{
+    Api, Resource, ResourceExt,
+    core::DeserializeGuard,
+    runtime::{WatchStreamExt, watcher},
+};
+use serde::de::DeserializeOwned;
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, warn};
+
+use crate::runtime::{health::Gate, health::Heartbeat, metrics::Metrics};
+
+/// How long a watch may be without any word before the process counts as stuck. The API server ends a watch after 290 s
+/// at the latest, and a new one begins with a list.
+pub const SILENCE: Duration = Duration::from_secs(600);
+
+/// What a watch said.
+#[derive(Debug)]
+pub enum Change<K> {
+    /// This object is there, as it stands now.
+    Seen(Box<K>),
+    /// The object is gone.
+    Gone {
+        /// Its namespace; empty for cluster-scoped kinds.
+        namespace: String,
+        /// Its name.
+        name: String,
+        /// Its UID.
+        uid: Option<String>,
+    },
+    /// A list is complete: objects that were known and are not in it (namespace, name) are gone.
+    Listed(Vec<(String, String)>),
+}
+
+/// What a watch needs of its surroundings.
+pub struct Signs {
+    /// Beaten on each word of the watch.
+    pub heartbeat: Heartbeat,
+    /// Opened when the first list is complete.
+    pub gate: Gate,
+    /// Counts objects that cannot be decoded.
+    pub metrics: Metrics,
+}
+
+/// Watches until `shutdown`, telling each change.
+pub async fn watch<K>(
+    api: Api<DeserializeGuard<K>>,
+    kind: &'static str,
+    signs: Signs,
+    shutdown: CancellationToken,
+    mut tell: impl FnMut(Change<K>),
+) -> Result<(), std::convert::Infallible>
+where
+    K: Resource + Clone + DeserializeOwned + Debug + Send + Sync + 'static,
+    K::DynamicType: Default + Clone + Debug + Eq + Hash + Send + Sync,
+{
+    let mut stream = watcher(api, watcher::Config::default()).default_backoff().boxed();
+    let mut listed = Vec::new();
+    loop {
+        let event = tokio::select! {
+            biased;
+            () = shutdown.cancelled() => return Ok(()),
+            event = stream.next() => event,
+        };
+        signs.heartbeat.beat();
+        match event {
+            Some(Ok(watcher::Event::Init)) => listed.clear(),
+            Some(Ok(watcher::Event::InitApply(object))) => {
+                listed.push(name_of(&object));
+                seen(kind, object, &signs, &mut tell);
+            }
+            Some(Ok(watcher::Event::InitDone)) => {
+                tell(Change::Listed(std::mem::take(&mut listed)));
+                signs.gate.open();
+            }
+            Some(Ok(watcher::Event::Apply(object))) => seen(kind, object, &signs, &mut tell),
+            Some(Ok(watcher::Event::Delete(object))) => {
+                let (namespace, name) = name_of(&object);
+                tell(Change::Gone { namespace, name, uid: object.meta().uid.clone() });
+            }
+            Some(Err(error)) => debug!(kind, %error, "The watch was interrupted and goes on"),
+            None => {
+                warn!(kind, "The watch ended");
+                return Ok(());
+            }
+        }
+    }
+}
+
+fn seen<K: Resource<DynamicType = D>, D>(kind: &'static str, object: DeserializeGuard<K>, signs: &Signs, tell: &mut impl FnMut(Change<K>)) {
+    let DeserializeGuard(decoded) = object;
+    match decoded {
+        Ok(object) => tell(Change::Seen(Box::new(object))),
+        Err(invalid) => {
+            signs.metrics.undecodable(kind);
+            let name = invalid.metadata.name.unwrap_or_default();
+            let namespace = invalid.metadata.namespace.unwrap_or_default();
+            warn!(kind, namespace, name, error = %invalid.error, "Cannot read this object; what was last known of it still counts");
+        }
+    }
+}
+
+fn name_of<K: Resource>(object: &K) -> (String, String) {
+    (object.namespace().unwrap_or_default(), object.name_any())
+}

@@ -1,0 +1,299 @@
+//! The decision for a grant.
+//!
+//! # The table
+//!
+//! | record | ended | world | steps | phase |
+//! |---|---|---|---|---|
+//! | finished | | | touch what is still to be touched; take the finalizer off where it is deleted | as it was |
+//! | no intent | deleted | | take the finalizer off: nothing was ever given | as it was |
+//! | no intent | its end is past | | | TimedOut |
+//! | no intent | no | not judged | judge | as it was |
+//! | no intent | no | unknown, or refused | | Pending, then TimedOut |
+//! | no intent | no | allowed, approvals missing | | AwaitingApproval, then TimedOut |
+//! | no intent | no | allowed, starts later | | Scheduled |
+//! | no intent | no | allowed, but this process does not lead | | Pending |
+//! | no intent | no | allowed | finalizer, record the intent | Activating |
+//! | intent | no | bindings not tried | give | Activating or Active |
+//! | intent | no | some wait | | Activating, or Active once granted |
+//! | intent | no | all in place | | Active |
+//! | intent | no | one refused, or removed in Rancher | take all | Revoking |
+//! | intent | yes | bindings not tried | take | Revoking |
+//! | intent | yes | some wait | | Revoking |
+//! | intent | yes | all settled | record | Expired, Revoked or Failed |
+//!
+//! # The laws
+//!
+//! 1. *Write ahead*: a decision gives access only where the record names every binding and the end.
+//! 2. *Revoke from the record*: a decision to take asks neither policy nor integration nor lease, and comes before all else.
+//! 3. *Unknown is a value*: it leads to no gift and to no terminal phase, but that of a grant which was given nothing.
+//! 4. *Wake is total*: every unfinished grant has a time to be looked at again, at its end at the latest.
+//! 5. *Expiry dominates*: past the end, or with no end, no decision gives; what has ended never un-ends.
+
+use jiff::Timestamp;
+
+use super::{
+    binding::Goal,
+    plan::{Decision, Limits, Step, Wake},
+    record,
+    view::GrantView,
+    world::{Because, Judged, Observed, Progress, Terms},
+};
+use crate::api::status::{End, EndReason};
+
+/// What to do next for one grant. Pure; see the table and the laws above.
+pub fn decide(now: Timestamp, grant: &GrantView, world: &Observed, limits: &Limits) -> Decision {
+    if grant.is_finished() {
+        finished(grant)
+    } else if grant.is_recorded() {
+        match grant.ended(now) {
+            Some((reason, since)) => take(
+                now,
+                grant,
+                world,
+                End {
+                    reason,
+                    time: since.into(),
+                },
+            ),
+            None => give(now, grant, world),
+        }
+    } else {
+        request(now, grant, world, limits)
+    }
+}
+
+fn finished(grant: &GrantView) -> Decision {
+    let mut steps = Vec::new();
+    if grant.status.bindings.iter().any(|b| b.touch_pending) {
+        steps.push(Step::Touch);
+    }
+    if grant.deleted.is_some() && grant.finalizer {
+        steps.push(Step::RemoveFinalizer);
+    }
+    Decision {
+        steps,
+        status: grant.status.clone(),
+        wake: Wake::OnChange,
+    }
+}
+
+/// No intent is recorded: there is nothing in Rancher.
+fn request(now: Timestamp, grant: &GrantView, world: &Observed, limits: &Limits) -> Decision {
+    if grant.deleted.is_some() {
+        let steps = grant
+            .finalizer
+            .then_some(Step::RemoveFinalizer)
+            .into_iter()
+            .collect();
+        return Decision {
+            steps,
+            status: grant.status.clone(),
+            wake: Wake::OnChange,
+        };
+    }
+    if let Some(end) = grant.end_time.filter(|end| *end <= now) {
+        let message = format!(
+            "endTime {end} passed before the access could be given: nothing was given. Create another grant."
+        );
+        return over(now, grant, &Because::new("EndPassed", message));
+    }
+    match &world.request {
+        Judged::NotAsked => Decision {
+            steps: vec![Step::Judge],
+            status: grant.status.clone(),
+            wake: Wake::At(now),
+        },
+        Judged::Unknown(because) => pending(now, grant, because, limits, limits.unknown_again),
+        Judged::Refused(because) => pending(now, grant, because, limits, limits.judge_again),
+        Judged::Allowed(terms) => allowed(now, grant, terms, world.may_create, limits),
+    }
+}
+
+fn pending(
+    now: Timestamp,
+    grant: &GrantView,
+    because: &Because,
+    limits: &Limits,
+    again: jiff::SignedDuration,
+) -> Decision {
+    let given_up = grant.created.checked_add(limits.pending).unwrap_or(now);
+    if given_up <= now {
+        let message = format!(
+            "Not allowed within {:#} of its creation: {}",
+            limits.pending, because.message
+        );
+        return over(now, grant, &Because::new(because.reason.clone(), message));
+    }
+    Decision {
+        steps: Vec::new(),
+        status: record::pending(now, grant, because),
+        wake: Wake::after(now, again)
+            .or_at(Some(given_up))
+            .or_at(grant.end_time),
+    }
+}
+
+fn allowed(
+    now: Timestamp,
+    grant: &GrantView,
+    terms: &Terms,
+    may_create: bool,
+    limits: &Limits,
+) -> Decision {
+    if terms.required_approvals > 0 {
+        let given_up = grant
+            .created
+            .checked_add(terms.approval_timeout)
+            .unwrap_or(now);
+        if given_up <= now {
+            let message = format!(
+                "Not approved within {:#} of its creation, as policy {} demands: nothing was given. Create another grant.",
+                terms.approval_timeout, terms.policy.name
+            );
+            return over(now, grant, &Because::new("ApprovalTimedOut", message));
+        }
+        let status = record::awaiting_approval(now, grant, terms, given_up);
+        return Decision {
+            steps: Vec::new(),
+            status,
+            wake: Wake::At(given_up).or_at(grant.end_time),
+        };
+    }
+    if let Some(start) = grant.start_time.filter(|start| *start > now) {
+        return Decision {
+            steps: Vec::new(),
+            status: record::scheduled(now, grant, terms, start),
+            wake: Wake::At(start),
+        };
+    }
+    if !may_create {
+        let because = Because::new(
+            "NoLeader",
+            "Allowed, but this operator does not hold its lease at the moment; it goes on as soon as it does.",
+        );
+        return pending(now, grant, &because, limits, limits.unknown_again);
+    }
+    match record::intent(now, grant, terms) {
+        Some(status) => {
+            let mut steps = vec![Step::Record];
+            if !grant.finalizer {
+                steps.insert(0, Step::AddFinalizer);
+            }
+            Decision {
+                steps,
+                status,
+                wake: Wake::At(now),
+            }
+        }
+        None => {
+            let because = Because::new(
+                "NoEnd",
+                "No end can be computed for this grant: its duration reaches beyond what a timestamp can hold. Ask for less.",
+            );
+            pending(now, grant, &because, limits, limits.judge_again)
+        }
+    }
+}
+
+/// Given up before anything was given.
+fn over(now: Timestamp, grant: &GrantView, because: &Because) -> Decision {
+    Decision {
+        steps: Vec::new(),
+        status: record::timed_out(now, grant, because),
+        wake: Wake::OnChange,
+    }
+}
+
+/// The intent is recorded and its end lies ahead.
+fn give(now: Timestamp, grant: &GrantView, world: &Observed) -> Decision {
+    let end = grant.recorded_end();
+    if world.progress.is_empty() {
+        return Decision {
+            steps: vec![Step::Settle(Goal::Give)],
+            status: grant.status.clone(),
+            wake: Wake::At(now),
+        };
+    }
+    let mut waiting = Vec::new();
+    for progress in &world.progress {
+        match progress {
+            Progress::Done => {}
+            Progress::Waiting { because, retry } => waiting.push((because, *retry)),
+            Progress::Refused(message) => return turn(now, grant, EndReason::Refused, message),
+            Progress::RemovedInRancher(message) => {
+                return turn(now, grant, EndReason::RemovedInRancher, message);
+            }
+        }
+    }
+    let retry = waiting.iter().map(|(_, retry)| *retry).min();
+    let status = match waiting.first() {
+        Some((because, _)) => record::activating(now, grant, because, waiting.len()),
+        None => record::active(now, grant),
+    };
+    // Where no end is recorded nothing was given either; the next look is at once.
+    let wake =
+        Wake::At(end.unwrap_or(now)).or_at(retry.and_then(|retry| now.checked_add(retry).ok()));
+    Decision {
+        steps: Vec::new(),
+        status,
+        wake,
+    }
+}
+
+/// The access ends here and now: take back what was given.
+fn turn(now: Timestamp, grant: &GrantView, reason: EndReason, message: &str) -> Decision {
+    let end = End {
+        reason,
+        time: now.into(),
+    };
+    let status = record::revoking(now, grant, end, Some(message), &[]);
+    Decision {
+        steps: vec![Step::Settle(Goal::Take)],
+        status,
+        wake: Wake::At(now),
+    }
+}
+
+/// The access has ended: nothing but the record is asked.
+fn take(now: Timestamp, grant: &GrantView, world: &Observed, end: End) -> Decision {
+    if grant.is_settled() {
+        let status = record::settled(now, grant, end);
+        let wake = if grant.deleted.is_some() {
+            Wake::At(now)
+        } else {
+            Wake::OnChange
+        };
+        return Decision {
+            steps: vec![Step::Record],
+            status,
+            wake,
+        };
+    }
+    if world.progress.is_empty() {
+        let status = record::revoking(now, grant, end, None, &[]);
+        return Decision {
+            steps: vec![Step::Settle(Goal::Take)],
+            status,
+            wake: Wake::At(now),
+        };
+    }
+    let waiting: Vec<_> = world
+        .progress
+        .iter()
+        .filter_map(|p| match p {
+            Progress::Waiting { because, retry } => Some((because, *retry)),
+            _ => None,
+        })
+        .collect();
+    let retry = waiting
+        .iter()
+        .map(|(_, retry)| *retry)
+        .min()
+        .unwrap_or(super::OVERDUE_AFTER);
+    let reasons: Vec<_> = waiting.into_iter().map(|(because, _)| because).collect();
+    Decision {
+        steps: Vec::new(),
+        status: record::revoking(now, grant, end, None, &reasons),
+        wake: Wake::after(now, retry),
+    }
+}

@@ -1,0 +1,261 @@
+//! Names of bindings, which prove whose they are.
+//!
+//! A binding's name is a keyed hash of what it gives to whom: nobody without the installation's key can make a name
+//! that recomputes, and nobody has to remember which bindings are ours. Labels and annotations are hints, which
+//! whoever manages a project may forge or strip (seen on Rancher 2.15.0).
+
+use std::fmt;
+
+use data_encoding::{Encoding, Specification};
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::Sha256;
+
+use crate::api::status::BindingKind;
+
+/// What every name begins with.
+pub const PREFIX: &str = "rao-";
+
+/// Length of the hash in a name, in characters of base32: 120 bits. With the prefix a name has 28 characters: the longest
+/// for which Rancher's aggregated model writes the owner label `authz.cluster.cattle.io/crtb-owner-<name>` unshortened
+/// (63 characters, prefix included).
+const HASH_LENGTH: usize = 24;
+
+/// The secret key of this installation. It never leaves the process.
+#[derive(Clone)]
+pub struct InstallationKey(Vec<u8>);
+
+impl InstallationKey {
+    /// A key from at least 32 random bytes; `None` where they are fewer.
+    pub fn new(bytes: Vec<u8>) -> Option<Self> {
+        (bytes.len() >= 32).then_some(Self(bytes))
+    }
+}
+
+impl fmt::Debug for InstallationKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("InstallationKey(…)")
+    }
+}
+
+/// Whom a binding is for, in the forms that Rancher keeps.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum SubjectKey {
+    /// A Rancher user, by id.
+    User(String),
+    /// A user by the principal of his identity provider, who had no Rancher user when the binding was made.
+    Principal(String),
+    /// A group, by principal.
+    Group(String),
+}
+
+impl fmt::Display for SubjectKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::User(id) => write!(f, "user:{id}"),
+            Self::Principal(principal) => write!(f, "principal:{principal}"),
+            Self::Group(principal) => write!(f, "group:{principal}"),
+        }
+    }
+}
+
+impl std::str::FromStr for SubjectKey {
+    type Err = UnknownSubject;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text.split_once(':') {
+            Some(("user", id)) if !id.is_empty() => Ok(Self::User(id.to_owned())),
+            Some(("principal", p)) if !p.is_empty() => Ok(Self::Principal(p.to_owned())),
+            Some(("group", p)) if !p.is_empty() => Ok(Self::Group(p.to_owned())),
+            _ => Err(UnknownSubject(text.to_owned())),
+        }
+    }
+}
+
+/// A recorded subject that is in none of the known forms.
+#[derive(Debug, thiserror::Error)]
+#[error("the recorded subject {0:?} is none of user:, principal:, group:")]
+pub struct UnknownSubject(String);
+
+/// What a binding gives: a role on a cluster or project.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Access {
+    /// The kind of binding that gives it.
+    pub kind: BindingKind,
+    /// Id of the cluster.
+    pub cluster: String,
+    /// Id of the project, for a project role.
+    pub project: Option<String>,
+    /// Id of the role template.
+    pub role: String,
+}
+
+impl Access {
+    /// The target in short, for people: `cluster c-m-abc`, `project c-m-abc:p-xyz`.
+    pub fn target(&self) -> String {
+        match &self.project {
+            None => format!("cluster {}", self.cluster),
+            Some(project) => format!("project {}:{project}", self.cluster),
+        }
+    }
+}
+
+/// The name of the binding that gives `access` to `subject` on the Rancher with that install-uuid.
+pub fn binding_name(
+    key: &InstallationKey,
+    install_uuid: &str,
+    subject: &SubjectKey,
+    access: &Access,
+) -> String {
+    let scope = match &access.project {
+        None => access.cluster.clone(),
+        Some(project) => format!("{}:{project}", access.cluster),
+    };
+    let kind = match access.kind {
+        BindingKind::ClusterRoleTemplateBinding => "crtb",
+        BindingKind::ProjectRoleTemplateBinding => "prtb",
+    };
+    // HMAC takes a key of any length; the type says that it may fail.
+    let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(&key.0) else {
+        return String::new();
+    };
+    for part in [
+        install_uuid,
+        &subject.to_string(),
+        kind,
+        &scope,
+        &access.role,
+    ] {
+        // Each part with its length: no two different lists give the same bytes.
+        mac.update(&(part.len() as u64).to_be_bytes());
+        mac.update(part.as_bytes());
+    }
+    let hash = base32().encode(&mac.finalize().into_bytes());
+    format!("{PREFIX}{}", hash.get(..HASH_LENGTH).unwrap_or(&hash))
+}
+
+/// Whether a binding of that name is ours: its name recomputes from its own access and one of its subjects.
+pub fn is_ours(
+    key: &InstallationKey,
+    install_uuid: &str,
+    name: &str,
+    subjects: &[SubjectKey],
+    access: &Access,
+) -> bool {
+    name.starts_with(PREFIX)
+        && subjects
+            .iter()
+            .any(|s| binding_name(key, install_uuid, s, access) == name)
+}
+
+/// Lower-case base32 without padding: fit for a Kubernetes name.
+fn base32() -> Encoding {
+    let mut specification = Specification::new();
+    specification
+        .symbols
+        .push_str("abcdefghijklmnopqrstuvwxyz234567");
+    specification
+        .encoding()
+        .unwrap_or(data_encoding::BASE32_DNSSEC)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key() -> InstallationKey {
+        InstallationKey::new(vec![7; 32]).unwrap()
+    }
+
+    fn access(cluster: &str, project: Option<&str>, role: &str) -> Access {
+        let kind = match project {
+            None => BindingKind::ClusterRoleTemplateBinding,
+            Some(_) => BindingKind::ProjectRoleTemplateBinding,
+        };
+        Access {
+            kind,
+            cluster: cluster.into(),
+            project: project.map(Into::into),
+            role: role.into(),
+        }
+    }
+
+    #[test]
+    fn a_name_is_fit_for_kubernetes_and_stable() {
+        let name = binding_name(
+            &key(),
+            "uuid",
+            &SubjectKey::User("u-1".into()),
+            &access("c-1", None, "cluster-member"),
+        );
+        assert_eq!(name.len(), 28);
+        assert!(
+            name.chars()
+                .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-'),
+            "{name}"
+        );
+        assert_eq!(
+            name,
+            binding_name(
+                &key(),
+                "uuid",
+                &SubjectKey::User("u-1".into()),
+                &access("c-1", None, "cluster-member")
+            )
+        );
+    }
+
+    #[test]
+    fn every_part_counts() {
+        let user = SubjectKey::User("u-1".into());
+        let names = [
+            binding_name(&key(), "uuid", &user, &access("c-1", None, "r")),
+            binding_name(&key(), "uuid2", &user, &access("c-1", None, "r")),
+            binding_name(
+                &key(),
+                "uuid",
+                &SubjectKey::User("u-2".into()),
+                &access("c-1", None, "r"),
+            ),
+            binding_name(
+                &key(),
+                "uuid",
+                &SubjectKey::Group("u-1".into()),
+                &access("c-1", None, "r"),
+            ),
+            binding_name(&key(), "uuid", &user, &access("c-2", None, "r")),
+            binding_name(&key(), "uuid", &user, &access("c-1", Some("p"), "r")),
+            binding_name(&key(), "uuid", &user, &access("c-1", None, "s")),
+            binding_name(
+                &InstallationKey::new(vec![8; 32]).unwrap(),
+                "uuid",
+                &user,
+                &access("c-1", None, "r"),
+            ),
+        ];
+        let distinct: std::collections::BTreeSet<_> = names.iter().collect();
+        assert_eq!(distinct.len(), names.len());
+    }
+
+    #[test]
+    fn either_form_of_the_subject_proves_ownership_and_a_forged_name_does_not() {
+        let principal = SubjectKey::Principal("okta_user://a".into());
+        let access = access("c-1", None, "r");
+        let name = binding_name(&key(), "uuid", &principal, &access);
+        let filled_in = [SubjectKey::User("u-1".into()), principal];
+        assert!(is_ours(&key(), "uuid", &name, &filled_in, &access));
+        assert!(!is_ours(&key(), "uuid", &name, &filled_in[..1], &access));
+        assert!(!is_ours(
+            &key(),
+            "uuid",
+            "rao-aaaaaaaaaaaaaaaaaaaaaaaa",
+            &filled_in,
+            &access
+        ));
+    }
+
+    #[test]
+    fn the_key_is_not_printed_and_short_keys_are_refused() {
+        assert_eq!(format!("{:?}", key()), "InstallationKey(…)");
+        assert!(InstallationKey::new(vec![0; 31]).is_none());
+    }
+}

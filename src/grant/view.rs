@@ -1,0 +1,227 @@
+//! A grant as the core sees it: what was asked, and what stands in the record.
+
+use jiff::{SignedDuration, Timestamp};
+
+use crate::api::{
+    AccessGrant, AccessGrantSpec, AccessGrantStatus, FINALIZER,
+    condition::one_line,
+    status::{BindingRecord, EndReason, Phase},
+};
+
+/// Namespace and name of a grant.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct GrantKey {
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+}
+
+impl std::fmt::Display for GrantKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}/{}", self.namespace, self.name)
+    }
+}
+
+/// What the decision needs to know about a grant. Nothing in it can fail to be read.
+#[derive(Clone, Debug, PartialEq)]
+pub struct GrantView {
+    /// Namespace and name.
+    pub key: GrantKey,
+    /// UID of the object.
+    pub uid: String,
+    /// Generation of the spec.
+    pub generation: Option<i64>,
+    /// When the object was created.
+    pub created: Timestamp,
+    /// Since when it is to be deleted.
+    pub deleted: Option<Timestamp>,
+    /// Whether our finalizer is on it.
+    pub finalizer: bool,
+    /// `spec.startTime`.
+    pub start_time: Option<Timestamp>,
+    /// `spec.endTime`.
+    pub end_time: Option<Timestamp>,
+    /// What it asks for, in short.
+    pub summary: Summary,
+    /// The record.
+    pub status: AccessGrantStatus,
+}
+
+/// What a grant asks for, in short: for the columns that `kubectl get` prints.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Summary {
+    /// Whom the access is for.
+    pub subject: String,
+    /// What it is on.
+    pub target: String,
+    /// Which role.
+    pub role: String,
+}
+
+impl From<&AccessGrantSpec> for Summary {
+    fn from(spec: &AccessGrantSpec) -> Self {
+        let subject = spec.subject.as_ref().and_then(|s| s.user.as_ref().or(s.principal.as_ref()).or(s.group.as_ref()));
+        let targets = spec.access.iter().map(|access| match (&access.cluster, &access.project) {
+            (Some(on), _) => (on.name.clone(), on.role.clone()),
+            (_, Some(on)) => (format!("{}:{}", on.cluster, on.name), on.role.clone()),
+            _ => Default::default(),
+        });
+        let (targets, roles): (Vec<_>, Vec<_>) = targets.unzip();
+        Self {
+            subject: one_line(subject.unwrap_or(&spec.requested_by.username), SUMMARY_MAX),
+            target: first_and_more(&targets),
+            role: first_and_more(&roles),
+        }
+    }
+}
+
+/// Longest summary in status, in bytes.
+const SUMMARY_MAX: usize = 600;
+
+/// The first of several, and how many others there are.
+fn first_and_more(all: &[String]) -> String {
+    let Some(first) = all.first() else { return String::new() };
+    match all.iter().filter(|other| *other != first).count() {
+        0 => first.clone(),
+        more => one_line(&format!("{first} (+{more})"), SUMMARY_MAX),
+    }
+}
+
+impl From<&AccessGrant> for GrantView {
+    fn from(grant: &AccessGrant) -> Self {
+        let meta = &grant.metadata;
+        Self {
+            key: GrantKey {
+                namespace: meta.namespace.clone().unwrap_or_default(),
+                name: meta.name.clone().unwrap_or_default(),
+            },
+            uid: meta.uid.clone().unwrap_or_default(),
+            generation: meta.generation,
+            // An object without a creation time was never stored: it is as old as time, and so timed out.
+            created: meta
+                .creation_timestamp
+                .as_ref()
+                .map_or(Timestamp::UNIX_EPOCH, |t| t.0),
+            deleted: meta.deletion_timestamp.as_ref().map(|t| t.0),
+            finalizer: meta.finalizers.iter().flatten().any(|f| f == FINALIZER),
+            start_time: grant.spec.start_time.as_ref().map(|t| t.0),
+            end_time: grant.spec.end_time.as_ref().map(|t| t.0),
+            summary: Summary::from(&grant.spec),
+            status: grant.status.clone().unwrap_or_default(),
+        }
+    }
+}
+
+/// Which pool a grant's work belongs to. Revocations never wait behind creations.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Lane {
+    /// Access is to be taken away.
+    Revoke,
+    /// Anything else.
+    Grant,
+}
+
+impl GrantView {
+    /// When its access ends, from the record and the spec alone; `None` while no end is recorded.
+    /// A spec that moved its end earlier counts at once; one that says later does not.
+    pub fn recorded_end(&self) -> Option<Timestamp> {
+        let recorded = self.status.expires_time.as_ref()?.0;
+        Some(self.end_time.map_or(recorded, |asked| asked.min(recorded)))
+    }
+
+    /// Whether and why its access has ended: recorded, deleted, or past its end. Once recorded it never un-ends,
+    /// whatever the clock says.
+    pub fn ended(&self, now: Timestamp) -> Option<(EndReason, Timestamp)> {
+        if let Some(end) = &self.status.end {
+            return Some((end.reason, end.time.0));
+        }
+        if let Some(end) = self.recorded_end().filter(|end| *end <= now) {
+            return Some((EndReason::Expired, end));
+        }
+        self.deleted.map(|deleted| (EndReason::Deleted, deleted))
+    }
+
+    /// Whether an intent stands in the record: from then on there may be something in Rancher.
+    pub fn is_recorded(&self) -> bool {
+        !self.status.bindings.is_empty()
+    }
+
+    /// Whether the record says that nothing is left in Rancher that this grant must take away.
+    pub fn is_settled(&self) -> bool {
+        self.status.bindings.iter().all(BindingRecord::is_settled)
+    }
+
+    /// Whether the grant has reached a phase that it never leaves.
+    pub fn is_finished(&self) -> bool {
+        self.status.phase.is_some_and(is_terminal)
+            && (!self.is_recorded() || self.status.revoked_time.is_some())
+    }
+
+    /// Whether it holds the binding of that name at that time: it calls for it, and its end lies ahead.
+    pub fn holds(&self, binding: &str, now: Timestamp) -> bool {
+        self.ended(now).is_none()
+            && self.recorded_end().is_some()
+            && self
+                .status
+                .bindings
+                .iter()
+                .any(|b| b.name == binding && !b.is_settled())
+    }
+
+    /// Whether the record names that binding with something left to do about it.
+    pub fn is_concerned_with(&self, binding: &str) -> bool {
+        self.status
+            .bindings
+            .iter()
+            .any(|b| b.name == binding && !b.is_settled())
+    }
+
+    /// When it must be looked at by its record alone: its end, or at once where its end is past and not settled.
+    /// This is what backs every timer.
+    pub fn due(&self) -> Option<Timestamp> {
+        if self.is_finished() {
+            return self.deleted.filter(|_| self.finalizer);
+        }
+        if !self.is_recorded() {
+            return self.deleted.or(self.start_time).or(Some(self.created));
+        }
+        let end = self
+            .status
+            .end
+            .as_ref()
+            .map(|end| end.time.0)
+            .or(self.deleted);
+        [end, self.recorded_end()].into_iter().flatten().min()
+    }
+
+    /// Which pool its work belongs to at that time.
+    pub fn lane(&self, now: Timestamp) -> Lane {
+        if self.is_recorded() && self.ended(now).is_some() {
+            Lane::Revoke
+        } else {
+            Lane::Grant
+        }
+    }
+
+    /// How long ago its access should have been gone; `None` while nothing is overdue. A binding that was never seen
+    /// is not overdue: it waits for creates that may land late.
+    pub fn overdue(&self, now: Timestamp) -> Option<SignedDuration> {
+        let (_, end) = self.ended(now)?;
+        let seen = self
+            .status
+            .bindings
+            .iter()
+            .any(|b| !b.is_settled() && b.uid.is_some());
+        let late = now.duration_since(end);
+        (seen && late > super::OVERDUE_AFTER).then_some(late)
+    }
+}
+
+/// Phases that a grant never leaves.
+pub fn is_terminal(phase: Phase) -> bool {
+    matches!(
+        phase,
+        Phase::Expired | Phase::Revoked | Phase::Denied | Phase::TimedOut | Phase::Failed
+    )
+}

@@ -1,0 +1,149 @@
+//! How long access may last, and whether a grant keeps to that.
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::{
+    duration::{parse_duration, show},
+    refusal::{Miss, Refusal, RefusalReason, Step, quote},
+};
+use crate::api::{AccessGrantSpec, AccessPolicySpec};
+
+/// The times and numbers of a policy, read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Limits {
+    pub default: SignedDuration,
+    pub max: SignedDuration,
+    pub approvals: i32,
+    pub timeout: SignedDuration,
+}
+
+impl Limits {
+    /// # Errors
+    /// The field that makes no sense, and what to write there.
+    pub(super) fn of(spec: &AccessPolicySpec) -> Result<Self, String> {
+        let default = positive("spec.duration.default", &spec.duration.default)?;
+        let max = positive("spec.duration.max", &spec.duration.max)?;
+        let timeout = positive("spec.approval.timeout", &spec.approval.timeout)?;
+        let approvals = spec.approval.required;
+        if default > max {
+            return Err("spec.duration.default is longer than spec.duration.max: the platform team must make it shorter".to_owned());
+        }
+        if approvals < 0 {
+            return Err(
+                "spec.approval.required is negative: the platform team must write 0 or more"
+                    .to_owned(),
+            );
+        }
+        Ok(Self {
+            default,
+            max,
+            approvals,
+            timeout,
+        })
+    }
+}
+
+fn positive(field: &str, text: &str) -> Result<SignedDuration, String> {
+    parse_duration(text)
+        .filter(SignedDuration::is_positive)
+        .ok_or_else(|| {
+            let text = quote(text);
+            format!("{field} is {text:?}: the platform team must write hours, minutes and seconds, like 1h30m")
+        })
+}
+
+/// How long a grant asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Asked {
+    /// So long, from the moment that the access is given.
+    For(SignedDuration),
+    /// Until a fixed end, which is so far from the moment when the access could begin.
+    Until(SignedDuration),
+    /// As long as the policy says.
+    Default,
+}
+
+/// How long the grant asks for.
+///
+/// # Errors
+/// `EndPassed` and `TimeInvalid`, whatever the policies say.
+pub(super) fn asked(spec: &AccessGrantSpec, now: Timestamp) -> Result<Asked, Refusal> {
+    let invalid = |message: String| Err(Refusal::new(RefusalReason::TimeInvalid, message));
+    match (&spec.duration, &spec.end_time) {
+        (Some(_), Some(_)) => invalid(
+            "The grant sets both spec.duration and spec.endTime. Create it anew with one of them"
+                .to_owned(),
+        ),
+        (Some(text), None) => match parse_duration(text) {
+            Some(length) if length >= SignedDuration::from_secs(1) => Ok(Asked::For(length)),
+            _ => invalid(format!(
+                "spec.duration is {:?}. Create the grant anew with hours, minutes and seconds, like 1h30m",
+                quote(text)
+            )),
+        },
+        (None, Some(end)) if end.0 <= now => Err(Refusal::new(
+            RefusalReason::EndPassed,
+            format!(
+                "spec.endTime {} has passed. Create another grant with a later end",
+                end.0
+            ),
+        )),
+        (None, Some(end)) => {
+            let start = spec
+                .start_time
+                .as_ref()
+                .map_or(now, |start| start.0.max(now));
+            let length = end.0.duration_since(start);
+            if length.is_positive() {
+                return Ok(Asked::Until(length));
+            }
+            invalid(format!(
+                "spec.startTime {start} is not before spec.endTime {}. Create the grant anew with an earlier start",
+                end.0
+            ))
+        }
+        (None, None) => Ok(Asked::Default),
+    }
+}
+
+/// How long the access lasts by this policy.
+pub(super) fn check(
+    spec: &AccessGrantSpec,
+    asked: Asked,
+    limits: &Limits,
+) -> Result<SignedDuration, Miss> {
+    let by_machine = spec
+        .requested_by
+        .username
+        .starts_with("system:serviceaccount:");
+    if by_machine && limits.approvals == 0 && !matches!(asked, Asked::Until(_)) {
+        // A pipeline that makes its grant anew whenever it is gone would else have access for ever.
+        return Err(Miss::new(
+            Step::Time,
+            RefusalReason::EndTimeRequired,
+            "a ServiceAccount whose grants nobody approves must set spec.endTime instead of spec.duration. Create the grant anew with an end",
+        ));
+    }
+    let (length, field, remedy) = match asked {
+        Asked::For(length) => (
+            length,
+            "spec.duration",
+            "Create another grant with a shorter duration",
+        ),
+        Asked::Until(length) => (
+            length,
+            "the time until spec.endTime",
+            "Move spec.endTime earlier, or wait until it is near enough",
+        ),
+        Asked::Default => return Ok(limits.default),
+    };
+    if length <= limits.max {
+        return Ok(length);
+    }
+    let (length, max) = (show(length), show(limits.max));
+    Err(Miss::new(
+        Step::Time,
+        RefusalReason::DurationTooLong,
+        format!("{field} is {length}, and its spec.duration.max is {max}. {remedy}"),
+    ))
+}

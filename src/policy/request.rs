@@ -1,0 +1,95 @@
+//! What is judged, and by what.
+
+use std::collections::BTreeMap;
+
+use super::limits::Limits;
+use crate::api::{
+    AccessGrantSpec, AccessPolicy, AccessPolicySpec, integration::IdentityMapping,
+    status::PolicyRecord,
+};
+
+/// A policy, as it stood when it was read.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Policy {
+    /// Its name.
+    pub name: String,
+    /// Its UID.
+    pub uid: String,
+    /// Its generation.
+    pub generation: i64,
+    /// What it says.
+    pub spec: AccessPolicySpec,
+}
+
+impl Policy {
+    /// What a grant's status keeps of the policy that allowed it.
+    pub fn record(&self) -> PolicyRecord {
+        PolicyRecord {
+            name: self.name.clone(),
+            uid: self.uid.clone(),
+            generation: self.generation,
+        }
+    }
+}
+
+/// Why an AccessPolicy cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PolicyError {
+    /// The object did not come from an API server.
+    #[error("AccessPolicy {name:?} has no metadata.{field}: it must be read from the API server")]
+    Unborn {
+        /// The policy's name, as far as it has one.
+        name: String,
+        /// The field that is missing.
+        field: &'static str,
+    },
+    /// A duration or a number in it makes no sense.
+    #[error("AccessPolicy {name}: {why}")]
+    Invalid {
+        /// The policy's name.
+        name: String,
+        /// The field, and what to write there.
+        why: String,
+    },
+}
+
+impl TryFrom<&AccessPolicy> for Policy {
+    type Error = PolicyError;
+
+    fn try_from(object: &AccessPolicy) -> Result<Self, Self::Error> {
+        let metadata = &object.metadata;
+        let name = metadata.name.clone().unwrap_or_default();
+        let unborn = |field| PolicyError::Unborn {
+            name: name.clone(),
+            field,
+        };
+        if name.is_empty() {
+            return Err(unborn("name"));
+        }
+        let uid = metadata.uid.clone().ok_or_else(|| unborn("uid"))?;
+        let generation = metadata.generation.ok_or_else(|| unborn("generation"))?;
+        let spec = object.spec.clone();
+        if let Err(why) = Limits::of(&spec) {
+            return Err(PolicyError::Invalid { name, why });
+        }
+        Ok(Policy {
+            name,
+            uid,
+            generation,
+            spec,
+        })
+    }
+}
+
+/// A grant that is to be judged.
+#[derive(Clone, Copy, Debug)]
+pub struct Request<'a> {
+    /// The namespace that the grant lives in.
+    pub namespace: &'a str,
+    /// The labels of that namespace.
+    pub namespace_labels: &'a BTreeMap<String, String>,
+    /// What it asks for. Its `requestedBy` must have been proven.
+    pub spec: &'a AccessGrantSpec,
+    /// How the integration maps names.
+    pub mapping: Option<&'a IdentityMapping>,
+}

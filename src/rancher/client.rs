@@ -1,0 +1,228 @@
+//! [`Rancher`]: one server, one key, and the calls everything else is made of.
+use std::fmt;
+
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use super::{
+    absence::Target,
+    adapter,
+    call::{Call, encode, path},
+    endpoint::Endpoint,
+    error::Error,
+    exchange::Exchange,
+    key::Key,
+    transport::{self, Transport},
+};
+
+/// The id of the cluster Rancher itself runs in.
+pub const LOCAL: &str = "local";
+/// The API group of clusters, projects, users and bindings.
+pub(crate) const MANAGEMENT: &str = "management.cattle.io";
+/// Objects a page. Rancher's proxy passes paging on to the API server.
+const PAGE: usize = 500;
+/// How often a list whose pages outlived the server's memory starts again.
+const RELISTS: usize = 2;
+
+/// One Rancher server. Cheap to clone; all clones share the connection pool. `Debug` shows no key.
+///
+/// Calls are sent once: retrying is the caller's, who knows what a repeated call would do.
+#[derive(Clone)]
+pub struct Rancher {
+    pub(crate) exchange: Exchange,
+}
+
+impl fmt::Debug for Rancher {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Rancher")
+            .field("base", &self.exchange.base)
+            .field("key", &self.exchange.key)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Rancher {
+    /// The Rancher at `endpoint`, reached with `key`. The key is sent there and nowhere else.
+    pub fn new(transport: Transport, endpoint: &Endpoint, key: Key) -> Self {
+        Self {
+            exchange: Exchange {
+                transport,
+                base: endpoint.base(),
+                key: Some(key),
+            },
+        }
+    }
+
+    /// The Rancher in whose own cluster we run, reached straight at that cluster's API server, with the identity of
+    /// `client`. Only the cluster [`LOCAL`] can be reached so: calls for others are [`Error::Unaddressable`].
+    pub fn keyless(client: kube::Client) -> Self {
+        Self {
+            exchange: Exchange {
+                transport: transport::through(client),
+                base: String::new(),
+                key: None,
+            },
+        }
+    }
+
+    /// Whether it is reached without a key: see [`Rancher::keyless`].
+    pub fn is_keyless(&self) -> bool {
+        self.exchange.key.is_none()
+    }
+
+    /// A kube client for Rancher's own cluster, on the same connections and with the same key: for watches. Every call has a
+    /// deadline, a watch until its first byte.
+    ///
+    /// To be called inside a Tokio runtime.
+    pub fn kube_client(&self) -> kube::Client {
+        let base_path = if self.is_keyless() {
+            String::new()
+        } else {
+            format!("/k8s/clusters/{LOCAL}")
+        };
+        adapter::kube_client(self.exchange.clone(), base_path)
+    }
+
+    /// The path of a cluster's API server, with `segments` after it.
+    pub(crate) fn cluster_path(&self, cluster: &str, segments: &[&str]) -> Result<String, Error> {
+        let rest = path(segments)?;
+        if !self.is_keyless() {
+            return Ok(format!("{}{rest}", path(&["k8s", "clusters", cluster])?));
+        }
+        if cluster == LOCAL {
+            Ok(rest)
+        } else {
+            Err(Error::Unaddressable {
+                name: super::plain::clean(cluster),
+            })
+        }
+    }
+
+    /// The path of a resource of Rancher's API on its own cluster.
+    pub(crate) fn management(
+        &self,
+        resource: &str,
+        namespace: Option<&str>,
+        name: Option<&str>,
+    ) -> Result<String, Error> {
+        let mut segments = vec!["apis", MANAGEMENT, "v3"];
+        if let Some(namespace) = namespace {
+            segments.extend(["namespaces", namespace]);
+        }
+        segments.push(resource);
+        segments.extend(name);
+        self.cluster_path(LOCAL, &segments)
+    }
+
+    /// A call that looks at one cluster-scoped object of Rancher's API.
+    pub(crate) fn look_at(
+        &self,
+        resource: &'static str,
+        namespace: Option<&str>,
+        name: &str,
+    ) -> Result<Call, Error> {
+        let target = Target {
+            group: MANAGEMENT,
+            resource,
+            namespace: namespace.map(str::to_owned),
+            name: name.to_owned(),
+        };
+        Ok(Call::get(self.management(resource, namespace, Some(name))?).of(target))
+    }
+
+    /// Every object of a list, page by page. A list whose `continue` expired starts again.
+    ///
+    /// # Errors
+    /// As for every call; [`Error::Unknown`] too where it never gets to its end.
+    pub(crate) async fn list_values(
+        &self,
+        path: &str,
+        selector: Option<&str>,
+    ) -> Result<Vec<Value>, Error> {
+        for _ in 0..=RELISTS {
+            match self.list_once(path, selector).await {
+                Err(Error::Refused { code: 410, .. }) => continue,
+                other => return other,
+            }
+        }
+        Err(Error::unknown(format!(
+            "the list of {path} expired again and again before its end"
+        )))
+    }
+
+    async fn list_once(&self, path: &str, selector: Option<&str>) -> Result<Vec<Value>, Error> {
+        let mut items = Vec::new();
+        let mut next = String::new();
+        loop {
+            let mut url = format!("{path}?limit={PAGE}");
+            if let Some(selector) = selector {
+                url.push_str(&format!("&labelSelector={}", encode(selector)));
+            }
+            if !next.is_empty() {
+                url.push_str(&format!("&continue={}", encode(&next)));
+            }
+            let page: Page = self.exchange.object(Call::list(url)).await?;
+            // A server that hands out the same page for ever must not keep us for ever.
+            if page.metadata.next.as_ref() == Some(&next) && !next.is_empty() {
+                return Err(Error::unknown(format!("the list of {path} does not end")));
+            }
+            items.extend(page.items);
+            next = page.metadata.next.unwrap_or_default();
+            if next.is_empty() {
+                return Ok(items);
+            }
+        }
+    }
+
+    /// Every object of a list, each of which must be readable.
+    pub(crate) async fn list_all<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        selector: Option<&str>,
+    ) -> Result<Vec<T>, Error> {
+        let values = self.list_values(path, selector).await?;
+        values.into_iter().map(|value| read(path, value)).collect()
+    }
+
+    /// Every readable object of a list: for inventories, where one odd object must not hide the others.
+    pub(crate) async fn list_readable<T: DeserializeOwned>(
+        &self,
+        path: &str,
+    ) -> Result<Vec<T>, Error> {
+        let values = self.list_values(path, None).await?;
+        let readable = |value| {
+            read(path, value)
+                .map_err(|error: Error| tracing::warn!(%error, "object skipped"))
+                .ok()
+        };
+        Ok(values.into_iter().filter_map(readable).collect())
+    }
+}
+
+#[derive(serde::Deserialize)]
+struct Page {
+    #[serde(default)]
+    metadata: PageMeta,
+    /// Required to be there, though it may be null: `{}` is not an empty list, but something else's answer.
+    #[serde(deserialize_with = "super::wire::nullable")]
+    items: Vec<Value>,
+}
+
+#[derive(Default, serde::Deserialize)]
+struct PageMeta {
+    #[serde(default, rename = "continue")]
+    next: Option<String>,
+}
+
+fn read<T: DeserializeOwned>(path: &str, value: Value) -> Result<T, Error> {
+    let name = value
+        .pointer("/metadata/name")
+        .and_then(Value::as_str)
+        .unwrap_or("without a name")
+        .to_owned();
+    serde_json::from_value(value)
+        .map_err(|_| Error::unknown(format!("object {name} in {path} cannot be read")))
+}
+
+#[cfg(test)]
+mod tests;
