@@ -52,7 +52,10 @@ pub async fn api_server(clock: &Clock) -> ApiServer {
 
 /// The operator's client: its own ServiceAccount.
 pub fn operator_client(server: &ApiServer) -> Client {
-    server.client_as(OPERATOR, &["system:serviceaccounts", "system:serviceaccounts:rancher-access-system", "system:authenticated"])
+    server.client_as(
+        OPERATOR,
+        &["system:serviceaccounts", "system:serviceaccounts:rancher-access-system", "system:authenticated"],
+    )
 }
 
 /// A running operator.
@@ -73,8 +76,7 @@ impl Running {
         let (sink, publisher) = events::channel(client.clone(), "rancher-access-operator", name, metrics.clone());
         supervisor.spawn_last("lease", |stop| contender.run(stop));
         supervisor.spawn("events", |stop| publisher.run(stop));
-        let settings =
-            Settings { namespace: NAMESPACE.into(), connector: "default".into(), limits: Limits::default() };
+        let settings = Settings { namespace: NAMESPACE.into(), connector: "default".into(), limits: Limits::default() };
         let operator = Operator {
             client,
             clock,

@@ -34,11 +34,7 @@ pub(super) async fn run(core: Arc<Core>) {
 /// The ClusterRoleBinding that makes a subject administrator of a cluster: keyed by subject, not by binding.
 fn global_admin(subject: &(&str, String)) -> Value {
     let (kind, name) = subject;
-    let key = if *kind == "User" {
-        name.clone()
-    } else {
-        names::hashed(&[name])
-    };
+    let key = if *kind == "User" { name.clone() } else { names::hashed(&[name]) };
     json!({
         "metadata": {"name": format!("globaladmin-{key}")},
         "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "cluster-admin"},
@@ -82,9 +78,7 @@ async fn realise(core: &Core, binding: &Value, subject: &(&'static str, String))
     let _ = core.local.create(&rbac("clusterrolebindings"), &own).await;
     if role == "admin" {
         for (_, server) in core.reachable() {
-            let _ = server
-                .create(&rbac("clusterrolebindings"), &global_admin(subject))
-                .await;
+            let _ = server.create(&rbac("clusterrolebindings"), &global_admin(subject)).await;
         }
     }
 }

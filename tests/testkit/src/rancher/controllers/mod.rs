@@ -118,16 +118,9 @@ impl Memory {
         };
         let now_finalizers = finalizers(object);
         if going {
-            return if before.going {
-                Meaning::Nothing
-            } else {
-                Meaning::Going
-            };
+            return if before.going { Meaning::Nothing } else { Meaning::Going };
         }
-        let lost = before
-            .finalizers
-            .iter()
-            .any(|one| !now_finalizers.contains(one));
+        let lost = before.finalizers.iter().any(|one| !now_finalizers.contains(one));
         if lost {
             Meaning::Stripped
         } else if before.face != json!([metadata["labels"], metadata["annotations"]]) {
@@ -153,10 +146,7 @@ async fn delete_where(core: &Core, resource: &str, which: impl Fn(&Value) -> boo
     for object in core.local.list(&gvr, None) {
         if which(&object) {
             let uid = Some(meta(&object, "uid"));
-            let _ = core
-                .local
-                .delete(&gvr, meta(&object, "namespace"), meta(&object, "name"), uid)
-                .await;
+            let _ = core.local.delete(&gvr, meta(&object, "namespace"), meta(&object, "name"), uid).await;
         }
     }
 }

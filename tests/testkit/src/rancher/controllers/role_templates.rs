@@ -45,8 +45,7 @@ async fn clean(server: &ApiServer, name: &str) {
         for object in server.list(&gvr, None) {
             let role = &object["roleRef"];
             let labels = &object["metadata"]["labels"];
-            let rights =
-                !labels[names::LEGACY_OWNER].is_null() || labels[names::AGGREGATION] == "true";
+            let rights = !labels[names::LEGACY_OWNER].is_null() || labels[names::AGGREGATION] == "true";
             let through = *role == name_of(name) || *role == name_of(&aggregate);
             if through && rights {
                 let (namespace, name) = (meta(&object, "namespace"), meta(&object, "name"));

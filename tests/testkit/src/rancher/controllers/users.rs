@@ -42,16 +42,9 @@ async fn live(core: Arc<Core>, user: Value) {
 async fn end(core: Arc<Core>, user: Value) {
     core.pause(120).await;
     let id = meta(&user, "name").to_owned();
-    let bindings = [
-        "clusterroletemplatebindings",
-        "projectroletemplatebindings",
-        "globalrolebindings",
-    ];
+    let bindings = ["clusterroletemplatebindings", "projectroletemplatebindings", "globalrolebindings"];
     for resource in bindings {
-        delete_where(&core, resource, |binding| {
-            binding["userName"] == id.as_str()
-        })
-        .await;
+        delete_where(&core, resource, |binding| binding["userName"] == id.as_str()).await;
     }
     delete_where(&core, "tokens", |token| token["userId"] == id.as_str()).await;
     let ext = Gvr::new("ext.cattle.io", "v1", "tokens");
@@ -63,11 +56,6 @@ async fn end(core: Arc<Core>, user: Value) {
         }
     }
     let secrets = Gvr::core("secrets");
-    let _ = core
-        .local
-        .delete(&secrets, super::super::seed::PASSWORDS, &id, None)
-        .await;
-    Reference::of(&management("users"), &user)
-        .drop_finalizer(&core, FINALIZER)
-        .await;
+    let _ = core.local.delete(&secrets, super::super::seed::PASSWORDS, &id, None).await;
+    Reference::of(&management("users"), &user).drop_finalizer(&core, FINALIZER).await;
 }
