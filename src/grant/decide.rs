@@ -72,7 +72,7 @@ fn request(now: Timestamp, grant: &GrantView, world: &Observed, limits: &Limits)
         let steps = grant.finalizer.then_some(Step::RemoveFinalizer).into_iter().collect();
         return Decision { steps, status: grant.status.clone(), wake: Wake::OnChange };
     }
-    if let Some(end) = grant.end_time.filter(|end| record::whole_seconds(*end) <= now) {
+    if let Some(end) = asked_end(grant).filter(|end| *end <= now) {
         let message =
             format!("endTime {end} passed before the access could be given: nothing was given. Create another grant.");
         return over(now, grant, &Because::new("EndPassed", message));
@@ -83,6 +83,11 @@ fn request(now: Timestamp, grant: &GrantView, world: &Observed, limits: &Limits)
         Judged::Refused(because) => pending(now, grant, because, limits, limits.judge_again),
         Judged::Allowed(terms) => allowed(now, grant, terms, world.may_create, limits),
     }
+}
+
+/// `spec.endTime` in whole seconds, as it would be recorded.
+fn asked_end(grant: &GrantView) -> Option<Timestamp> {
+    grant.end_time.map(record::whole_seconds)
 }
 
 fn pending(
@@ -102,13 +107,13 @@ fn pending(
     Decision {
         steps: Vec::new(),
         status: record::pending(now, grant, because),
-        wake: Wake::after(now, again).or_at(Some(given_up)).or_at(grant.end_time),
+        wake: Wake::after(now, again).or_at(Some(given_up)).or_at(asked_end(grant)),
     }
 }
 
 fn allowed(now: Timestamp, grant: &GrantView, terms: &Terms, may_create: bool, limits: &Limits) -> Decision {
     if terms.required_approvals > 0 {
-        let given_up = grant.created.checked_add(terms.approval_timeout).unwrap_or(now);
+        let given_up = grant.created.checked_add(terms.approval_timeout).unwrap_or(Timestamp::MAX);
         if given_up <= now {
             let message = format!(
                 "Not approved within {:#} of its creation, as policy {} demands: nothing was given. Create another grant.",
@@ -117,13 +122,13 @@ fn allowed(now: Timestamp, grant: &GrantView, terms: &Terms, may_create: bool, l
             return over(now, grant, &Because::new("ApprovalTimedOut", message));
         }
         let status = record::awaiting_approval(now, grant, terms, given_up);
-        return Decision { steps: Vec::new(), status, wake: Wake::At(given_up).or_at(grant.end_time) };
+        return Decision { steps: Vec::new(), status, wake: Wake::At(given_up).or_at(asked_end(grant)) };
     }
     if let Some(start) = grant.start_time.filter(|start| *start > now) {
         return Decision {
             steps: Vec::new(),
             status: record::scheduled(now, grant, terms, start),
-            wake: Wake::At(start).or_at(grant.end_time),
+            wake: Wake::At(start).or_at(asked_end(grant)),
         };
     }
     if !may_create {

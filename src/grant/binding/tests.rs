@@ -61,6 +61,10 @@ fn alone(world: &BindingWorld) -> bool {
     world.sight == Sight::None(Equal::None)
 }
 
+fn foreign(world: &BindingWorld) -> bool {
+    matches!(world.sight, Sight::None(Equal::Foreign(_)))
+}
+
 fn unknown(world: &BindingWorld) -> bool {
     world.sight == Sight::Unknown
 }
@@ -113,13 +117,7 @@ fn give() -> Vec<Row> {
             |w| w.sight == Sight::None(Equal::NotLooked),
             |_| Move::Look,
         ),
-        row(
-            "intended, somebody else's",
-            &[Give],
-            I,
-            |w| matches!(w.sight, Sight::None(Equal::Foreign(_))),
-            |_| Move::Become(AlreadyHeld, None),
-        ),
+        row("intended, somebody else's", &[Give], I, |w| foreign(w), |_| Move::Become(AlreadyHeld, None)),
         row(
             "intended, ours by another name",
             &[Give],

@@ -55,7 +55,7 @@ pub(super) fn text() -> impl Strategy<Value = String> {
         [r"[a-z ]{0,20}", r"[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]{1,4}", r"[äöü漢字🦀]{1,6}", r"\PC{0,10}"]
             .map(|r| string_regex(r).unwrap()),
     );
-    (vec(piece, 0..8), prop_oneof![4 => Just(1_usize), 1 => 1..200_usize])
+    (vec(piece, 0..8), prop_oneof![9 => Just(1_usize), 1 => 1..80_usize])
         .prop_map(|(pieces, times)| pieces.concat().repeat(times))
 }
 

@@ -26,7 +26,7 @@ fn after(grant: &GrantView, decision: &Decision) -> GrantView {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 256, max_global_rejects: 1 << 16, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 256, failure_persistence: None, max_global_rejects: 1 << 16, ..ProptestConfig::default() })]
 
     #[test]
     fn write_ahead((grant, world) in case(), now in time(), limits in limits()) {
@@ -81,7 +81,13 @@ proptest! {
         let phase = decision.status.phase;
         if phase.is_some_and(is_terminal) && !grant.is_finished() {
             let proven = grant.is_recorded() && grant.is_settled() && grant.ended(now).is_some();
-            let nothing_given = phase == Some(Phase::TimedOut) && !grant.is_recorded();
+            let waited = |from: Timestamp, long| from.checked_add(long).is_ok_and(|until| until <= now);
+            let too_long = match &world.request {
+                Judged::Allowed(terms) if terms.required_approvals > 0 => waited(grant.created, terms.approval_timeout),
+                _ => waited(grant.waits_since(), limits.pending),
+            };
+            let over = too_long || grant.end_time.is_some_and(|end| crate::grant::record::whole_seconds(end) <= now);
+            let nothing_given = phase == Some(Phase::TimedOut) && !grant.is_recorded() && over;
             prop_assert!(proven || nothing_given || phase == grant.status.phase, "{phase:?} without proof");
         }
         let in_force = phase == Some(Phase::Active)
@@ -101,7 +107,8 @@ proptest! {
             Wake::At(wake) if grant.is_finished() => prop_assert!(false, "finished, and woken at {wake}"),
             Wake::At(wake) => {
                 let ends = [grant.recorded_end(), grant.end_time.filter(|_| !grant.is_recorded())];
-                for end in ends.into_iter().flatten().filter(|end| *end > now) {
+                let lies_ahead = |end: &Timestamp| *end > now && grant.ended(now).is_none();
+                for end in ends.into_iter().flatten().filter(lies_ahead) {
                     prop_assert!(wake <= end, "woken at {wake}, after the end {end}");
                 }
                 if grant.is_recorded() && after(&grant, &decision).ended(now).is_some() {

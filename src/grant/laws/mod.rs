@@ -7,6 +7,6 @@
 
 mod arbitrary;
 mod five;
-//LIFE
+mod life;
 mod status;
-//TOY
+mod toy;

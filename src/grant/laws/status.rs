@@ -93,7 +93,7 @@ fn overdue(status: &AccessGrantStatus) -> bool {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 256, max_global_rejects: 1 << 16, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 256, failure_persistence: None, max_global_rejects: 1 << 16, ..ProptestConfig::default() })]
 
     #[test]
     fn every_character_of_the_classes_is_known(chars in string_regex(r"[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]{16}").unwrap()) {
