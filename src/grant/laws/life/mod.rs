@@ -99,7 +99,7 @@ struct Life {
     leads: bool,
     /// What our clock was set back by, in seconds.
     back: i64,
-    /// Bindings that were seen, or left to somebody else's, while a create of theirs was still on its way: what is done
+    /// Bindings that were seen, or left to another grant or to somebody else, while a create of theirs was still on its way: what is done
     /// about those does not wait for that create. It is the sweep that takes what it makes.
     for_the_sweep: BTreeSet<String>,
 }

@@ -125,7 +125,9 @@ impl Life {
         if matches!(state, BindingState::Present | BindingState::Intended) {
             record.uid = uid;
         }
-        if matches!(state, BindingState::Present | BindingState::AlreadyHeld) && self.rancher.may_land(&record.name) {
+        if matches!(state, BindingState::Present | BindingState::AlreadyHeld | BindingState::HandedOver)
+            && self.rancher.may_land(&record.name)
+        {
             self.for_the_sweep.insert(record.name.clone());
         }
         if record.is_settled() {
