@@ -3,9 +3,13 @@
 //! Tests share one world where they can (apart by namespace and by user), and start their own where they stop servers,
 //! take policies away, or count requests. Nothing survives the test process, not even one that is killed.
 
+mod admission;
+mod ends;
+mod gitops;
 mod kinds;
 mod lives;
 mod operator;
+mod refusals;
 mod shared;
 mod world;
 
