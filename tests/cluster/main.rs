@@ -5,10 +5,13 @@
 
 mod admission;
 mod ends;
+mod failover;
 mod gitops;
 mod kinds;
 mod lives;
 mod operator;
+mod outage;
+mod process;
 mod refusals;
 mod shared;
 mod world;

@@ -111,7 +111,7 @@ impl Drop for Operator {
 
 /// The end of a log, for a test that failed.
 pub(crate) fn print(name: &str, log: &str) {
-    let lines: Vec<_> = log.lines().collect();
+    let lines: Vec<_> = log.lines().filter(|line| !line.contains(" TRACE ") && !line.contains(" DEBUG ")).collect();
     println!("--- the log of {name} ---");
     lines.iter().skip(lines.len().saturating_sub(120)).for_each(|line| println!("{line}"));
 }
