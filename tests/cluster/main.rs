@@ -12,6 +12,7 @@ mod lives;
 mod operator;
 mod outage;
 mod process;
+mod rbac;
 mod refusals;
 mod shared;
 mod world;

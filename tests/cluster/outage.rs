@@ -5,6 +5,7 @@ use std::time::Duration;
 use rancher_access_operator::api::status::{BindingState, Phase};
 
 use crate::{
+    failover::get,
     kinds::{end, on_cluster, since},
     lives::gone_after,
     operator::SHORT_LEASE,
@@ -37,6 +38,8 @@ fn access_ends_on_time_while_the_api_server_is_away() {
         assert_eq!(over.bindings[0].state, BindingState::Removed);
         println!("FIGURE end to Expired, with the API server away: {:.1?}", since(ends));
         assert!(operator.runs());
+        let metrics = get(&operator.url, "/metrics").await.unwrap();
+        assert!(metrics.contains("rancher_access_reconcile_errors_total{"), "{metrics}");
         // And it goes on as before.
         world.person("bob");
         let next = world.ask("bob", "web", "next", on_cluster("2s")).await;

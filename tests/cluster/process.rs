@@ -64,7 +64,8 @@ fn well_formed(metrics: &str) {
         ("oldest_overdue_revocation_age_seconds", "gauge"),
         ("rancher_calls", "counter"),
         ("rancher_call_duration_seconds", "histogram"),
-        ("reconcile_errors", "counter"),
+        ("reconcile_duration_seconds", "histogram"),
+        ("integration_up", "gauge"),
         ("leader", "gauge"),
         ("build", "info"),
     ] {

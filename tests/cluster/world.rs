@@ -1,6 +1,6 @@
 //! A control plane with everything installed, a Rancher to give access on, and what the operator needs to reach it.
 
-use std::{fs, path::PathBuf};
+use std::{fs, path::PathBuf, time::Duration};
 
 use kube::{
     Client, Config,
@@ -9,7 +9,7 @@ use kube::{
 use serde_json::{Value, json};
 use testkit::{
     control_plane::{ControlPlane, Options},
-    rancher::{Rancher, Served},
+    rancher::{Rancher, Served, TokenSpec},
 };
 
 use crate::{
@@ -50,7 +50,7 @@ impl World {
         let served = rancher.serve().await;
         install(&plane).await;
         let kubeconfig = plane.service_account_kubeconfig(OWN, NAME).await.unwrap();
-        let (admin, token) = (plane.client().await, rancher.admin_token());
+        let (admin, token) = (plane.client().await, key(&rancher));
         let world = Self { plane, rancher, project, token, admin, served, kubeconfig };
         world.apply(&world.connection()).await;
         world.apply(&world.integration("prod")).await;
@@ -140,7 +140,7 @@ impl World {
     }
 
     /// The key to Rancher and the certificate to trust.
-    fn connection(&self) -> Value {
+    pub(crate) fn connection(&self) -> Value {
         let meta = |name| json!({"name": name, "namespace": OWN});
         json!({"apiVersion": "v1", "kind": "List", "items": [
             {"apiVersion": "v1", "kind": "Secret", "metadata": meta("rancher-prod"),
@@ -162,15 +162,22 @@ impl World {
     }
 }
 
-/// What an administrator applies, and the right to ask for everybody.
+/// A key of Rancher's administrator that ends in a month.
+fn key(rancher: &Rancher) -> String {
+    rancher.add_admin("user-robot", "robot");
+    rancher.add_token("user-robot", TokenSpec { ttl: Some(Duration::from_secs(30 * 86_400)), ..TokenSpec::default() })
+}
+
+/// What an administrator applies, and the right to ask for people.
 async fn install(plane: &ControlPlane) {
     let config = |step: &str| format!("{}/config/{step}", env!("CARGO_MANIFEST_DIR"));
-    let everybody = ["--clusterrole=rancher-access-requester", "--group=system:authenticated"];
+    // Not everybody: the operator would be among them.
+    let people = ["--clusterrole=rancher-access-requester", "--group=web-devs", "--group=strangers"];
     for step in [
         vec!["apply", "-k", &config("crd")],
         vec!["wait", "--for=condition=Established", "crd", "--all"],
         vec!["apply", "-k", &config("default")],
-        [&["create", "clusterrolebinding", "ask"][..], &everybody].concat(),
+        [&["create", "clusterrolebinding", "ask"][..], &people].concat(),
     ] {
         plane.kubectl(&step).await.unwrap().expect_success();
     }
