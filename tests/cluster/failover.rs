@@ -54,7 +54,9 @@ fn a_leader_that_is_killed_is_followed_and_nothing_is_made_twice_or_forgotten() 
         assert!(!watcher.is_finished(), "somebody had two bindings at once: {:?}", watcher.await.err());
         watcher.abort();
         let made = world.rancher.requests();
-        let path = format!("/k8s/clusters/local/apis/management.cattle.io/v3/namespaces/{CLUSTER}/clusterroletemplatebindings");
+        let path = format!(
+            "/k8s/clusters/local/apis/management.cattle.io/v3/namespaces/{CLUSTER}/clusterroletemplatebindings"
+        );
         let made = made.iter().filter(|r| r.method == "POST" && r.path.starts_with(&path) && r.code == 201).count();
         assert_eq!(made, 3, "one for each grant, by whichever leader");
         assert!(!second.log().contains("panicked"), "{}", second.log());

@@ -27,9 +27,7 @@ fn a_role_on_a_cluster_and_one_on_a_project_are_given_and_end() {
         world.place("lives").await;
         let on_project = json!({"integrationRef": {"name": "prod"}, "duration": "4s", "reason": "INC-4711",
             "access": [{"project": {"cluster": CLUSTER, "name": world.project, "role": "read-only"}}]});
-        for (who, spec, role) in
-            [("alice", on_cluster("4s"), "cluster-member"), ("bob", on_project, "read-only")]
-        {
+        for (who, spec, role) in [("alice", on_cluster("4s"), "cluster-member"), ("bob", on_project, "read-only")] {
             whole_life(&world, "lives", who, spec, role, true).await;
         }
     });
@@ -87,7 +85,9 @@ pub(crate) async fn whole_life(
     look_when_over(&over);
     assert_eq!(world.rancher.access_of(&id), [], "nothing is left in Rancher");
     if told {
-        println!("FIGURE {role}: accepted to Active {granted:.0?}, end to gone {gone:.0?}, end to Expired {settled:.0?}");
+        println!(
+            "FIGURE {role}: accepted to Active {granted:.0?}, end to gone {gone:.0?}, end to Expired {settled:.0?}"
+        );
         tell(world, namespace, &name).await;
     }
     Times { granted, gone, settled }
@@ -154,6 +154,8 @@ async fn tell(world: &World, namespace: &str, name: &str) {
         (shown && described.matches("rancher-access-operator").count() >= 2).then_some(described)
     })
     .await;
-    println!("$ kubectl get agrant\n{listed}\n$ kubectl get agrant -o wide\n{wide}\n$ kubectl describe agrant\n{described}");
+    println!(
+        "$ kubectl get agrant\n{listed}\n$ kubectl get agrant -o wide\n{wide}\n$ kubectl describe agrant\n{described}"
+    );
     assert!(grants(&world.admin, namespace).get(name).await.is_ok(), "it stays, as a record");
 }

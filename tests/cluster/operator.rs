@@ -16,8 +16,7 @@ use crate::until;
 const GUARD: &str = r#"read -r word; [ "$word" = done ] || kill -KILL "$1" 2>/dev/null"#;
 
 /// A lease that is given up and taken over within seconds.
-pub(crate) const SHORT_LEASE: [&str; 6] =
-    ["--lease-duration", "4", "--lease-renew", "1", "--lease-deadline", "3"];
+pub(crate) const SHORT_LEASE: [&str; 6] = ["--lease-duration", "4", "--lease-renew", "1", "--lease-deadline", "3"];
 
 /// A running operator. Killed when this is dropped, or when the test process ends however it ends.
 pub(crate) struct Operator {

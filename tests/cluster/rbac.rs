@@ -2,7 +2,10 @@
 //!
 //! There are no exceptions: a right that only a rare path needs is used by taking that path here.
 
-use std::{collections::{BTreeMap, BTreeSet}, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use serde_json::Value;
 use testkit::control_plane::AuditEntry;
@@ -68,18 +71,25 @@ fn used(requests: &[AuditEntry], granted: &BTreeSet<Right>) -> BTreeSet<Right> {
         let note = |key: &str| request.annotations.get(key).map(String::as_str).unwrap_or_default();
         assert_eq!(note("authorization.k8s.io/decision"), "allow", "{request:?}");
         let reason = note("authorization.k8s.io/reason");
-        let Some(binding) = ["ClusterRoleBinding", "RoleBinding"].into_iter().find(|kind| {
-            reason.contains(&format!("by {kind} \"{NAME}")) 
-        }) else {
+        let Some(binding) = ["ClusterRoleBinding", "RoleBinding"]
+            .into_iter()
+            .find(|kind| reason.contains(&format!("by {kind} \"{NAME}")))
+        else {
             // What everybody may: ask who he is.
-            assert_eq!((request.resource.as_str(), request.verb.as_str()), ("selfsubjectreviews", "create"), "{request:?}");
+            assert_eq!(
+                (request.resource.as_str(), request.verb.as_str()),
+                ("selfsubjectreviews", "create"),
+                "{request:?}"
+            );
             continue;
         };
         let resource = match request.subresource.as_str() {
             "" => request.resource.clone(),
             sub => format!("{}/{sub}", request.resource),
         };
-        let right = |name: &str| (binding.to_owned(), request.group.clone(), resource.clone(), name.to_owned(), request.verb.clone());
+        let right = |name: &str| {
+            (binding.to_owned(), request.group.clone(), resource.clone(), name.to_owned(), request.verb.clone())
+        };
         let by_name = right(&request.name);
         used.insert(if granted.contains(&by_name) { by_name } else { right("") });
     }

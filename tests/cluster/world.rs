@@ -104,7 +104,9 @@ impl World {
     /// Has a person ask, who does not write who he is.
     pub(crate) async fn ask(&self, who: &str, namespace: &str, name: &str, spec: Value) -> Grant {
         let client = self.plane.client_for(who, &[GROUP]).await;
-        kinds::create(&client, namespace, name, spec).await.unwrap_or_else(|error| panic!("{namespace}/{name}: {error}"));
+        kinds::create(&client, namespace, name, spec)
+            .await
+            .unwrap_or_else(|error| panic!("{namespace}/{name}: {error}"));
         Grant::new(self.admin.clone(), namespace, name)
     }
 
