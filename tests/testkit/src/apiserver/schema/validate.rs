@@ -11,7 +11,9 @@ fn type_of(value: &Value) -> &'static str {
     match value {
         Value::Null => "null",
         Value::Bool(_) => "boolean",
-        Value::Number(number) if number.is_f64() => "number",
+        Value::Number(number) if number.as_f64().is_some_and(|float| float.fract() != 0.0) => {
+            "number"
+        }
         Value::Number(_) => "integer",
         Value::String(_) => "string",
         Value::Array(_) => "array",
@@ -74,6 +76,12 @@ fn check_type(schema: &Value, value: &Value, path: &str, errors: &mut Vec<FieldE
         };
         let detail = format!("{path} in body must be of type {wanted}: {actual:?}");
         errors.push(FieldError::wrong_type(path, &actual.into(), &detail));
+        if wanted == "integer" && actual == "number" {
+            junctor(
+                errors,
+                &format!("Checked value must be of type integer (default format) in {path}"),
+            );
+        }
     }
     fine
 }
@@ -242,6 +250,7 @@ fn faults(schema: &Value, value: &Value, path: &str) -> Vec<FieldError> {
     errors
 }
 
+/// A fault that a real server does not pin to a field.
 fn junctor(errors: &mut Vec<FieldError>, detail: &str) {
     errors.push(FieldError::invalid("<nil>", &"".into(), detail));
 }
