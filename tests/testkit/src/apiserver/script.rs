@@ -9,8 +9,10 @@ use regex::Regex;
 use serde_json::{Value, json};
 
 mod custom;
+mod kinds;
 mod objects;
 mod policies;
+mod schema;
 mod watches;
 
 /// The group of the script's own kind.
@@ -31,8 +33,8 @@ pub async fn run(client: Client, namespace: &str) -> Vec<String> {
     objects::create_and_read(&mut script).await;
     objects::update_and_patch(&mut script).await;
     objects::delete(&mut script).await;
-    objects::refusals(&mut script).await;
-    objects::other_kinds(&mut script).await;
+    kinds::refusals(&mut script).await;
+    kinds::other_kinds(&mut script).await;
     objects::selectors(&mut script).await;
     watches::sequences(&mut script).await;
     custom::definition(&mut script).await;

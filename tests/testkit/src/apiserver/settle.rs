@@ -102,11 +102,29 @@ fn collect_garbage(state: &mut State, now: &Value) {
     for (kind, key, object) in &objects {
         let owners = owner_uids(object);
         let lost = |uid: &&str| !present.contains(uid) || ending.contains(uid);
-        if !owners.is_empty() && owners.iter().all(lost) {
+        if owners.is_empty() || !owners.iter().any(lost) {
+            continue;
+        }
+        if owners.iter().all(lost) {
             end(state, kind, key, "", now.clone());
+        } else {
+            let kept = |uid: &str| present.contains(uid) && !ending.contains(uid);
+            drop_owners(state, kind, key, &kept);
         }
     }
     release_owners(state, &objects, &ending);
+}
+
+/// An object that still has an owner forgets those that are gone.
+fn drop_owners(state: &mut State, kind: &Kind, key: &Key, kept: &dyn Fn(&str) -> bool) {
+    let Some(current) = state.get(&kind.gvr, key) else {
+        return;
+    };
+    let mut object = current.as_ref().clone();
+    if let Some(list) = object["metadata"]["ownerReferences"].as_array_mut() {
+        list.retain(|owner| owner["uid"].as_str().is_some_and(kept));
+    }
+    state.commit(&kind.gvr, key, Some(object));
 }
 
 /// Lets owners go that waited for dependents which are gone now.

@@ -3,7 +3,7 @@ use serde_json::Value;
 
 use crate::apiserver::admission::AdmissionRequest;
 
-fn names<'a>(list: &'a Value) -> impl Iterator<Item = &'a str> {
+fn names(list: &Value) -> impl Iterator<Item = &str> {
     list.as_array()
         .into_iter()
         .flatten()

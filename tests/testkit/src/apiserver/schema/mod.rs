@@ -4,6 +4,7 @@ use serde_json::{Map, Value};
 
 use super::{kind::Kind, object::at_path, status::FieldError};
 
+mod junctors;
 mod validate;
 
 /// A compiled `openAPIV3Schema`.

@@ -65,7 +65,7 @@ async fn ask(server: &ApiServer, groups: &[&str], requested_by: Value) -> Result
     let api: Api<DynamicObject> =
         Api::namespaced_with(server.client_as("alice", groups), "default", &resource);
     let mut grant = json!({"apiVersion": "rancheraccess.io/v1alpha1", "kind": "AccessGrant", "metadata": {"generateName": "g-"},
-        "spec": {"integrationRef": {"name": "prod"}, "access": [{"global": {"role": "user-base"}}], "duration": "2h"}});
+        "spec": {"integrationRef": {"name": "prod"}, "access": [{"cluster": {"name": "prod-eu", "role": "cluster-member"}}], "duration": "2h"}});
     if !requested_by.is_null() {
         grant["spec"]["requestedBy"] = requested_by;
     }
