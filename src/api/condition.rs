@@ -89,11 +89,7 @@ pub fn find<'a>(conditions: &'a [Condition], type_: &str) -> Option<&'a Conditio
 pub fn one_line(text: &str, max: usize) -> String {
     let mut line = String::with_capacity(text.len().min(max));
     for c in text.chars() {
-        let c = if c.is_control() || is_format(c) {
-            ' '
-        } else {
-            c
-        };
+        let c = if c.is_control() || is_format(c) { ' ' } else { c };
         if line.len() + c.len_utf8() + '…'.len_utf8() > max {
             line.push('…');
             break;
@@ -117,39 +113,13 @@ mod tests {
 
     #[test]
     fn a_condition_moves_its_time_only_with_its_status() {
-        let (t1, t2): (Timestamp, Timestamp) = (
-            "2026-01-01T00:00:00Z".parse().unwrap(),
-            "2026-01-01T00:01:00Z".parse().unwrap(),
-        );
+        let (t1, t2): (Timestamp, Timestamp) =
+            ("2026-01-01T00:00:00Z".parse().unwrap(), "2026-01-01T00:01:00Z".parse().unwrap());
         let mut held = Vec::new();
-        set(
-            &mut held,
-            t1,
-            Some(1),
-            "Ready",
-            ConditionStatus::False,
-            "Waiting",
-            "first",
-        );
-        set(
-            &mut held,
-            t2,
-            Some(1),
-            "Ready",
-            ConditionStatus::False,
-            "Other",
-            "second",
-        );
+        set(&mut held, t1, Some(1), "Ready", ConditionStatus::False, "Waiting", "first");
+        set(&mut held, t2, Some(1), "Ready", ConditionStatus::False, "Other", "second");
         assert_eq!(held[0].last_transition_time.0, t1);
-        set(
-            &mut held,
-            t2,
-            Some(1),
-            "Ready",
-            ConditionStatus::True,
-            "Done",
-            "third",
-        );
+        set(&mut held, t2, Some(1), "Ready", ConditionStatus::True, "Done", "third");
         assert_eq!(held[0].last_transition_time.0, t2);
         assert_eq!(held.len(), 1);
     }

@@ -11,14 +11,7 @@ use super::{AccessGrant, AccessPolicy, RancherIntegration};
 /// # Errors
 /// When a generated schema cannot be read back: a fault of this crate, never of its input.
 pub fn crds() -> Result<Vec<CustomResourceDefinition>, serde_json::Error> {
-    [
-        RancherIntegration::crd(),
-        AccessPolicy::crd(),
-        AccessGrant::crd(),
-    ]
-    .into_iter()
-    .map(tidy)
-    .collect()
+    [RancherIntegration::crd(), AccessPolicy::crd(), AccessGrant::crd()].into_iter().map(tidy).collect()
 }
 
 /// Takes out of a generated schema what does not belong into an API: `nullable` (with it `null` would count as set
@@ -36,11 +29,7 @@ fn walk(value: &mut Value) {
             if let Some(Value::Array(values)) = map.get_mut("enum") {
                 values.retain(|v| !v.is_null());
             }
-            if map
-                .get("format")
-                .and_then(Value::as_str)
-                .is_some_and(|f| f.starts_with("uint"))
-            {
+            if map.get("format").and_then(Value::as_str).is_some_and(|f| f.starts_with("uint")) {
                 map.remove("format");
             }
             map.values_mut().for_each(walk);

@@ -25,23 +25,9 @@ use super::{reference::ObjectReference, schema, status::AccessGrantStatus};
     printcolumn(name = "Target", type_ = "string", json_path = ".status.target"),
     printcolumn(name = "Role", type_ = "string", json_path = ".status.role"),
     printcolumn(name = "Expires", type_ = "string", json_path = ".status.expiresTime"),
-    printcolumn(
-        name = "Age",
-        type_ = "date",
-        json_path = ".metadata.creationTimestamp"
-    ),
-    printcolumn(
-        name = "Integration",
-        type_ = "string",
-        json_path = ".spec.integrationRef.name",
-        priority = 1
-    ),
-    printcolumn(
-        name = "Requester",
-        type_ = "string",
-        json_path = ".spec.requestedBy.username",
-        priority = 1
-    ),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
+    printcolumn(name = "Integration", type_ = "string", json_path = ".spec.integrationRef.name", priority = 1),
+    printcolumn(name = "Requester", type_ = "string", json_path = ".spec.requestedBy.username", priority = 1),
     printcolumn(
         name = "Granted",
         type_ = "string",

@@ -23,28 +23,11 @@ use super::{
     status = "RancherIntegrationStatus",
     derive = "PartialEq",
     doc = "A RancherIntegration registers one Rancher server: where it is, with which key the operator speaks to it, and how Kubernetes names map to Rancher's. Its name is what policies and grants refer to.",
-    printcolumn(
-        name = "Ready",
-        type_ = "string",
-        json_path = r#".status.conditions[?(@.type=="Ready")].status"#
-    ),
+    printcolumn(name = "Ready", type_ = "string", json_path = r#".status.conditions[?(@.type=="Ready")].status"#),
     printcolumn(name = "Host", type_ = "string", json_path = ".spec.host"),
-    printcolumn(
-        name = "Version",
-        type_ = "string",
-        json_path = ".status.rancher.version"
-    ),
-    printcolumn(
-        name = "Age",
-        type_ = "date",
-        json_path = ".metadata.creationTimestamp"
-    ),
-    printcolumn(
-        name = "Key-Expires",
-        type_ = "string",
-        json_path = ".status.key.expiresTime",
-        priority = 1
-    ),
+    printcolumn(name = "Version", type_ = "string", json_path = ".status.rancher.version"),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
+    printcolumn(name = "Key-Expires", type_ = "string", json_path = ".status.key.expiresTime", priority = 1),
     printcolumn(
         name = "Status",
         type_ = "string",
@@ -168,11 +151,7 @@ pub struct RancherStatus {
     #[schemars(length(max = 128), regex(pattern = schema::TEXT))]
     pub version: Option<String>,
     /// Rancher's own identity, its setting `install-uuid`. Set once: another Rancher behind the same name is refused.
-    #[serde(
-        default,
-        rename = "installUUID",
-        skip_serializing_if = "Option::is_none"
-    )]
+    #[serde(default, rename = "installUUID", skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 128), regex(pattern = schema::TEXT))]
     pub install_uuid: Option<String>,
 }

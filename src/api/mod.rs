@@ -3,6 +3,9 @@
 //! Doc comments here are what `kubectl explain` prints: each says what the field is, its unit, the allowed values,
 //! whether it may change, and an example where that helps.
 
+// Each `printcolumn` of kube's derive is an attribute of its own, with keys that clippy takes for repeated.
+#![allow(clippy::duplicated_attributes)]
+
 pub mod condition;
 pub mod crd;
 pub mod grant;

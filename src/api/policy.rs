@@ -21,29 +21,12 @@ use super::{
     category = "rancheraccess",
     derive = "PartialEq",
     doc = "An AccessPolicy says who may ask for what access on one Rancher server, for how long, and how many approvals that takes. Without a policy that allows it, no grant is given.",
-    printcolumn(
-        name = "Integration",
-        type_ = "string",
-        json_path = ".spec.integrationRef.name"
-    ),
+    printcolumn(name = "Integration", type_ = "string", json_path = ".spec.integrationRef.name"),
     printcolumn(name = "Effect", type_ = "string", json_path = ".spec.effect"),
     printcolumn(name = "Max", type_ = "string", json_path = ".spec.duration.max"),
-    printcolumn(
-        name = "Approvals",
-        type_ = "integer",
-        json_path = ".spec.approval.required"
-    ),
-    printcolumn(
-        name = "Privileged",
-        type_ = "boolean",
-        json_path = ".spec.allowPrivileged",
-        priority = 1
-    ),
-    printcolumn(
-        name = "Age",
-        type_ = "date",
-        json_path = ".metadata.creationTimestamp"
-    )
+    printcolumn(name = "Approvals", type_ = "integer", json_path = ".spec.approval.required"),
+    printcolumn(name = "Privileged", type_ = "boolean", json_path = ".spec.allowPrivileged", priority = 1),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
 #[serde(rename_all = "camelCase")]
 pub struct AccessPolicySpec {
@@ -121,12 +104,10 @@ impl From<&Selector> for LabelSelector {
                 selector
                     .match_expressions
                     .iter()
-                    .map(|r| {
-                        k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelectorRequirement {
-                            key: r.key.clone(),
-                            operator: format!("{:?}", r.operator),
-                            values: (!r.values.is_empty()).then(|| r.values.clone()),
-                        }
+                    .map(|r| k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelectorRequirement {
+                        key: r.key.clone(),
+                        operator: format!("{:?}", r.operator),
+                        values: (!r.values.is_empty()).then(|| r.values.clone()),
                     })
                     .collect(),
             ),
@@ -192,11 +173,7 @@ pub struct Subjects {
 
 impl Default for Subjects {
     fn default() -> Self {
-        Self {
-            self_: true,
-            users: Vec::new(),
-            groups: Vec::new(),
-        }
+        Self { self_: true, users: Vec::new(), groups: Vec::new() }
     }
 }
 
@@ -279,10 +256,7 @@ pub struct Durations {
 
 impl Default for Durations {
     fn default() -> Self {
-        Self {
-            default: one_hour(),
-            max: eight_hours(),
-        }
+        Self { default: one_hour(), max: eight_hours() }
     }
 }
 
@@ -310,10 +284,7 @@ pub struct Approval {
 
 impl Default for Approval {
     fn default() -> Self {
-        Self {
-            required: 0,
-            timeout: one_day(),
-        }
+        Self { required: 0, timeout: one_day() }
     }
 }
 

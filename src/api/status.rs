@@ -67,9 +67,7 @@ pub struct AccessGrantStatus {
 }
 
 /// Where a grant stands, in one word.
-#[derive(
-    Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
-)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 pub enum Phase {
     /// No policy allows it yet, or it cannot be judged yet.
     Pending,
@@ -135,11 +133,7 @@ pub struct BindingRecord {
     #[schemars(length(max = 600), regex(pattern = schema::TEXT))]
     pub subject: String,
     /// UID of the Rancher user, where there is one.
-    #[serde(
-        default,
-        rename = "subjectUID",
-        skip_serializing_if = "Option::is_none"
-    )]
+    #[serde(default, rename = "subjectUID", skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64), regex(pattern = schema::TEXT))]
     pub subject_uid: Option<String>,
     /// Id of the role template.
@@ -158,17 +152,12 @@ pub struct BindingRecord {
 impl BindingRecord {
     /// Whether nothing is left to do about it.
     pub fn is_settled(&self) -> bool {
-        matches!(
-            self.state,
-            BindingState::AlreadyHeld | BindingState::Removed | BindingState::HandedOver
-        )
+        matches!(self.state, BindingState::AlreadyHeld | BindingState::Removed | BindingState::HandedOver)
     }
 }
 
 /// Kinds of bindings in Rancher.
-#[derive(
-    Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
-)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 pub enum BindingKind {
     /// A role on a cluster.
     ClusterRoleTemplateBinding,
@@ -177,9 +166,7 @@ pub enum BindingKind {
 }
 
 /// How far a binding is.
-#[derive(
-    Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
-)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 pub enum BindingState {
     /// Recorded before it was asked for; Rancher may or may not have it.
     Intended,

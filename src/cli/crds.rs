@@ -45,8 +45,7 @@ fn write(arguments: &Arguments) -> Result<(), Box<dyn std::error::Error>> {
             None => print!("---\n{text}"),
             Some(dir) => {
                 let path = dir.join(format!("{}.yaml", crd.name_any()));
-                fs::write(&path, text)
-                    .map_err(|e| io::Error::new(e.kind(), format!("{}: {e}", path.display())))?;
+                fs::write(&path, text).map_err(|e| io::Error::new(e.kind(), format!("{}: {e}", path.display())))?;
             }
         }
     }

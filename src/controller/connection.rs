@@ -118,7 +118,14 @@ impl Service<Request<Bytes>> for Observed {
         let (integration, breaker, metrics) = (self.integration.clone(), self.breaker.clone(), self.metrics.clone());
         let sent = Instant::now();
         // Dropped before its answer, the call ran into its deadline: that counts as a failure too.
-        let mut pending = Pending { breaker: breaker.clone(), metrics: metrics.clone(), integration, operation, sent, answered: false };
+        let mut pending = Pending {
+            breaker: breaker.clone(),
+            metrics: metrics.clone(),
+            integration,
+            operation,
+            sent,
+            answered: false,
+        };
         let call = self.inner.call(request);
         async move {
             let answer = call.await;
@@ -127,7 +134,11 @@ impl Service<Request<Bytes>> for Observed {
                 Ok(response) => outcome(response.status().as_u16()),
                 Err(_) => "error",
             };
-            if matches!(outcome, "error" | "unavailable") { breaker.failed() } else { breaker.succeeded() }
+            if matches!(outcome, "error" | "unavailable") {
+                breaker.failed()
+            } else {
+                breaker.succeeded()
+            }
             metrics.observe_call(&pending.integration, operation, outcome, sent.elapsed());
             answer
         }

@@ -6,7 +6,10 @@ use jiff::Timestamp;
 use kube::Client;
 use tokio::sync::watch;
 
-use super::{connection::Registry, grants::Grants, installation::Installation, memory::Memory, pools::Pools, queue::Queue, shared::Shared};
+use super::{
+    connection::Registry, grants::Grants, installation::Installation, memory::Memory, pools::Pools, queue::Queue,
+    shared::Shared,
+};
 use crate::{
     api::{AccessPolicy, RancherIntegration},
     grant::{Because, Limits},

@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::Context;
 use crate::{
     api::status::Phase,
-    grant::{GrantView, view},
+    grant::GrantView,
     runtime::Heartbeat,
 };
 
@@ -26,7 +26,11 @@ const SHORTEST: Duration = Duration::from_millis(1);
 const ROUND: Duration = Duration::from_secs(30);
 
 /// Pushes what is due until `shutdown`.
-pub async fn run(ctx: Arc<Context>, heartbeat: Heartbeat, shutdown: CancellationToken) -> Result<(), std::convert::Infallible> {
+pub async fn run(
+    ctx: Arc<Context>,
+    heartbeat: Heartbeat,
+    shutdown: CancellationToken,
+) -> Result<(), std::convert::Infallible> {
     let mut round = Instant::now();
     loop {
         heartbeat.beat();
@@ -60,7 +64,7 @@ fn go_round(ctx: &Context, now: Timestamp) {
         match seen.due() {
             Some(due) if due <= now => ctx.queue.push(seen.key),
             Some(due) => ctx.queue.push_at(seen.key, due),
-            None => debug_assert!(seen.status.phase.is_some_and(view::is_terminal)),
+            None => {}
         }
     }
     for (phase, count) in phases {

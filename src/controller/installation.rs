@@ -62,7 +62,9 @@ pub async fn load(client: &Client, namespace: &str) -> Result<Installation, Inst
     match secrets.create(&PostParams::default(), &fresh).await {
         Ok(secret) => read(namespace, &secret),
         // Another replica was faster: theirs counts.
-        Err(kube::Error::Api(status)) if status.is_already_exists() => read(namespace, &secrets.get(SECRET).await.map_err(api)?),
+        Err(kube::Error::Api(status)) if status.is_already_exists() => {
+            read(namespace, &secrets.get(SECRET).await.map_err(api)?)
+        }
         Err(error) => Err(api(error)),
     }
 }
@@ -85,13 +87,17 @@ fn fresh() -> Result<Secret, getrandom::Error> {
 fn read(namespace: &str, secret: &Secret) -> Result<Installation, InstallationError> {
     let malformed = |what| InstallationError::Malformed { namespace: namespace.to_owned(), what };
     let field = |name: &str| secret.data.as_ref().and_then(|data| data.get(name)).map(|value| value.0.clone());
-    let id = field("id").and_then(|id| String::from_utf8(id).ok()).ok_or_else(|| malformed("its key `id` is missing or not text"))?;
+    let id = field("id")
+        .and_then(|id| String::from_utf8(id).ok())
+        .ok_or_else(|| malformed("its key `id` is missing or not text"))?;
     let id = id.trim().to_owned();
     let fits = !id.is_empty() && id.len() <= 40 && id.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit());
     if !fits {
         return Err(malformed("its key `id` must be 1 to 40 lower-case letters and digits"));
     }
-    let key = field("key").and_then(InstallationKey::new).ok_or_else(|| malformed("its key `key` must be at least 32 bytes"))?;
+    let key = field("key")
+        .and_then(InstallationKey::new)
+        .ok_or_else(|| malformed("its key `key` must be at least 32 bytes"))?;
     Ok(Installation { id, key })
 }
 

@@ -2,12 +2,12 @@
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 use jiff::Timestamp;
-use tokio::time::Instant;
+use tokio::{sync::Notify, time::Instant};
 
 use crate::grant::GrantKey;
 
@@ -27,12 +27,16 @@ struct Inner {
     second_looks: HashMap<String, Instant>,
     /// Bindings that this process deleted when Rancher could clean up after them.
     clean_deletes: HashSet<String>,
+    /// Bindings that are proven gone with all that Rancher made for them, though it could not be written down yet.
+    cleared: HashSet<String>,
     /// Who holds which binding until when, as decided under that binding's lock.
     holders: HashMap<String, BTreeMap<GrantKey, Timestamp>>,
-    /// Bindings that a watch said something about since they were last looked at.
-    suspects: HashSet<String>,
+    /// Bindings that a watch said something about, and which grant has not looked at them since.
+    suspects: HashSet<(String, GrantKey)>,
     /// How often in a row a grant's work had to wait.
     waits: HashMap<GrantKey, u32>,
+    /// Asks for a sweep of an integration's Rancher.
+    sweeps: HashMap<String, Arc<Notify>>,
     /// How often in a row a pass over a grant failed.
     failures: HashMap<GrantKey, u32>,
 }
@@ -44,6 +48,7 @@ impl Memory {
         let mut inner = self.inner();
         inner.attempts.retain(|_, sent| now.duration_since(*sent) < LATE_CREATE);
         inner.attempts.insert(binding.to_owned(), now);
+        inner.cleared.remove(binding);
     }
 
     /// Whether a create of that binding could still land: sent by this process, or by one that led before `since`.
@@ -76,9 +81,26 @@ impl Memory {
         self.inner().clean_deletes.remove(binding)
     }
 
+    /// That binding is proven gone, with all that Rancher made for it.
+    pub fn cleared(&self, binding: &str) {
+        self.inner().cleared.insert(binding.to_owned());
+    }
+
+    /// Whether it was, and was not asked for since.
+    pub fn is_cleared(&self, binding: &str) -> bool {
+        self.inner().cleared.contains(binding)
+    }
+
+    /// That it was is written down, or no longer matters.
+    pub fn forget_cleared(&self, binding: &str) {
+        self.inner().cleared.remove(binding);
+    }
+
     /// That grant holds the binding until then. Said under the binding's lock.
     pub fn hold(&self, binding: &str, grant: &GrantKey, until: Timestamp) {
-        self.inner().holders.entry(binding.to_owned()).or_default().insert(grant.clone(), until);
+        let mut inner = self.inner();
+        inner.cleared.remove(binding);
+        inner.holders.entry(binding.to_owned()).or_default().insert(grant.clone(), until);
     }
 
     /// That grant holds the binding no longer. Said under the binding's lock.
@@ -97,14 +119,19 @@ impl Memory {
         self.inner().holders.get(binding).cloned().unwrap_or_default()
     }
 
-    /// A watch said something about that binding: it is to be looked at.
-    pub fn suspect(&self, binding: &str) {
-        self.inner().suspects.insert(binding.to_owned());
+    /// A watch said something about that binding: that grant is to look at it.
+    pub fn suspect(&self, binding: &str, grant: &GrantKey) {
+        self.inner().suspects.insert((binding.to_owned(), grant.clone()));
     }
 
-    /// Whether the binding is to be looked at; asking clears it.
-    pub fn take_suspect(&self, binding: &str) -> bool {
-        self.inner().suspects.remove(binding)
+    /// Whether that grant is to look at the binding.
+    pub fn is_suspect(&self, binding: &str, grant: &GrantKey) -> bool {
+        self.inner().suspects.contains(&(binding.to_owned(), grant.clone()))
+    }
+
+    /// Whether that grant is to look at the binding; asking clears it.
+    pub fn take_suspect(&self, binding: &str, grant: &GrantKey) -> bool {
+        self.inner().suspects.remove(&(binding.to_owned(), grant.clone()))
     }
 
     /// How often in a row that grant had to wait, this time included.
@@ -118,6 +145,11 @@ impl Memory {
     /// That grant got on.
     pub fn got_on(&self, grant: &GrantKey) {
         self.inner().waits.remove(grant);
+    }
+
+    /// What asks for a sweep of that integration's Rancher.
+    pub fn sweep_of(&self, integration: &str) -> Arc<Notify> {
+        self.inner().sweeps.entry(integration.to_owned()).or_default().clone()
     }
 
     /// How often in a row a pass over that grant failed, this time included.

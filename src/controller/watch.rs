@@ -94,7 +94,12 @@ where
     }
 }
 
-fn seen<K: Resource<DynamicType = D>, D>(kind: &'static str, object: DeserializeGuard<K>, signs: &Signs, tell: &mut impl FnMut(Change<K>)) {
+fn seen<K: Resource<DynamicType = D>, D>(
+    kind: &'static str,
+    object: DeserializeGuard<K>,
+    signs: &Signs,
+    tell: &mut impl FnMut(Change<K>),
+) {
     let DeserializeGuard(decoded) = object;
     match decoded {
         Ok(object) => tell(Change::Seen(Box::new(object))),

@@ -34,14 +34,21 @@ pub fn scope(record: &BindingRecord) -> Scope {
 
 /// The access that a record gives.
 pub fn access(record: &BindingRecord) -> Access {
-    Access { kind: record.kind, cluster: record.cluster.clone(), project: record.project.clone(), role: record.role.clone() }
+    Access {
+        kind: record.kind,
+        cluster: record.cluster.clone(),
+        project: record.project.clone(),
+        role: record.role.clone(),
+    }
 }
 
 /// The access that a binding in Rancher gives.
 pub fn access_of(binding: &Binding) -> Access {
     let (kind, cluster, project) = match &binding.scope {
         Scope::Cluster { cluster } => (BindingKind::ClusterRoleTemplateBinding, cluster, None),
-        Scope::Project { cluster, project } => (BindingKind::ProjectRoleTemplateBinding, cluster, Some(project.clone())),
+        Scope::Project { cluster, project } => {
+            (BindingKind::ProjectRoleTemplateBinding, cluster, Some(project.clone()))
+        }
     };
     Access { kind, cluster: cluster.clone(), project, role: binding.role_template.clone() }
 }

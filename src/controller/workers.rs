@@ -30,7 +30,11 @@ const PASS: Duration = Duration::from_secs(120);
 const RETRY: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(15));
 
 /// Works until `shutdown`; then what is under way is finished.
-pub async fn run(ctx: Arc<Context>, mut ready: Ready, shutdown: CancellationToken) -> Result<(), std::convert::Infallible> {
+pub async fn run(
+    ctx: Arc<Context>,
+    mut ready: Ready,
+    shutdown: CancellationToken,
+) -> Result<(), std::convert::Infallible> {
     let mut running = JoinSet::new();
     loop {
         tokio::select! {
@@ -80,7 +84,11 @@ async fn work(ctx: Arc<Context>, ticket: Ticket, shutdown: CancellationToken) {
     if failed.is_some() {
         let attempt = ctx.memory.failed(&key);
         let wait = Backoff::new(RETRY.0, RETRY.1, 0).delay(attempt.saturating_sub(1));
-        plan(&ctx, &key, Wake::after(ctx.now(), SignedDuration::try_from(wait).unwrap_or(SignedDuration::from_secs(1))));
+        plan(
+            &ctx,
+            &key,
+            Wake::after(ctx.now(), SignedDuration::try_from(wait).unwrap_or(SignedDuration::from_secs(1))),
+        );
     }
 }
 

@@ -161,9 +161,7 @@ pub enum WaitFor {
 /// What to do next for one binding. Pure; see the table above.
 pub fn next(goal: Goal, state: BindingState, world: &BindingWorld) -> Move {
     match (goal, state) {
-        (_, BindingState::AlreadyHeld | BindingState::Removed | BindingState::HandedOver) => {
-            Move::Done
-        }
+        (_, BindingState::AlreadyHeld | BindingState::Removed | BindingState::HandedOver) => Move::Done,
         (Goal::Give, BindingState::Intended) => give(world),
         (Goal::Give, BindingState::Present) => keep(world),
         (Goal::Take, BindingState::Intended | BindingState::Present) => take(state, world),
@@ -175,9 +173,7 @@ fn give(world: &BindingWorld) -> Move {
         Sight::NotLooked => Move::Look,
         Sight::Unknown => Move::Wait(WaitFor::Answer),
         Sight::There(object) if object.terminating => Move::Wait(WaitFor::Gone),
-        Sight::There(object) if object.ours => {
-            Move::Become(BindingState::Present, Some(object.uid.clone()))
-        }
+        Sight::There(object) if object.ours => Move::Become(BindingState::Present, Some(object.uid.clone())),
         Sight::There(_) => Move::NameTaken,
         Sight::None(equal) => match equal {
             Equal::NotLooked => Move::Look,
@@ -196,12 +192,8 @@ fn keep(world: &BindingWorld) -> Move {
         Sight::NotLooked => Move::Done,
         Sight::Unknown => Move::Wait(WaitFor::Answer),
         Sight::There(object) if object.ours && object.terminating => Move::Wait(WaitFor::Gone),
-        Sight::There(object) if object.ours => {
-            Move::Become(BindingState::Present, Some(object.uid.clone()))
-        }
-        Sight::There(_) | Sight::None(_) if world.taken_by_co_holder => {
-            Move::Become(BindingState::Intended, None)
-        }
+        Sight::There(object) if object.ours => Move::Become(BindingState::Present, Some(object.uid.clone())),
+        Sight::There(_) | Sight::None(_) if world.taken_by_co_holder => Move::Become(BindingState::Intended, None),
         Sight::There(_) | Sight::None(_) => Move::RemovedInRancher,
     }
 }
@@ -218,9 +210,7 @@ fn take(state: BindingState, world: &BindingWorld) -> Move {
         Sight::There(object) if object.ours && object.terminating => Move::Wait(WaitFor::Gone),
         Sight::There(object) if object.ours && object.deletable => Move::Delete(object.uid.clone()),
         Sight::There(object) if object.ours => Move::Wait(WaitFor::Finalizers),
-        Sight::There(_) | Sight::None(_)
-            if state == BindingState::Intended && world.may_land_late =>
-        {
+        Sight::There(_) | Sight::None(_) if state == BindingState::Intended && world.may_land_late => {
             Move::Wait(WaitFor::LateCreates)
         }
         Sight::There(_) | Sight::None(_) => Move::ClearLeftovers,

@@ -46,15 +46,7 @@ pub fn decide(now: Timestamp, grant: &GrantView, world: &Observed, limits: &Limi
         finished(grant)
     } else if grant.is_recorded() {
         match grant.ended(now) {
-            Some((reason, since)) => take(
-                now,
-                grant,
-                world,
-                End {
-                    reason,
-                    time: since.into(),
-                },
-            ),
+            Some((reason, since)) => take(now, grant, world, End { reason, time: since.into() }),
             None => give(now, grant, world),
         }
     } else {
@@ -70,39 +62,22 @@ fn finished(grant: &GrantView) -> Decision {
     if grant.deleted.is_some() && grant.finalizer {
         steps.push(Step::RemoveFinalizer);
     }
-    Decision {
-        steps,
-        status: grant.status.clone(),
-        wake: Wake::OnChange,
-    }
+    Decision { steps, status: grant.status.clone(), wake: Wake::OnChange }
 }
 
 /// No intent is recorded: there is nothing in Rancher.
 fn request(now: Timestamp, grant: &GrantView, world: &Observed, limits: &Limits) -> Decision {
     if grant.deleted.is_some() {
-        let steps = grant
-            .finalizer
-            .then_some(Step::RemoveFinalizer)
-            .into_iter()
-            .collect();
-        return Decision {
-            steps,
-            status: grant.status.clone(),
-            wake: Wake::OnChange,
-        };
+        let steps = grant.finalizer.then_some(Step::RemoveFinalizer).into_iter().collect();
+        return Decision { steps, status: grant.status.clone(), wake: Wake::OnChange };
     }
     if let Some(end) = grant.end_time.filter(|end| *end <= now) {
-        let message = format!(
-            "endTime {end} passed before the access could be given: nothing was given. Create another grant."
-        );
+        let message =
+            format!("endTime {end} passed before the access could be given: nothing was given. Create another grant.");
         return over(now, grant, &Because::new("EndPassed", message));
     }
     match &world.request {
-        Judged::NotAsked => Decision {
-            steps: vec![Step::Judge],
-            status: grant.status.clone(),
-            wake: Wake::At(now),
-        },
+        Judged::NotAsked => Decision { steps: vec![Step::Judge], status: grant.status.clone(), wake: Wake::At(now) },
         Judged::Unknown(because) => pending(now, grant, because, limits, limits.unknown_again),
         Judged::Refused(because) => pending(now, grant, because, limits, limits.judge_again),
         Judged::Allowed(terms) => allowed(now, grant, terms, world.may_create, limits),
@@ -118,33 +93,19 @@ fn pending(
 ) -> Decision {
     let given_up = grant.created.checked_add(limits.pending).unwrap_or(now);
     if given_up <= now {
-        let message = format!(
-            "Not allowed within {:#} of its creation: {}",
-            limits.pending, because.message
-        );
+        let message = format!("Not allowed within {:#} of its creation: {}", limits.pending, because.message);
         return over(now, grant, &Because::new(because.reason.clone(), message));
     }
     Decision {
         steps: Vec::new(),
         status: record::pending(now, grant, because),
-        wake: Wake::after(now, again)
-            .or_at(Some(given_up))
-            .or_at(grant.end_time),
+        wake: Wake::after(now, again).or_at(Some(given_up)).or_at(grant.end_time),
     }
 }
 
-fn allowed(
-    now: Timestamp,
-    grant: &GrantView,
-    terms: &Terms,
-    may_create: bool,
-    limits: &Limits,
-) -> Decision {
+fn allowed(now: Timestamp, grant: &GrantView, terms: &Terms, may_create: bool, limits: &Limits) -> Decision {
     if terms.required_approvals > 0 {
-        let given_up = grant
-            .created
-            .checked_add(terms.approval_timeout)
-            .unwrap_or(now);
+        let given_up = grant.created.checked_add(terms.approval_timeout).unwrap_or(now);
         if given_up <= now {
             let message = format!(
                 "Not approved within {:#} of its creation, as policy {} demands: nothing was given. Create another grant.",
@@ -153,11 +114,7 @@ fn allowed(
             return over(now, grant, &Because::new("ApprovalTimedOut", message));
         }
         let status = record::awaiting_approval(now, grant, terms, given_up);
-        return Decision {
-            steps: Vec::new(),
-            status,
-            wake: Wake::At(given_up).or_at(grant.end_time),
-        };
+        return Decision { steps: Vec::new(), status, wake: Wake::At(given_up).or_at(grant.end_time) };
     }
     if let Some(start) = grant.start_time.filter(|start| *start > now) {
         return Decision {
@@ -179,11 +136,7 @@ fn allowed(
             if !grant.finalizer {
                 steps.insert(0, Step::AddFinalizer);
             }
-            Decision {
-                steps,
-                status,
-                wake: Wake::At(now),
-            }
+            Decision { steps, status, wake: Wake::At(now) }
         }
         None => {
             let because = Because::new(
@@ -197,22 +150,14 @@ fn allowed(
 
 /// Given up before anything was given.
 fn over(now: Timestamp, grant: &GrantView, because: &Because) -> Decision {
-    Decision {
-        steps: Vec::new(),
-        status: record::timed_out(now, grant, because),
-        wake: Wake::OnChange,
-    }
+    Decision { steps: Vec::new(), status: record::timed_out(now, grant, because), wake: Wake::OnChange }
 }
 
 /// The intent is recorded and its end lies ahead.
 fn give(now: Timestamp, grant: &GrantView, world: &Observed) -> Decision {
     let end = grant.recorded_end();
     if world.progress.is_empty() {
-        return Decision {
-            steps: vec![Step::Settle(Goal::Give)],
-            status: grant.status.clone(),
-            wake: Wake::At(now),
-        };
+        return Decision { steps: vec![Step::Settle(Goal::Give)], status: grant.status.clone(), wake: Wake::At(now) };
     }
     let mut waiting = Vec::new();
     for progress in &world.progress {
@@ -231,51 +176,27 @@ fn give(now: Timestamp, grant: &GrantView, world: &Observed) -> Decision {
         None => record::active(now, grant),
     };
     // Where no end is recorded nothing was given either; the next look is at once.
-    let wake =
-        Wake::At(end.unwrap_or(now)).or_at(retry.and_then(|retry| now.checked_add(retry).ok()));
-    Decision {
-        steps: Vec::new(),
-        status,
-        wake,
-    }
+    let wake = Wake::At(end.unwrap_or(now)).or_at(retry.and_then(|retry| now.checked_add(retry).ok()));
+    Decision { steps: Vec::new(), status, wake }
 }
 
 /// The access ends here and now: take back what was given.
 fn turn(now: Timestamp, grant: &GrantView, reason: EndReason, message: &str) -> Decision {
-    let end = End {
-        reason,
-        time: now.into(),
-    };
+    let end = End { reason, time: now.into() };
     let status = record::revoking(now, grant, end, Some(message), &[]);
-    Decision {
-        steps: vec![Step::Settle(Goal::Take)],
-        status,
-        wake: Wake::At(now),
-    }
+    Decision { steps: vec![Step::Settle(Goal::Take)], status, wake: Wake::At(now) }
 }
 
 /// The access has ended: nothing but the record is asked.
 fn take(now: Timestamp, grant: &GrantView, world: &Observed, end: End) -> Decision {
     if grant.is_settled() {
         let status = record::settled(now, grant, end);
-        let wake = if grant.deleted.is_some() {
-            Wake::At(now)
-        } else {
-            Wake::OnChange
-        };
-        return Decision {
-            steps: vec![Step::Record],
-            status,
-            wake,
-        };
+        let wake = if grant.deleted.is_some() { Wake::At(now) } else { Wake::OnChange };
+        return Decision { steps: vec![Step::Record], status, wake };
     }
     if world.progress.is_empty() {
         let status = record::revoking(now, grant, end, None, &[]);
-        return Decision {
-            steps: vec![Step::Settle(Goal::Take)],
-            status,
-            wake: Wake::At(now),
-        };
+        return Decision { steps: vec![Step::Settle(Goal::Take)], status, wake: Wake::At(now) };
     }
     let waiting: Vec<_> = world
         .progress
@@ -285,11 +206,7 @@ fn take(now: Timestamp, grant: &GrantView, world: &Observed, end: End) -> Decisi
             _ => None,
         })
         .collect();
-    let retry = waiting
-        .iter()
-        .map(|(_, retry)| *retry)
-        .min()
-        .unwrap_or(super::OVERDUE_AFTER);
+    let retry = waiting.iter().map(|(_, retry)| *retry).min().unwrap_or(super::OVERDUE_AFTER);
     let reasons: Vec<_> = waiting.into_iter().map(|(because, _)| because).collect();
     Decision {
         steps: Vec::new(),

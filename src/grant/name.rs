@@ -100,12 +100,7 @@ impl Access {
 }
 
 /// The name of the binding that gives `access` to `subject` on the Rancher with that install-uuid.
-pub fn binding_name(
-    key: &InstallationKey,
-    install_uuid: &str,
-    subject: &SubjectKey,
-    access: &Access,
-) -> String {
+pub fn binding_name(key: &InstallationKey, install_uuid: &str, subject: &SubjectKey, access: &Access) -> String {
     let scope = match &access.project {
         None => access.cluster.clone(),
         Some(project) => format!("{}:{project}", access.cluster),
@@ -118,13 +113,7 @@ pub fn binding_name(
     let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(&key.0) else {
         return String::new();
     };
-    for part in [
-        install_uuid,
-        &subject.to_string(),
-        kind,
-        &scope,
-        &access.role,
-    ] {
+    for part in [install_uuid, &subject.to_string(), kind, &scope, &access.role] {
         // Each part with its length: no two different lists give the same bytes.
         mac.update(&(part.len() as u64).to_be_bytes());
         mac.update(part.as_bytes());
@@ -141,21 +130,14 @@ pub fn is_ours(
     subjects: &[SubjectKey],
     access: &Access,
 ) -> bool {
-    name.starts_with(PREFIX)
-        && subjects
-            .iter()
-            .any(|s| binding_name(key, install_uuid, s, access) == name)
+    name.starts_with(PREFIX) && subjects.iter().any(|s| binding_name(key, install_uuid, s, access) == name)
 }
 
 /// Lower-case base32 without padding: fit for a Kubernetes name.
 fn base32() -> Encoding {
     let mut specification = Specification::new();
-    specification
-        .symbols
-        .push_str("abcdefghijklmnopqrstuvwxyz234567");
-    specification
-        .encoding()
-        .unwrap_or(data_encoding::BASE32_DNSSEC)
+    specification.symbols.push_str("abcdefghijklmnopqrstuvwxyz234567");
+    specification.encoding().unwrap_or(data_encoding::BASE32_DNSSEC)
 }
 
 #[cfg(test)]
@@ -171,36 +153,18 @@ mod tests {
             None => BindingKind::ClusterRoleTemplateBinding,
             Some(_) => BindingKind::ProjectRoleTemplateBinding,
         };
-        Access {
-            kind,
-            cluster: cluster.into(),
-            project: project.map(Into::into),
-            role: role.into(),
-        }
+        Access { kind, cluster: cluster.into(), project: project.map(Into::into), role: role.into() }
     }
 
     #[test]
     fn a_name_is_fit_for_kubernetes_and_stable() {
-        let name = binding_name(
-            &key(),
-            "uuid",
-            &SubjectKey::User("u-1".into()),
-            &access("c-1", None, "cluster-member"),
-        );
+        let name =
+            binding_name(&key(), "uuid", &SubjectKey::User("u-1".into()), &access("c-1", None, "cluster-member"));
         assert_eq!(name.len(), 28);
-        assert!(
-            name.chars()
-                .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-'),
-            "{name}"
-        );
+        assert!(name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-'), "{name}");
         assert_eq!(
             name,
-            binding_name(
-                &key(),
-                "uuid",
-                &SubjectKey::User("u-1".into()),
-                &access("c-1", None, "cluster-member")
-            )
+            binding_name(&key(), "uuid", &SubjectKey::User("u-1".into()), &access("c-1", None, "cluster-member"))
         );
     }
 
@@ -210,27 +174,12 @@ mod tests {
         let names = [
             binding_name(&key(), "uuid", &user, &access("c-1", None, "r")),
             binding_name(&key(), "uuid2", &user, &access("c-1", None, "r")),
-            binding_name(
-                &key(),
-                "uuid",
-                &SubjectKey::User("u-2".into()),
-                &access("c-1", None, "r"),
-            ),
-            binding_name(
-                &key(),
-                "uuid",
-                &SubjectKey::Group("u-1".into()),
-                &access("c-1", None, "r"),
-            ),
+            binding_name(&key(), "uuid", &SubjectKey::User("u-2".into()), &access("c-1", None, "r")),
+            binding_name(&key(), "uuid", &SubjectKey::Group("u-1".into()), &access("c-1", None, "r")),
             binding_name(&key(), "uuid", &user, &access("c-2", None, "r")),
             binding_name(&key(), "uuid", &user, &access("c-1", Some("p"), "r")),
             binding_name(&key(), "uuid", &user, &access("c-1", None, "s")),
-            binding_name(
-                &InstallationKey::new(vec![8; 32]).unwrap(),
-                "uuid",
-                &user,
-                &access("c-1", None, "r"),
-            ),
+            binding_name(&InstallationKey::new(vec![8; 32]).unwrap(), "uuid", &user, &access("c-1", None, "r")),
         ];
         let distinct: std::collections::BTreeSet<_> = names.iter().collect();
         assert_eq!(distinct.len(), names.len());
@@ -244,13 +193,7 @@ mod tests {
         let filled_in = [SubjectKey::User("u-1".into()), principal];
         assert!(is_ours(&key(), "uuid", &name, &filled_in, &access));
         assert!(!is_ours(&key(), "uuid", &name, &filled_in[..1], &access));
-        assert!(!is_ours(
-            &key(),
-            "uuid",
-            "rao-aaaaaaaaaaaaaaaaaaaaaaaa",
-            &filled_in,
-            &access
-        ));
+        assert!(!is_ours(&key(), "uuid", "rao-aaaaaaaaaaaaaaaaaaaaaaaa", &filled_in, &access));
     }
 
     #[test]

@@ -31,20 +31,10 @@ struct Picture<'a> {
 /// Not allowed, or not to be judged, as things stand.
 pub(super) fn pending(now: Timestamp, grant: &GrantView, because: &Because) -> AccessGrantStatus {
     let face = (False, because.reason.as_str(), because.message.as_str());
-    let picture = Picture {
-        phase: Phase::Pending,
-        ready: face,
-        approved: Some(face),
-        granted: not_given(),
-        revoked: None,
-    };
+    let picture =
+        Picture { phase: Phase::Pending, ready: face, approved: Some(face), granted: not_given(), revoked: None };
     // What an earlier judgement allowed no longer counts.
-    let kept = AccessGrantStatus {
-        policy: None,
-        rancher: None,
-        access_details: None,
-        ..grant.status.clone()
-    };
+    let kept = AccessGrantStatus { policy: None, rancher: None, access_details: None, ..grant.status.clone() };
     paint(now, grant, kept, &picture)
 }
 
@@ -71,16 +61,9 @@ pub(super) fn awaiting_approval(
 }
 
 /// Allowed, for later.
-pub(super) fn scheduled(
-    now: Timestamp,
-    grant: &GrantView,
-    terms: &Terms,
-    start: Timestamp,
-) -> AccessGrantStatus {
-    let message = format!(
-        "Allowed by policy {}; the access begins at {start}. It is judged again then.",
-        terms.policy.name
-    );
+pub(super) fn scheduled(now: Timestamp, grant: &GrantView, terms: &Terms, start: Timestamp) -> AccessGrantStatus {
+    let message =
+        format!("Allowed by policy {}; the access begins at {start}. It is judged again then.", terms.policy.name);
     let picture = Picture {
         phase: Phase::Scheduled,
         ready: (True, "Scheduled", &message),
@@ -92,11 +75,7 @@ pub(super) fn scheduled(
 }
 
 /// The intent: every binding and the end, before anything is asked of Rancher. `None` where no end can be computed.
-pub(super) fn intent(
-    now: Timestamp,
-    grant: &GrantView,
-    terms: &Terms,
-) -> Option<AccessGrantStatus> {
+pub(super) fn intent(now: Timestamp, grant: &GrantView, terms: &Terms) -> Option<AccessGrantStatus> {
     let begin = whole_seconds(now);
     let expires = match grant.end_time {
         Some(end) => end,
@@ -104,17 +83,9 @@ pub(super) fn intent(
     };
     let mut status = with_terms(grant, terms);
     status.expires_time = Some(Time(whole_seconds(expires)));
-    status.bindings = terms
-        .bindings
-        .iter()
-        .map(|b| BindingRecord {
-            since: Time(begin),
-            ..b.clone()
-        })
-        .collect();
+    status.bindings = terms.bindings.iter().map(|b| BindingRecord { since: Time(begin), ..b.clone() }).collect();
     let allowed = format!("Allowed by policy {}.", terms.policy.name);
-    let giving =
-        "The access is being given: its bindings are recorded and are made in Rancher now.";
+    let giving = "The access is being given: its bindings are recorded and are made in Rancher now.";
     let picture = Picture {
         phase: Phase::Activating,
         ready: (False, "Activating", giving),
@@ -126,57 +97,28 @@ pub(super) fn intent(
 }
 
 /// Being given, or in force but in doubt: something waits.
-pub(super) fn activating(
-    now: Timestamp,
-    grant: &GrantView,
-    because: &Because,
-    waiting: usize,
-) -> AccessGrantStatus {
+pub(super) fn activating(now: Timestamp, grant: &GrantView, because: &Because, waiting: usize) -> AccessGrantStatus {
     let message = more(&because.message, waiting);
     let face = (False, because.reason.as_str(), message.as_str());
     if grant.status.granted_time.is_some() {
         // What was given stays given until Rancher says otherwise: it cannot be known at present.
-        let unknown = (
-            ConditionStatus::Unknown,
-            because.reason.as_str(),
-            message.as_str(),
-        );
-        let picture = Picture {
-            phase: Phase::Active,
-            ready: unknown,
-            approved: None,
-            granted: unknown,
-            revoked: None,
-        };
+        let unknown = (ConditionStatus::Unknown, because.reason.as_str(), message.as_str());
+        let picture = Picture { phase: Phase::Active, ready: unknown, approved: None, granted: unknown, revoked: None };
         return paint(now, grant, grant.status.clone(), &picture);
     }
-    let picture = Picture {
-        phase: Phase::Activating,
-        ready: face,
-        approved: None,
-        granted: face,
-        revoked: None,
-    };
+    let picture = Picture { phase: Phase::Activating, ready: face, approved: None, granted: face, revoked: None };
     paint(now, grant, grant.status.clone(), &picture)
 }
 
 /// In force.
 pub(super) fn active(now: Timestamp, grant: &GrantView) -> AccessGrantStatus {
     let mut status = grant.status.clone();
-    status
-        .granted_time
-        .get_or_insert_with(|| Time(whole_seconds(now)));
+    status.granted_time.get_or_insert_with(|| Time(whole_seconds(now)));
     if let Some(end) = grant.recorded_end() {
         status.expires_time = Some(Time(whole_seconds(end)));
     }
-    let held = status
-        .bindings
-        .iter()
-        .filter(|b| b.state == BindingState::AlreadyHeld)
-        .count();
-    let end = grant
-        .recorded_end()
-        .map_or_else(String::new, |end| end.to_string());
+    let held = status.bindings.iter().filter(|b| b.state == BindingState::AlreadyHeld).count();
+    let end = grant.recorded_end().map_or_else(String::new, |end| end.to_string());
     let (reason, message) = if held == status.bindings.len() {
         (
             "AlreadyHeld",
@@ -193,10 +135,7 @@ pub(super) fn active(now: Timestamp, grant: &GrantView) -> AccessGrantStatus {
             ),
         )
     } else {
-        (
-            "Active",
-            format!("The access is in force until {end}. Delete this grant to end it earlier."),
-        )
+        ("Active", format!("The access is in force until {end}. Delete this grant to end it earlier."))
     };
     let face = (True, reason, message.as_str());
     let picture = Picture {
@@ -225,21 +164,13 @@ pub(super) fn revoking(
         EndReason::Refused => "RefusedByRancher",
     };
     // The sentence that was said when the end came is kept: it names what happened.
-    let said = condition::find(&status.conditions, "Granted")
-        .filter(|c| c.reason == reason)
-        .map(|c| c.message.clone());
-    let granted = why
-        .map(str::to_owned)
-        .or(said)
-        .unwrap_or_else(|| ended_words(end.reason, end.time.0));
+    let said = condition::find(&status.conditions, "Granted").filter(|c| c.reason == reason).map(|c| c.message.clone());
+    let granted = why.map(str::to_owned).or(said).unwrap_or_else(|| ended_words(end.reason, end.time.0));
     let (wait_reason, wait) = match waiting.first() {
         Some(first) => (first.reason.as_str(), more(&first.message, waiting.len())),
         None => ("Revoking", "The access is being taken away.".to_owned()),
     };
-    status.end = Some(End {
-        time: Time(whole_seconds(end.time.0)),
-        ..end
-    });
+    status.end = Some(End { time: Time(whole_seconds(end.time.0)), ..end });
     let picture = Picture {
         phase: Phase::Revoking,
         ready: (False, wait_reason, &wait),
@@ -249,19 +180,9 @@ pub(super) fn revoking(
     };
     let mut status = paint(now, grant, status, &picture);
     if let Some((_, since)) = grant.ended(now).filter(|_| grant.overdue(now).is_some()) {
-        let message = format!(
-            "The access should have been gone at {since} and may still be in force: {wait}"
-        );
+        let message = format!("The access should have been gone at {since} and may still be in force: {wait}");
         let now = whole_seconds(now);
-        condition::set(
-            &mut status.conditions,
-            now,
-            grant.generation,
-            "RevocationOverdue",
-            True,
-            wait_reason,
-            message,
-        );
+        condition::set(&mut status.conditions, now, grant.generation, "RevocationOverdue", True, wait_reason, message);
     } else {
         condition::unset(&mut status.conditions, "RevocationOverdue");
     }
@@ -280,14 +201,9 @@ pub(super) fn settled(now: Timestamp, grant: &GrantView, end: End) -> AccessGran
         EndReason::RemovedInRancher => (Phase::Revoked, "RemovedInRancher", True),
         EndReason::Refused => (Phase::Failed, "RefusedByRancher", False),
     };
-    let said = condition::find(&status.conditions, "Granted")
-        .filter(|c| c.reason == reason)
-        .map(|c| c.message.clone());
+    let said = condition::find(&status.conditions, "Granted").filter(|c| c.reason == reason).map(|c| c.message.clone());
     let why = said.unwrap_or_else(|| ended_words(end.reason, end.time.0));
-    status.end = Some(End {
-        time: Time(whole_seconds(end.time.0)),
-        ..end
-    });
+    status.end = Some(End { time: Time(whole_seconds(end.time.0)), ..end });
     status.access_details = None;
     let message = format!("{why} {how}");
     let revoked_reason = revoked_reason(&status.bindings);
@@ -304,13 +220,8 @@ pub(super) fn settled(now: Timestamp, grant: &GrantView, end: End) -> AccessGran
 /// Given up before anything was given.
 pub(super) fn timed_out(now: Timestamp, grant: &GrantView, because: &Because) -> AccessGrantStatus {
     let face = (False, because.reason.as_str(), because.message.as_str());
-    let picture = Picture {
-        phase: Phase::TimedOut,
-        ready: face,
-        approved: Some(face),
-        granted: not_given(),
-        revoked: None,
-    };
+    let picture =
+        Picture { phase: Phase::TimedOut, ready: face, approved: Some(face), granted: not_given(), revoked: None };
     paint(now, grant, grant.status.clone(), &picture)
 }
 
@@ -331,12 +242,8 @@ fn ended_words(reason: EndReason, time: Timestamp) -> String {
     match reason {
         EndReason::Expired => format!("The access ended at {time}, as granted."),
         EndReason::Deleted => format!("The grant was deleted at {time}."),
-        EndReason::RemovedInRancher => {
-            "Somebody removed the binding in Rancher; it is not made again.".to_owned()
-        }
-        EndReason::Refused => {
-            "Rancher refused a target; what was given has been taken back.".to_owned()
-        }
+        EndReason::RemovedInRancher => "Somebody removed the binding in Rancher; it is not made again.".to_owned(),
+        EndReason::Refused => "Rancher refused a target; what was given has been taken back.".to_owned(),
     }
 }
 
@@ -345,14 +252,8 @@ fn settled_words(bindings: &[BindingRecord]) -> String {
     let mut words = Vec::new();
     for (state, text) in [
         (BindingState::Removed, "proven gone from Rancher"),
-        (
-            BindingState::HandedOver,
-            "left to another grant that calls for the same access for longer",
-        ),
-        (
-            BindingState::AlreadyHeld,
-            "held by a binding that somebody else made, which was not touched",
-        ),
+        (BindingState::HandedOver, "left to another grant that calls for the same access for longer"),
+        (BindingState::AlreadyHeld, "held by a binding that somebody else made, which was not touched"),
     ] {
         let n = count(state);
         if n > 0 {
@@ -382,28 +283,19 @@ fn more(message: &str, count: usize) -> String {
 }
 
 /// Sets the phase, all conditions and the badge from one picture.
-fn paint(
-    now: Timestamp,
-    grant: &GrantView,
-    mut status: AccessGrantStatus,
-    picture: &Picture<'_>,
-) -> AccessGrantStatus {
+fn paint(now: Timestamp, grant: &GrantView, mut status: AccessGrantStatus, picture: &Picture<'_>) -> AccessGrantStatus {
     let now = whole_seconds(now);
     let terminal = super::view::is_terminal(picture.phase);
     let moving = matches!(picture.phase, Phase::Activating | Phase::Revoking);
-    let stuck = matches!(
-        picture.phase,
-        Phase::Denied | Phase::TimedOut | Phase::Failed
-    );
+    let stuck = matches!(picture.phase, Phase::Denied | Phase::TimedOut | Phase::Failed);
     status.phase = Some(picture.phase);
     status.observed_generation = grant.generation;
     let summary = &grant.summary;
     (status.subject, status.target, status.role) =
         (Some(summary.subject.clone()), Some(summary.target.clone()), Some(summary.role.clone()));
     let held = &mut status.conditions;
-    let mut set = |type_: &str, face: Face<'_>| {
-        condition::set(held, now, grant.generation, type_, face.0, face.1, face.2)
-    };
+    let mut set =
+        |type_: &str, face: Face<'_>| condition::set(held, now, grant.generation, type_, face.0, face.1, face.2);
     set("Ready", picture.ready);
     if let Some(face) = picture.approved {
         set("Approved", face);

@@ -8,6 +8,9 @@ use crate::api::{
     status::{BindingRecord, EndReason, Phase},
 };
 
+/// How long after its creation a grant that nothing came of is looked at once more, whatever was planned.
+const GIVEN_UP: SignedDuration = SignedDuration::from_hours(24);
+
 /// Namespace and name of a grant.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct GrantKey {
@@ -99,10 +102,7 @@ impl From<&AccessGrant> for GrantView {
             uid: meta.uid.clone().unwrap_or_default(),
             generation: meta.generation,
             // An object without a creation time was never stored: it is as old as time, and so timed out.
-            created: meta
-                .creation_timestamp
-                .as_ref()
-                .map_or(Timestamp::UNIX_EPOCH, |t| t.0),
+            created: meta.creation_timestamp.as_ref().map_or(Timestamp::UNIX_EPOCH, |t| t.0),
             deleted: meta.deletion_timestamp.as_ref().map(|t| t.0),
             finalizer: meta.finalizers.iter().flatten().any(|f| f == FINALIZER),
             start_time: grant.spec.start_time.as_ref().map(|t| t.0),
@@ -154,65 +154,46 @@ impl GrantView {
 
     /// Whether the grant has reached a phase that it never leaves.
     pub fn is_finished(&self) -> bool {
-        self.status.phase.is_some_and(is_terminal)
-            && (!self.is_recorded() || self.status.revoked_time.is_some())
+        self.status.phase.is_some_and(is_terminal) && (!self.is_recorded() || self.status.revoked_time.is_some())
     }
 
     /// Whether it holds the binding of that name at that time: it calls for it, and its end lies ahead.
     pub fn holds(&self, binding: &str, now: Timestamp) -> bool {
         self.ended(now).is_none()
             && self.recorded_end().is_some()
-            && self
-                .status
-                .bindings
-                .iter()
-                .any(|b| b.name == binding && !b.is_settled())
+            && self.status.bindings.iter().any(|b| b.name == binding && !b.is_settled())
     }
 
     /// Whether the record names that binding with something left to do about it.
     pub fn is_concerned_with(&self, binding: &str) -> bool {
-        self.status
-            .bindings
-            .iter()
-            .any(|b| b.name == binding && !b.is_settled())
+        self.status.bindings.iter().any(|b| b.name == binding && !b.is_settled())
     }
 
-    /// When it must be looked at by its record alone: its end, or at once where its end is past and not settled.
-    /// This is what backs every timer.
+    /// When it must be looked at by its record alone, whoever forgot it. This is what backs every timer.
     pub fn due(&self) -> Option<Timestamp> {
         if self.is_finished() {
-            return self.deleted.filter(|_| self.finalizer);
+            let touch = self.status.bindings.iter().any(|b| b.touch_pending).then_some(self.created);
+            return touch.or(self.deleted.filter(|_| self.finalizer));
         }
-        if !self.is_recorded() {
-            return self.deleted.or(self.start_time).or(Some(self.created));
+        match self.status.phase {
+            // Under way, or never judged.
+            Some(Phase::Activating | Phase::Revoking) | None => Some(self.created),
+            Some(Phase::Scheduled) => self.deleted.or(self.start_time),
+            _ if self.is_recorded() => [self.deleted, self.recorded_end()].into_iter().flatten().min(),
+            _ => [self.deleted, self.end_time, self.created.checked_add(GIVEN_UP).ok()].into_iter().flatten().min(),
         }
-        let end = self
-            .status
-            .end
-            .as_ref()
-            .map(|end| end.time.0)
-            .or(self.deleted);
-        [end, self.recorded_end()].into_iter().flatten().min()
     }
 
     /// Which pool its work belongs to at that time.
     pub fn lane(&self, now: Timestamp) -> Lane {
-        if self.is_recorded() && self.ended(now).is_some() {
-            Lane::Revoke
-        } else {
-            Lane::Grant
-        }
+        if self.is_recorded() && self.ended(now).is_some() { Lane::Revoke } else { Lane::Grant }
     }
 
     /// How long ago its access should have been gone; `None` while nothing is overdue. A binding that was never seen
     /// is not overdue: it waits for creates that may land late.
     pub fn overdue(&self, now: Timestamp) -> Option<SignedDuration> {
         let (_, end) = self.ended(now)?;
-        let seen = self
-            .status
-            .bindings
-            .iter()
-            .any(|b| !b.is_settled() && b.uid.is_some());
+        let seen = self.status.bindings.iter().any(|b| !b.is_settled() && b.uid.is_some());
         let late = now.duration_since(end);
         (seen && late > super::OVERDUE_AFTER).then_some(late)
     }
@@ -220,8 +201,5 @@ impl GrantView {
 
 /// Phases that a grant never leaves.
 pub fn is_terminal(phase: Phase) -> bool {
-    matches!(
-        phase,
-        Phase::Expired | Phase::Revoked | Phase::Denied | Phase::TimedOut | Phase::Failed
-    )
+    matches!(phase, Phase::Expired | Phase::Revoked | Phase::Denied | Phase::TimedOut | Phase::Failed)
 }

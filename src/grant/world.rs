@@ -21,11 +21,7 @@ pub struct Observed {
 impl Observed {
     /// Nothing asked yet.
     pub fn nothing(may_create: bool) -> Self {
-        Self {
-            may_create,
-            request: Judged::NotAsked,
-            progress: Vec::new(),
-        }
+        Self { may_create, request: Judged::NotAsked, progress: Vec::new() }
     }
 }
 
@@ -41,10 +37,7 @@ pub struct Because {
 impl Because {
     /// From its parts.
     pub fn new(reason: impl Into<String>, message: impl Into<String>) -> Self {
-        Self {
-            reason: reason.into(),
-            message: message.into(),
-        }
+        Self { reason: reason.into(), message: message.into() }
     }
 }
 

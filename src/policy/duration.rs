@@ -11,9 +11,7 @@ pub fn parse_duration(text: &str) -> Option<SignedDuration> {
         let Some((digits, after)) = rest.split_once(unit) else {
             continue;
         };
-        seconds = whole(digits)?
-            .checked_mul(factor)
-            .and_then(|part| seconds.checked_add(part))?;
+        seconds = whole(digits)?.checked_mul(factor).and_then(|part| seconds.checked_add(part))?;
         rest = after;
     }
     (rest.is_empty() && !text.is_empty()).then(|| SignedDuration::from_secs(seconds))
@@ -36,11 +34,7 @@ pub fn show(duration: SignedDuration) -> String {
         .filter(|(count, _)| *count != 0)
         .map(|(count, unit)| format!("{count}{unit}"))
         .collect();
-    if text.is_empty() {
-        "0s".to_owned()
-    } else {
-        text
-    }
+    if text.is_empty() { "0s".to_owned() } else { text }
 }
 
 #[cfg(test)]
@@ -59,11 +53,7 @@ mod tests {
             ("999999h", 3_599_996_400),
             ("001m", 60),
         ] {
-            assert_eq!(
-                parse_duration(text),
-                Some(SignedDuration::from_secs(seconds)),
-                "{text}"
-            );
+            assert_eq!(parse_duration(text), Some(SignedDuration::from_secs(seconds)), "{text}");
         }
     }
 

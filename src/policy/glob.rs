@@ -20,7 +20,7 @@ pub fn matches(pattern: &str, text: &str) -> bool {
 }
 
 /// Whether one of the patterns describes the text. An empty list describes nothing.
-pub fn any(patterns: &[String], text: &str) -> bool {
+pub fn any_matches(patterns: &[String], text: &str) -> bool {
     patterns.iter().any(|pattern| matches(pattern, text))
 }
 
@@ -39,11 +39,7 @@ mod tests {
             let mut next = vec![false; text.len() + 1];
             next[0] = p == '*' && row[0];
             for i in 1..=text.len() {
-                next[i] = if p == '*' {
-                    row[i] || next[i - 1]
-                } else {
-                    row[i - 1] && p == text[i - 1]
-                };
+                next[i] = if p == '*' { row[i] || next[i - 1] } else { row[i - 1] && p == text[i - 1] };
             }
             row = next;
         }
@@ -74,7 +70,7 @@ mod tests {
         ] {
             assert_eq!(matches(pattern, text), expected, "{pattern} on {text}");
         }
-        assert!(!any(&[], "x"));
+        assert!(!any_matches(&[], "x"));
     }
 
     proptest! {

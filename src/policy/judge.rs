@@ -33,12 +33,7 @@ pub struct Allowed {
 ///
 /// # Errors
 /// Why no candidate allows it: by the one that came nearest.
-pub fn judge(
-    request: &Request<'_>,
-    candidates: &[&Policy],
-    facts: &Facts,
-    now: Timestamp,
-) -> Result<Allowed, Refusal> {
+pub fn judge(request: &Request<'_>, candidates: &[&Policy], facts: &Facts, now: Timestamp) -> Result<Allowed, Refusal> {
     let relevant = relevant(request, candidates.iter().copied())?;
     let read = Read::of(request, now)?;
     target::known(&read.places, facts)?;
@@ -95,10 +90,7 @@ fn privilege(places: &[Place<'_>], facts: &Facts) -> Option<(RefusalReason, Stri
     let pairs = || places.iter().zip(&facts.targets);
     let target = pairs().find_map(|(place, facts)| Some((place, target_rule(facts)?)));
     if let Some((place, rule)) = target {
-        let why = format!(
-            "{} is privileged ({rule}), and spec.allowPrivileged is false. {REMEDY}",
-            place.words()
-        );
+        let why = format!("{} is privileged ({rule}), and spec.allowPrivileged is false. {REMEDY}", place.words());
         return Some((RefusalReason::PrivilegedTarget, why));
     }
     let role = pairs().find_map(|(place, facts)| Some((place, facts.role.privileged.as_ref()?)));

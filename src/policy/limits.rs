@@ -26,30 +26,23 @@ impl Limits {
         let timeout = positive("spec.approval.timeout", &spec.approval.timeout)?;
         let approvals = spec.approval.required;
         if default > max {
-            return Err("spec.duration.default is longer than spec.duration.max: the platform team must make it shorter".to_owned());
-        }
-        if approvals < 0 {
             return Err(
-                "spec.approval.required is negative: the platform team must write 0 or more"
+                "spec.duration.default is longer than spec.duration.max: the platform team must make it shorter"
                     .to_owned(),
             );
         }
-        Ok(Self {
-            default,
-            max,
-            approvals,
-            timeout,
-        })
+        if approvals < 0 {
+            return Err("spec.approval.required is negative: the platform team must write 0 or more".to_owned());
+        }
+        Ok(Self { default, max, approvals, timeout })
     }
 }
 
 fn positive(field: &str, text: &str) -> Result<SignedDuration, String> {
-    parse_duration(text)
-        .filter(SignedDuration::is_positive)
-        .ok_or_else(|| {
-            let text = quote(text);
-            format!("{field} is {text:?}: the platform team must write hours, minutes and seconds, like 1h30m")
-        })
+    parse_duration(text).filter(SignedDuration::is_positive).ok_or_else(|| {
+        let text = quote(text);
+        format!("{field} is {text:?}: the platform team must write hours, minutes and seconds, like 1h30m")
+    })
 }
 
 /// How long a grant asks for.
@@ -70,10 +63,9 @@ pub(super) enum Asked {
 pub(super) fn asked(spec: &AccessGrantSpec, now: Timestamp) -> Result<Asked, Refusal> {
     let invalid = |message: String| Err(Refusal::new(RefusalReason::TimeInvalid, message));
     match (&spec.duration, &spec.end_time) {
-        (Some(_), Some(_)) => invalid(
-            "The grant sets both spec.duration and spec.endTime. Create it anew with one of them"
-                .to_owned(),
-        ),
+        (Some(_), Some(_)) => {
+            invalid("The grant sets both spec.duration and spec.endTime. Create it anew with one of them".to_owned())
+        }
         (Some(text), None) => match parse_duration(text) {
             Some(length) if length >= SignedDuration::from_secs(1) => Ok(Asked::For(length)),
             _ => invalid(format!(
@@ -83,16 +75,10 @@ pub(super) fn asked(spec: &AccessGrantSpec, now: Timestamp) -> Result<Asked, Ref
         },
         (None, Some(end)) if end.0 <= now => Err(Refusal::new(
             RefusalReason::EndPassed,
-            format!(
-                "spec.endTime {} has passed. Create another grant with a later end",
-                end.0
-            ),
+            format!("spec.endTime {} has passed. Create another grant with a later end", end.0),
         )),
         (None, Some(end)) => {
-            let start = spec
-                .start_time
-                .as_ref()
-                .map_or(now, |start| start.0.max(now));
+            let start = spec.start_time.as_ref().map_or(now, |start| start.0.max(now));
             let length = end.0.duration_since(start);
             if length.is_positive() {
                 return Ok(Asked::Until(length));
@@ -107,15 +93,8 @@ pub(super) fn asked(spec: &AccessGrantSpec, now: Timestamp) -> Result<Asked, Ref
 }
 
 /// How long the access lasts by this policy.
-pub(super) fn check(
-    spec: &AccessGrantSpec,
-    asked: Asked,
-    limits: &Limits,
-) -> Result<SignedDuration, Miss> {
-    let by_machine = spec
-        .requested_by
-        .username
-        .starts_with("system:serviceaccount:");
+pub(super) fn check(spec: &AccessGrantSpec, asked: Asked, limits: &Limits) -> Result<SignedDuration, Miss> {
+    let by_machine = spec.requested_by.username.starts_with("system:serviceaccount:");
     if by_machine && limits.approvals == 0 && !matches!(asked, Asked::Until(_)) {
         // A pipeline that makes its grant anew whenever it is gone would else have access for ever.
         return Err(Miss::new(
@@ -125,16 +104,10 @@ pub(super) fn check(
         ));
     }
     let (length, field, remedy) = match asked {
-        Asked::For(length) => (
-            length,
-            "spec.duration",
-            "Create another grant with a shorter duration",
-        ),
-        Asked::Until(length) => (
-            length,
-            "the time until spec.endTime",
-            "Move spec.endTime earlier, or wait until it is near enough",
-        ),
+        Asked::For(length) => (length, "spec.duration", "Create another grant with a shorter duration"),
+        Asked::Until(length) => {
+            (length, "the time until spec.endTime", "Move spec.endTime earlier, or wait until it is near enough")
+        }
         Asked::Default => return Ok(limits.default),
     };
     if length <= limits.max {

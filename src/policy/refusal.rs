@@ -103,10 +103,7 @@ pub struct Refusal {
 impl Refusal {
     /// A refusal with its message made fit for status.
     pub(super) fn new(reason: RefusalReason, message: impl AsRef<str>) -> Self {
-        Self {
-            reason,
-            message: one_line(message.as_ref(), MESSAGE_MAX),
-        }
+        Self { reason, message: one_line(message.as_ref(), MESSAGE_MAX) }
     }
 }
 
@@ -146,9 +143,7 @@ impl Miss {
 /// The refusal by the policy that came nearest; among equals, the first by name.
 pub(super) fn nearest(misses: Vec<(&str, Miss)>) -> Refusal {
     let count = misses.len();
-    let nearest = misses
-        .into_iter()
-        .min_by(|(a, x), (b, y)| y.step.cmp(&x.step).then(a.cmp(b)));
+    let nearest = misses.into_iter().min_by(|(a, x), (b, y)| y.step.cmp(&x.step).then(a.cmp(b)));
     let Some((name, Miss { reason, why, .. })) = nearest else {
         return Refusal::new(RefusalReason::NoPolicy, "No AccessPolicy allows this grant");
     };
@@ -156,9 +151,7 @@ pub(super) fn nearest(misses: Vec<(&str, Miss)>) -> Refusal {
     let message = if count == 1 {
         format!("AccessPolicy {policy} does not allow this grant: {why}")
     } else {
-        format!(
-            "None of {count} AccessPolicies allows this grant. {policy} comes nearest, but: {why}"
-        )
+        format!("None of {count} AccessPolicies allows this grant. {policy} comes nearest, but: {why}")
     };
     Refusal::new(reason, message)
 }

@@ -3,10 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::limits::Limits;
-use crate::api::{
-    AccessGrantSpec, AccessPolicy, AccessPolicySpec, integration::IdentityMapping,
-    status::PolicyRecord,
-};
+use crate::api::{AccessGrantSpec, AccessPolicy, AccessPolicySpec, integration::IdentityMapping, status::PolicyRecord};
 
 /// A policy, as it stood when it was read.
 #[derive(Clone, Debug, PartialEq)]
@@ -24,11 +21,7 @@ pub struct Policy {
 impl Policy {
     /// What a grant's status keeps of the policy that allowed it.
     pub fn record(&self) -> PolicyRecord {
-        PolicyRecord {
-            name: self.name.clone(),
-            uid: self.uid.clone(),
-            generation: self.generation,
-        }
+        PolicyRecord { name: self.name.clone(), uid: self.uid.clone(), generation: self.generation }
     }
 }
 
@@ -59,10 +52,7 @@ impl TryFrom<&AccessPolicy> for Policy {
     fn try_from(object: &AccessPolicy) -> Result<Self, Self::Error> {
         let metadata = &object.metadata;
         let name = metadata.name.clone().unwrap_or_default();
-        let unborn = |field| PolicyError::Unborn {
-            name: name.clone(),
-            field,
-        };
+        let unborn = |field| PolicyError::Unborn { name: name.clone(), field };
         if name.is_empty() {
             return Err(unborn("name"));
         }
@@ -72,12 +62,7 @@ impl TryFrom<&AccessPolicy> for Policy {
         if let Err(why) = Limits::of(&spec) {
             return Err(PolicyError::Invalid { name, why });
         }
-        Ok(Policy {
-            name,
-            uid,
-            generation,
-            spec,
-        })
+        Ok(Policy { name, uid, generation, spec })
     }
 }
 

@@ -8,10 +8,7 @@ use crate::api::policy::{Operator, Requirement, Selector};
 /// (values where there must be none, none where there must be some) selects nothing.
 pub fn selects(selector: &Selector, labels: &BTreeMap<String, String>) -> bool {
     !selector.is_empty()
-        && selector
-            .match_labels
-            .iter()
-            .all(|(key, value)| labels.get(key) == Some(value))
+        && selector.match_labels.iter().all(|(key, value)| labels.get(key) == Some(value))
         && selector.match_expressions.iter().all(|r| meets(r, labels))
 }
 
@@ -36,10 +33,7 @@ mod tests {
     use super::*;
 
     fn labels(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
-        pairs
-            .iter()
-            .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
-            .collect()
+        pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect()
     }
 
     fn by_expression(operator: Operator, values: &[&str]) -> Selector {
@@ -63,28 +57,16 @@ mod tests {
     #[test]
     fn all_labels_and_all_expressions_must_hold() {
         let mut selector = by_expression(Operator::In, &["prod", "stage"]);
-        selector
-            .match_labels
-            .insert("team".to_owned(), "web".to_owned());
-        assert!(selects(
-            &selector,
-            &labels(&[("env", "prod"), ("team", "web")])
-        ));
+        selector.match_labels.insert("team".to_owned(), "web".to_owned());
+        assert!(selects(&selector, &labels(&[("env", "prod"), ("team", "web")])));
         assert!(!selects(&selector, &labels(&[("env", "prod")])));
-        assert!(!selects(
-            &selector,
-            &labels(&[("env", "dev"), ("team", "web")])
-        ));
+        assert!(!selects(&selector, &labels(&[("env", "dev"), ("team", "web")])));
         assert!(!selects(&selector, &labels(&[("team", "web")])));
     }
 
     #[test]
     fn operators_answer_as_in_kubernetes() {
-        let (prod, dev, none) = (
-            labels(&[("env", "prod")]),
-            labels(&[("env", "dev")]),
-            labels(&[]),
-        );
+        let (prod, dev, none) = (labels(&[("env", "prod")]), labels(&[("env", "dev")]), labels(&[]));
         for (operator, values, expected) in [
             (Operator::In, &["prod"][..], [true, false, false]),
             (Operator::NotIn, &["prod"][..], [false, true, true]),

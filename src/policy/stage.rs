@@ -102,22 +102,12 @@ impl<'a> Read<'a> {
     }
 
     /// Whether one policy allows the request, but for privilege. Without facts, what only Rancher can tell passes.
-    pub(super) fn check(
-        &self,
-        request: &Request<'_>,
-        policy: &Policy,
-        facts: Option<&Facts>,
-    ) -> Result<Terms, Miss> {
+    pub(super) fn check(&self, request: &Request<'_>, policy: &Policy, facts: Option<&Facts>) -> Result<Terms, Miss> {
         let spec = &policy.spec;
-        let limits = Limits::of(spec)
-            .map_err(|why| Miss::new(Step::Policy, RefusalReason::PolicyInvalid, why))?;
+        let limits = Limits::of(spec).map_err(|why| Miss::new(Step::Policy, RefusalReason::PolicyInvalid, why))?;
         namespace(request, policy)?;
         requester(request, policy)?;
-        subject::check(
-            &spec.subjects,
-            &self.subject,
-            facts.map(|facts| &facts.subject),
-        )?;
+        subject::check(&spec.subjects, &self.subject, facts.map(|facts| &facts.subject))?;
         target::check(&spec.access, &self.places, facts)?;
         let duration = limits::check(request.spec, self.time, &limits)?;
         reason(request, policy)?;
@@ -139,11 +129,7 @@ fn namespace(request: &Request<'_>, policy: &Policy) -> Result<(), Miss> {
             "spec.namespaceSelector does not select namespace {namespace} by its labels. Create the grant in a namespace of yours that it selects, or have the platform team label this one"
         )
     };
-    Err(Miss::new(
-        Step::Namespace,
-        RefusalReason::NamespaceNotAllowed,
-        why,
-    ))
+    Err(Miss::new(Step::Namespace, RefusalReason::NamespaceNotAllowed, why))
 }
 
 fn requester(request: &Request<'_>, policy: &Policy) -> Result<(), Miss> {
@@ -163,11 +149,7 @@ fn requester(request: &Request<'_>, policy: &Policy) -> Result<(), Miss> {
     let why = format!(
         "spec.requesters lists neither {who} nor one of the {groups} groups in the grant's spec.requestedBy. Have the platform team add the user or a group, or have somebody ask who is listed"
     );
-    Err(Miss::new(
-        Step::Requester,
-        RefusalReason::RequesterNotAllowed,
-        why,
-    ))
+    Err(Miss::new(Step::Requester, RefusalReason::RequesterNotAllowed, why))
 }
 
 fn reason(request: &Request<'_>, policy: &Policy) -> Result<(), Miss> {

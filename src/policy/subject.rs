@@ -25,30 +25,15 @@ pub enum Wanted {
 /// # Errors
 /// `SubjectInvalid` where `subject` does not name exactly one; `SubjectUnmapped` where the requester's name leads
 /// nowhere in Rancher. Both say what to write instead.
-pub fn wanted_subject(
-    spec: &AccessGrantSpec,
-    mapping: Option<&IdentityMapping>,
-) -> Result<Wanted, Refusal> {
+pub fn wanted_subject(spec: &AccessGrantSpec, mapping: Option<&IdentityMapping>) -> Result<Wanted, Refusal> {
     let Some(subject) = &spec.subject else {
         return mapped(&spec.requested_by.username, mapping)
             .map_err(|why| Refusal::new(RefusalReason::SubjectUnmapped, why));
     };
     match subject {
-        Subject {
-            user: Some(id),
-            principal: None,
-            group: None,
-        } => Ok(Wanted::User(id.clone())),
-        Subject {
-            user: None,
-            principal: Some(p),
-            group: None,
-        } => Ok(Wanted::Principal(p.clone())),
-        Subject {
-            user: None,
-            principal: None,
-            group: Some(p),
-        } => Ok(Wanted::Group(p.clone())),
+        Subject { user: Some(id), principal: None, group: None } => Ok(Wanted::User(id.clone())),
+        Subject { user: None, principal: Some(p), group: None } => Ok(Wanted::Principal(p.clone())),
+        Subject { user: None, principal: None, group: Some(p) } => Ok(Wanted::Group(p.clone())),
         _ => Err(Refusal::new(
             RefusalReason::SubjectInvalid,
             "spec.subject must set exactly one of user, principal and group. Create the grant anew with one of them",
@@ -58,13 +43,10 @@ pub fn wanted_subject(
 
 /// What a Kubernetes user name is in Rancher, or why it is nothing there.
 fn mapped(name: &str, mapping: Option<&IdentityMapping>) -> Result<Wanted, String> {
-    const REMEDY: &str =
-        "set spec.subject to a Rancher user id (user), or to the principal of a user or group";
+    const REMEDY: &str = "set spec.subject to a Rancher user id (user), or to the principal of a user or group";
     let who = quote(name);
     if name.starts_with("system:") {
-        return Err(format!(
-            "The requester {who} is not a person, so the grant must say whom it is for: {REMEDY}"
-        ));
+        return Err(format!("The requester {who} is not a person, so the grant must say whom it is for: {REMEDY}"));
     }
     if is_user_id(name) {
         return Ok(Wanted::User(name.to_owned()));
@@ -95,13 +77,10 @@ fn mapped(name: &str, mapping: Option<&IdentityMapping>) -> Result<Wanted, Strin
 
 /// Whether a Kubernetes user name is the id of a Rancher user: `u-…` or `user-…`, in the letters of such ids.
 fn is_user_id(name: &str) -> bool {
-    let rest = name
-        .strip_prefix("u-")
-        .or_else(|| name.strip_prefix("user-"));
+    let rest = name.strip_prefix("u-").or_else(|| name.strip_prefix("user-"));
     rest.is_some_and(|rest| {
         let letter = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
-        rest.bytes().all(|b| letter(b) || b == b'-' || b == b'.')
-            && rest.bytes().next_back().is_some_and(letter)
+        rest.bytes().all(|b| letter(b) || b == b'-' || b == b'.') && rest.bytes().next_back().is_some_and(letter)
     })
 }
 
@@ -117,14 +96,8 @@ pub(super) struct Asked {
 impl Asked {
     /// # Errors
     /// As [`wanted_subject`].
-    pub(super) fn of(
-        spec: &AccessGrantSpec,
-        mapping: Option<&IdentityMapping>,
-    ) -> Result<Self, Refusal> {
-        Ok(Self {
-            wanted: wanted_subject(spec, mapping)?,
-            own: mapped(&spec.requested_by.username, mapping).ok(),
-        })
+    pub(super) fn of(spec: &AccessGrantSpec, mapping: Option<&IdentityMapping>) -> Result<Self, Refusal> {
+        Ok(Self { wanted: wanted_subject(spec, mapping)?, own: mapped(&spec.requested_by.username, mapping).ok() })
     }
 
     /// Whether the requester asks for himself. Without facts, an id and a principal may be the same user; two ids, or
@@ -142,11 +115,7 @@ impl Asked {
 
 /// Whether the policy lets the requester ask for this subject. Without facts, what only Rancher can tell passes: a user
 /// id may have a principal that a pattern means, and the other way round.
-pub(super) fn check(
-    subjects: &Subjects,
-    asked: &Asked,
-    facts: Option<&SubjectFacts>,
-) -> Result<(), Miss> {
+pub(super) fn check(subjects: &Subjects, asked: &Asked, facts: Option<&SubjectFacts>) -> Result<(), Miss> {
     let (patterns, name) = match &asked.wanted {
         Wanted::Group(principal) => (&subjects.groups, principal),
         Wanted::User(name) | Wanted::Principal(name) => (&subjects.users, name),
@@ -156,11 +125,11 @@ pub(super) fn check(
     let by_rancher = || match facts {
         Some(facts) => {
             let mut names = facts.user_id.iter().chain(&facts.principals);
-            names.any(|name| glob::any(patterns, name))
+            names.any(|name| glob::any_matches(patterns, name))
         }
         None => !patterns.is_empty(),
     };
-    let named = glob::any(patterns, name) || (!group && by_rancher());
+    let named = glob::any_matches(patterns, name) || (!group && by_rancher());
     if named || (subjects.self_ && for_self) {
         return Ok(());
     }
@@ -178,11 +147,7 @@ pub(super) fn check(
             "spec.subjects.users does not name {who}, who is not the requester either. Leave spec.subject away to ask for yourself, or have the platform team add {who}"
         )
     };
-    Err(Miss::new(
-        Step::Subject,
-        RefusalReason::SubjectNotAllowed,
-        why,
-    ))
+    Err(Miss::new(Step::Subject, RefusalReason::SubjectNotAllowed, why))
 }
 
 /// Whether Rancher knows the subject as the one that was asked for.

@@ -45,25 +45,15 @@ pub(super) fn places(access: &[Access]) -> Result<Vec<Place<'_>>, Refusal> {
     }
     let place = |access: &'_ Access| match (&access.cluster, &access.project) {
         (Some(_), None) | (None, Some(_)) => Ok(()),
-        _ => Err(invalid(
-            "An entry of spec.access must set exactly one of cluster and project",
-        )),
+        _ => Err(invalid("An entry of spec.access must set exactly one of cluster and project")),
     };
     access.iter().try_for_each(place)?;
     Ok(access.iter().filter_map(place_of).collect())
 }
 
 fn place_of(access: &Access) -> Option<Place<'_>> {
-    let cluster = access.cluster.as_ref().map(|a| Place {
-        cluster: &a.name,
-        project: None,
-        role: &a.role,
-    });
-    let project = access.project.as_ref().map(|a| Place {
-        cluster: &a.cluster,
-        project: Some(&a.name),
-        role: &a.role,
-    });
+    let cluster = access.cluster.as_ref().map(|a| Place { cluster: &a.name, project: None, role: &a.role });
+    let project = access.project.as_ref().map(|a| Place { cluster: &a.cluster, project: Some(&a.name), role: &a.role });
     cluster.or(project)
 }
 
@@ -85,11 +75,7 @@ pub(super) fn known(places: &[Place<'_>], facts: &Facts) -> Result<(), Refusal> 
 }
 
 /// Whether the policy covers all places. Without facts, a selector that says something passes.
-pub(super) fn check(
-    rules: &[AccessRule],
-    places: &[Place<'_>],
-    facts: Option<&Facts>,
-) -> Result<(), Miss> {
+pub(super) fn check(rules: &[AccessRule], places: &[Place<'_>], facts: Option<&Facts>) -> Result<(), Miss> {
     let targets = facts.map(|facts| facts.targets.as_slice());
     for (index, place) in places.iter().enumerate() {
         let known = match targets {
@@ -99,17 +85,11 @@ pub(super) fn check(
             },
             None => None,
         };
-        let roles: Vec<_> = rules
-            .iter()
-            .filter_map(|rule| roles_on(rule, place, known))
-            .collect();
+        let roles: Vec<_> = rules.iter().filter_map(|rule| roles_on(rule, place, known)).collect();
         if roles.is_empty() {
             return Err(uncovered(place, known.is_some()));
         }
-        if !roles
-            .iter()
-            .any(|roles| roles.iter().any(|role| role == place.role))
-        {
+        if !roles.iter().any(|roles| roles.iter().any(|role| role == place.role)) {
             let (role, target) = (quote(place.role), place.words());
             let why = format!(
                 "spec.access covers {target}, but not with role {role}. Ask for a role that it lists, or have the platform team add this one"
@@ -132,60 +112,25 @@ fn uncovered(place: &Place<'_>, labels_known: bool) -> Miss {
             "spec.access does not cover {target}: {how}. Ask for a target that the policy covers, or have the platform team add this one"
         )
     } else {
-        format!(
-            "spec.access does not cover {target} {how}. Check the ids, or have the platform team add this target"
-        )
+        format!("spec.access does not cover {target} {how}. Check the ids, or have the platform team add this target")
     };
     Miss::new(Step::Target, RefusalReason::TargetNotAllowed, why)
 }
 
 /// The roles that the rule lists for this place, where it covers it.
-fn roles_on<'r>(
-    rule: &'r AccessRule,
-    place: &Place<'_>,
-    facts: Option<&TargetFacts>,
-) -> Option<&'r Vec<String>> {
+fn roles_on<'r>(rule: &'r AccessRule, place: &Place<'_>, facts: Option<&TargetFacts>) -> Option<&'r Vec<String>> {
     let of_cluster = facts.map(|facts| &facts.cluster.labels);
-    match (rule, place.project) {
-        (
-            AccessRule {
-                cluster:
-                    Some(ClusterRule {
-                        names,
-                        selector,
-                        roles,
-                    }),
-                project: None,
-            },
-            None,
-        ) => meant(names, selector.as_ref(), place.cluster, of_cluster).then_some(roles),
-        (
-            AccessRule {
-                cluster: None,
-                project: Some(rule),
-            },
-            Some(project),
-        ) => {
-            let ProjectRule {
-                clusters,
-                cluster_selector,
-                names,
-                selector,
-                roles,
-            } = rule;
+    match (&rule.cluster, &rule.project, place.project) {
+        (Some(rule), None, None) => {
+            let ClusterRule { names, selector, roles } = rule;
+            meant(names, selector.as_ref(), place.cluster, of_cluster).then_some(roles)
+        }
+        (None, Some(rule), Some(project)) => {
             let none = BTreeMap::new();
-            let of_project = facts.map(|facts| {
-                facts
-                    .project
-                    .as_ref()
-                    .map_or(&none, |project| &project.labels)
-            });
-            let both = meant(
-                clusters,
-                cluster_selector.as_ref(),
-                place.cluster,
-                of_cluster,
-            ) && meant(names, selector.as_ref(), project, of_project);
+            let of_project = facts.map(|facts| facts.project.as_ref().map_or(&none, |found| &found.labels));
+            let ProjectRule { clusters, cluster_selector, names, selector, roles } = rule;
+            let both = meant(clusters, cluster_selector.as_ref(), place.cluster, of_cluster)
+                && meant(names, selector.as_ref(), project, of_project);
             both.then_some(roles)
         }
         _ => None,
@@ -194,15 +139,10 @@ fn roles_on<'r>(
 
 /// Whether an object is meant by a pattern of its id, or by its labels. Where the labels are not known yet, a selector
 /// that says something may mean it.
-fn meant(
-    names: &[String],
-    selector: Option<&Selector>,
-    id: &str,
-    labels: Option<&BTreeMap<String, String>>,
-) -> bool {
+fn meant(names: &[String], selector: Option<&Selector>, id: &str, labels: Option<&BTreeMap<String, String>>) -> bool {
     let by_labels = match labels {
         Some(labels) => selector::may_select(selector, labels),
         None => selector.is_some_and(|selector| !selector.is_empty()),
     };
-    by_labels || glob::any(names, id)
+    by_labels || glob::any_matches(names, id)
 }

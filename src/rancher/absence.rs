@@ -48,9 +48,7 @@ impl ProofOfAbsence {
             && details.kind == target.resource
             && (details.group.is_empty() || details.group == target.group)
             && (!through_rancher || answer.rancher_authenticated);
-        proven.then(|| Self {
-            target: target.clone(),
-        })
+        proven.then(|| Self { target: target.clone() })
     }
 }
 

@@ -20,11 +20,7 @@ pub(crate) fn kube_client(exchange: Exchange, base_path: String) -> kube::Client
     kube::Client::new(service, "default")
 }
 
-async fn carry(
-    exchange: Exchange,
-    base_path: &str,
-    request: Request<Body>,
-) -> Result<Response<Body>, BoxError> {
+async fn carry(exchange: Exchange, base_path: &str, request: Request<Body>) -> Result<Response<Body>, BoxError> {
     let watch = is_watch(request.uri());
     let (mut head, body) = request.into_parts();
     // kube's request body is not `Sync`, so it cannot travel on as a stream.
@@ -34,12 +30,7 @@ async fn carry(
     exchange.sign(&mut head.headers);
     let request = Request::from_parts(head, body);
     let answered = async {
-        let (mut head, body) = exchange
-            .transport
-            .clone()
-            .oneshot(request)
-            .await?
-            .into_parts();
+        let (mut head, body) = exchange.transport.clone().oneshot(request).await?.into_parts();
         if watch && head.status.is_success() {
             return Ok(Response::from_parts(head, body));
         }
@@ -48,12 +39,9 @@ async fn carry(
         head.headers.remove(header::CONTENT_LENGTH);
         Ok::<_, BoxError>(Response::from_parts(head, Body::from(body)))
     };
-    tokio::time::timeout(DEADLINE, answered)
-        .await
-        .map_err(|_| format!("no answer within {DEADLINE:?}"))?
+    tokio::time::timeout(DEADLINE, answered).await.map_err(|_| format!("no answer within {DEADLINE:?}"))?
 }
 
 fn is_watch(uri: &Uri) -> bool {
-    uri.query()
-        .is_some_and(|q| q.split('&').any(|p| matches!(p, "watch=true" | "watch=1")))
+    uri.query().is_some_and(|q| q.split('&').any(|p| matches!(p, "watch=true" | "watch=1")))
 }

@@ -64,21 +64,14 @@ struct Said {
 
 impl Answer {
     pub fn new(code: u16, headers: &HeaderMap, body: Bytes) -> Self {
-        let text = |name: &str| {
-            headers
-                .get(name)
-                .and_then(|v| v.to_str().ok())
-                .map(str::trim)
-        };
+        let text = |name: &str| headers.get(name).and_then(|v| v.to_str().ok()).map(str::trim);
         let auth = text("x-api-cattle-auth");
         Self {
             code,
             rancher_authenticated: auth.is_some_and(|v| v.eq_ignore_ascii_case("true")),
             from_rancher: auth.is_some(),
             // A date would need a wall clock: the caller's own backoff does as well.
-            retry_after: text("retry-after")
-                .and_then(|v| v.parse().ok())
-                .map(Duration::from_secs),
+            retry_after: text("retry-after").and_then(|v| v.parse().ok()).map(Duration::from_secs),
             body,
         }
     }
@@ -94,11 +87,7 @@ impl Answer {
 
     /// The error this answer is. `through_rancher`: Rancher sits between us and the API server.
     pub fn error(&self, intent: Intent, target: Option<&Target>, through_rancher: bool) -> Error {
-        let Said {
-            reason,
-            message,
-            structured,
-        } = self.said();
+        let Said { reason, message, structured } = self.said();
         let unclear = || Error::unknown(format!("HTTP {} {reason}: {message}", self.code));
         // Text and empty bodies are believed only where Rancher signed them with its header: others may be a proxy's.
         let credible = structured || self.from_rancher;
@@ -107,33 +96,22 @@ impl Answer {
             404 => match target.and_then(|t| ProofOfAbsence::read(t, self, through_rancher)) {
                 Some(proof) if intent != Intent::Create => Error::NotFound(proof),
                 _ if intent == Intent::Create && self.names_another(through_rancher) => {
-                    Error::Refused {
-                        code: 404,
-                        reason,
-                        message,
-                    }
+                    Error::Refused { code: 404, reason, message }
                 }
                 _ => unclear(),
             },
             409 if structured => conflict(intent, &reason, message),
-            429 => Error::Throttled {
-                retry_after: self.retry_after,
-                message,
-            },
-            400 | 403 | 405 | 406 | 410 | 413 | 415 | 422 if credible => Error::Refused {
-                code: self.code,
-                reason,
-                message,
-            },
+            429 => Error::Throttled { retry_after: self.retry_after, message },
+            400 | 403 | 405 | 406 | 410 | 413 | 415 | 422 if credible => {
+                Error::Refused { code: self.code, reason, message }
+            }
             _ => unclear(),
         }
     }
 
     /// A genuine `NotFound` for something a create needs, for example its namespace.
     fn names_another(&self, through_rancher: bool) -> bool {
-        let named = self
-            .kubernetes_status()
-            .is_some_and(|s| s.reason == "NotFound" && s.details.is_some());
+        let named = self.kubernetes_status().is_some_and(|s| s.reason == "NotFound" && s.details.is_some());
         named && (!through_rancher || self.rancher_authenticated)
     }
 
@@ -145,22 +123,13 @@ impl Answer {
     }
 
     fn said_in_json(&self, body: &serde_json::Map<String, Value>) -> Said {
-        let text = |key: &str| {
-            body.get(key)
-                .and_then(Value::as_str)
-                .map(plain::clean)
-                .filter(|t| !t.is_empty())
-        };
+        let text = |key: &str| body.get(key).and_then(Value::as_str).map(plain::clean).filter(|t| !t.is_empty());
         let status = text("kind").is_some_and(|k| k == "Status");
         let norman = text("type").is_some_and(|t| t == "error" || t.ends_with("/schemas/error"));
         let untyped = body.contains_key("status") && text("message").is_some();
         Said {
-            reason: text("reason")
-                .or_else(|| text("code"))
-                .unwrap_or_else(|| self.named()),
-            message: text("message")
-                .or_else(|| text("Message"))
-                .unwrap_or_else(|| "no message".to_owned()),
+            reason: text("reason").or_else(|| text("code")).unwrap_or_else(|| self.named()),
+            message: text("message").or_else(|| text("Message")).unwrap_or_else(|| "no message".to_owned()),
             structured: status || norman || untyped,
         }
     }
@@ -177,29 +146,20 @@ impl Answer {
         } else {
             (self.named(), body)
         };
-        Said {
-            reason,
-            message,
-            structured: false,
-        }
+        Said { reason, message, structured: false }
     }
 
     /// The code's own name, in Kubernetes' spelling.
     fn named(&self) -> String {
         let known = http::StatusCode::from_u16(self.code).ok();
-        known
-            .and_then(|c| c.canonical_reason())
-            .unwrap_or("unnamed")
-            .replace(' ', "")
+        known.and_then(|c| c.canonical_reason()).unwrap_or("unnamed").replace(' ', "")
     }
 }
 
 fn conflict(intent: Intent, reason: &str, message: String) -> Error {
     if reason == "AlreadyExists" {
         Error::AlreadyExists { message }
-    } else if message.contains("duplicate crtb not allowed")
-        || message.contains("duplicate prtb not allowed")
-    {
+    } else if message.contains("duplicate crtb not allowed") || message.contains("duplicate prtb not allowed") {
         Error::Duplicate { message }
     } else if intent == Intent::Delete && message.contains("UID in the precondition") {
         Error::UidMismatch { message }
@@ -215,10 +175,7 @@ fn title(html: &str) -> String {
         let to = lower.get(from..)?.find("</title>")?;
         html.get(from..from + to)
     });
-    found.map_or_else(
-        || "an HTML page".to_owned(),
-        |t| format!("an HTML page: {}", t.trim()),
-    )
+    found.map_or_else(|| "an HTML page".to_owned(), |t| format!("an HTML page: {}", t.trim()))
 }
 
 #[cfg(test)]

@@ -48,11 +48,7 @@ impl fmt::Display for BindingRef {
 impl Binding {
     /// Which binding this is.
     pub fn reference(&self) -> BindingRef {
-        BindingRef {
-            kind: self.kind,
-            namespace: self.meta.namespace.clone(),
-            name: self.meta.name.clone(),
-        }
+        BindingRef { kind: self.kind, namespace: self.meta.namespace.clone(), name: self.meta.name.clone() }
     }
 }
 
@@ -89,11 +85,7 @@ pub struct NewBinding {
 impl NewBinding {
     /// Which binding it will be.
     pub fn reference(&self) -> BindingRef {
-        BindingRef {
-            kind: self.scope.kind(),
-            namespace: self.namespace.clone(),
-            name: self.name.clone(),
-        }
+        BindingRef { kind: self.scope.kind(), namespace: self.namespace.clone(), name: self.name.clone() }
     }
 
     fn body(&self) -> Value {
@@ -107,9 +99,7 @@ impl NewBinding {
         );
         match &self.scope {
             Scope::Cluster { cluster } => put("clusterName", json!(cluster)),
-            Scope::Project { cluster, project } => {
-                put("projectName", json!(format!("{cluster}:{project}")))
-            }
+            Scope::Project { cluster, project } => put("projectName", json!(format!("{cluster}:{project}"))),
         };
         match &self.subject {
             NewSubject::User(id) => put("userName", json!(id)),
@@ -139,11 +129,7 @@ impl Rancher {
     ///
     /// # Errors
     /// As for every call: see [`Error`]. A binding that cannot be read is an error, for it may be the one looked for.
-    pub async fn bindings(
-        &self,
-        kind: BindingKind,
-        namespace: Option<&str>,
-    ) -> Result<Vec<Binding>, Error> {
+    pub async fn bindings(&self, kind: BindingKind, namespace: Option<&str>) -> Result<Vec<Binding>, Error> {
         let path = self.management(kind.resource(), namespace, None)?;
         let raw: Vec<RawBinding> = self.list_all(&path, None).await?;
         Ok(raw.into_iter().map(|b| b.into_binding(kind)).collect())
@@ -162,9 +148,7 @@ impl Rancher {
         };
         let seen = raw.into_binding(reference.kind);
         if seen.reference() != *reference || seen.meta.uid.is_empty() {
-            return Err(Error::unknown(format!(
-                "a look at {reference} was answered with another object"
-            )));
+            return Err(Error::unknown(format!("a look at {reference} was answered with another object")));
         }
         Ok(Sighting::Found(seen))
     }
@@ -180,10 +164,7 @@ impl Rancher {
         let raw: RawBinding = self.exchange.object(Call::post(path, &new.body())).await?;
         let made = raw.into_binding(kind);
         if made.meta.name != new.name || made.meta.uid.is_empty() {
-            return Err(Error::unknown(format!(
-                "creating {} was answered with another object",
-                new.reference()
-            )));
+            return Err(Error::unknown(format!("creating {} was answered with another object", new.reference())));
         }
         Ok(made)
     }
@@ -192,19 +173,12 @@ impl Rancher {
     ///
     /// # Errors
     /// As for every call: see [`Error`].
-    pub async fn delete_binding(
-        &self,
-        reference: &BindingRef,
-        uid: &str,
-    ) -> Result<Deleted, Error> {
+    pub async fn delete_binding(&self, reference: &BindingRef, uid: &str) -> Result<Deleted, Error> {
         if uid.is_empty() {
             // An empty precondition would be none.
-            return Err(Error::Unaddressable {
-                name: String::new(),
-            });
+            return Err(Error::Unaddressable { name: String::new() });
         }
-        let body =
-            json!({"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": {"uid": uid}});
+        let body = json!({"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": {"uid": uid}});
         let call = Call::delete(self.binding_path(reference)?, &body).of(reference.target());
         let answer = match self.exchange.success(&call).await {
             Ok(answer) => answer,
@@ -212,16 +186,11 @@ impl Rancher {
             Err(Error::UidMismatch { .. }) => return Ok(Deleted::UidMismatch),
             Err(error) => return Err(error),
         };
-        if answer
-            .kubernetes_status()
-            .is_some_and(|s| s.status == "Success")
-        {
+        if answer.kubernetes_status().is_some_and(|s| s.status == "Success") {
             return Ok(Deleted::Accepted);
         }
         let raw: RawBinding = self.exchange.decode(&call, &answer)?;
-        Ok(Deleted::Terminating(Box::new(
-            raw.into_binding(reference.kind),
-        )))
+        Ok(Deleted::Terminating(Box::new(raw.into_binding(reference.kind))))
     }
 
     /// Sets one annotation, so that Rancher looks at the binding again and makes good what it shares with others.
@@ -229,12 +198,7 @@ impl Rancher {
     /// # Errors
     /// [`Error::NotFound`] where it is gone, else as for every call. A binding whose RoleTemplate was deleted cannot be
     /// updated at all: Rancher answers 500, which is [`Error::Unknown`].
-    pub async fn touch_binding(
-        &self,
-        reference: &BindingRef,
-        annotation: &str,
-        value: &str,
-    ) -> Result<Binding, Error> {
+    pub async fn touch_binding(&self, reference: &BindingRef, annotation: &str, value: &str) -> Result<Binding, Error> {
         let body = json!({"metadata": {"annotations": {annotation: value}}});
         let path = self.binding_path(reference)?;
         let call = Call::patch(path, "application/merge-patch+json", &body).of(reference.target());
@@ -258,20 +222,13 @@ impl Rancher {
         // Their namespaces differ by project and version: what they say they are for decides.
         all.extend(self.bindings(BindingKind::Project, None).await?);
         all.retain(|b| {
-            b.scope.cluster() == cluster
-                && subject.is_of(b)
-                && !b.meta.is_terminating()
-                && b.reference() != *except
+            b.scope.cluster() == cluster && subject.is_of(b) && !b.meta.is_terminating() && b.reference() != *except
         });
         Ok(all)
     }
 
     fn binding_path(&self, reference: &BindingRef) -> Result<String, Error> {
-        self.management(
-            reference.kind.resource(),
-            Some(&reference.namespace),
-            Some(&reference.name),
-        )
+        self.management(reference.kind.resource(), Some(&reference.namespace), Some(&reference.name))
     }
 }
 

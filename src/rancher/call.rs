@@ -22,58 +22,28 @@ pub(crate) struct Call {
 
 impl Call {
     pub fn get(path: String) -> Self {
-        Self {
-            method: Method::GET,
-            path,
-            body: None,
-            intent: Intent::Read,
-            target: None,
-            cap: OBJECT_CAP,
-        }
+        Self { method: Method::GET, path, body: None, intent: Intent::Read, target: None, cap: OBJECT_CAP }
     }
 
     pub fn list(path: String) -> Self {
-        Self {
-            cap: LIST_CAP,
-            ..Self::get(path)
-        }
+        Self { cap: LIST_CAP, ..Self::get(path) }
     }
 
     pub fn post(path: String, body: &Value) -> Self {
-        Self {
-            method: Method::POST,
-            intent: Intent::Create,
-            ..Self::get(path)
-        }
-        .with("application/json", body)
+        Self { method: Method::POST, intent: Intent::Create, ..Self::get(path) }.with("application/json", body)
     }
 
     pub fn put(path: String, body: &Value) -> Self {
-        Self {
-            method: Method::PUT,
-            intent: Intent::Change,
-            ..Self::get(path)
-        }
-        .with("application/json", body)
+        Self { method: Method::PUT, intent: Intent::Change, ..Self::get(path) }.with("application/json", body)
     }
 
     /// A patch: `kind` is `merge-patch` or `json-patch`.
     pub fn patch(path: String, content_type: &'static str, body: &Value) -> Self {
-        Self {
-            method: Method::PATCH,
-            intent: Intent::Change,
-            ..Self::get(path)
-        }
-        .with(content_type, body)
+        Self { method: Method::PATCH, intent: Intent::Change, ..Self::get(path) }.with(content_type, body)
     }
 
     pub fn delete(path: String, body: &Value) -> Self {
-        Self {
-            method: Method::DELETE,
-            intent: Intent::Delete,
-            ..Self::get(path)
-        }
-        .with("application/json", body)
+        Self { method: Method::DELETE, intent: Intent::Delete, ..Self::get(path) }.with("application/json", body)
     }
 
     /// Names the object asked for, so that its absence can be proven.
@@ -96,9 +66,7 @@ pub(crate) fn path(segments: &[&str]) -> Result<String, Error> {
     let mut path = String::new();
     for segment in segments {
         if matches!(*segment, "" | "." | "..") {
-            return Err(Error::Unaddressable {
-                name: plain::clean(segment),
-            });
+            return Err(Error::Unaddressable { name: plain::clean(segment) });
         }
         path.push('/');
         path.push_str(&encode(segment));
@@ -130,10 +98,7 @@ mod tests {
             "/k8s/clusters/c-m-1/a%2F..%2Fb%3Fx%3D1%23y"
         );
         for bad in ["", ".", ".."] {
-            assert!(
-                matches!(path(&["v3", bad]), Err(Error::Unaddressable { .. })),
-                "{bad:?}"
-            );
+            assert!(matches!(path(&["v3", bad]), Err(Error::Unaddressable { .. })), "{bad:?}");
         }
     }
 }

@@ -27,13 +27,7 @@ pub struct ConfigMap {
 
 impl ConfigMap {
     fn body(&self) -> Value {
-        let ObjectMeta {
-            name,
-            resource_version,
-            labels,
-            annotations,
-            ..
-        } = &self.meta;
+        let ObjectMeta { name, resource_version, labels, annotations, .. } = &self.meta;
         let mut metadata = json!({"name": name, "namespace": NAMESPACE, "labels": labels, "annotations": annotations});
         if let (Some(fields), false) = (metadata.as_object_mut(), resource_version.is_empty()) {
             fields.insert("resourceVersion".to_owned(), json!(resource_version));
@@ -48,9 +42,7 @@ impl Rancher {
     /// # Errors
     /// As for every call: see [`Error`].
     pub async fn config_map(&self, name: &str) -> Result<Sighting<ConfigMap>, Error> {
-        self.exchange
-            .look(Call::get(self.config_map_path(Some(name))?).of(target(name)))
-            .await
+        self.exchange.look(Call::get(self.config_map_path(Some(name))?).of(target(name))).await
     }
 
     /// Creates one. What `meta` says of versions and UIDs is ignored.
@@ -60,9 +52,7 @@ impl Rancher {
     pub async fn create_config_map(&self, map: &ConfigMap) -> Result<ConfigMap, Error> {
         let mut fresh = map.clone();
         fresh.meta.resource_version.clear();
-        self.exchange
-            .object(Call::post(self.config_map_path(None)?, &fresh.body()))
-            .await
+        self.exchange.object(Call::post(self.config_map_path(None)?, &fresh.body())).await
     }
 
     /// Replaces one, if it is still the version `meta` names.
@@ -72,14 +62,10 @@ impl Rancher {
     pub async fn replace_config_map(&self, map: &ConfigMap) -> Result<ConfigMap, Error> {
         if map.meta.resource_version.is_empty() {
             // The API server would overwrite whatever is there.
-            return Err(Error::Conflict {
-                message: "a replacement must name the version it replaces".to_owned(),
-            });
+            return Err(Error::Conflict { message: "a replacement must name the version it replaces".to_owned() });
         }
         let path = self.config_map_path(Some(&map.meta.name))?;
-        self.exchange
-            .object(Call::put(path, &map.body()).of(target(&map.meta.name)))
-            .await
+        self.exchange.object(Call::put(path, &map.body()).of(target(&map.meta.name))).await
     }
 
     fn config_map_path(&self, name: Option<&str>) -> Result<String, Error> {
@@ -90,10 +76,5 @@ impl Rancher {
 }
 
 fn target(name: &str) -> Target {
-    Target {
-        group: "",
-        resource: "configmaps",
-        namespace: Some(NAMESPACE.to_owned()),
-        name: name.to_owned(),
-    }
+    Target { group: "", resource: "configmaps", namespace: Some(NAMESPACE.to_owned()), name: name.to_owned() }
 }

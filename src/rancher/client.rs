@@ -44,25 +44,13 @@ impl fmt::Debug for Rancher {
 impl Rancher {
     /// The Rancher at `endpoint`, reached with `key`. The key is sent there and nowhere else.
     pub fn new(transport: Transport, endpoint: &Endpoint, key: Key) -> Self {
-        Self {
-            exchange: Exchange {
-                transport,
-                base: endpoint.base(),
-                key: Some(key),
-            },
-        }
+        Self { exchange: Exchange { transport, base: endpoint.base(), key: Some(key) } }
     }
 
     /// The Rancher in whose own cluster we run, reached straight at that cluster's API server, with the identity of
     /// `client`. Only the cluster [`LOCAL`] can be reached so: calls for others are [`Error::Unaddressable`].
     pub fn keyless(client: kube::Client) -> Self {
-        Self {
-            exchange: Exchange {
-                transport: transport::through(client),
-                base: String::new(),
-                key: None,
-            },
-        }
+        Self { exchange: Exchange { transport: transport::through(client), base: String::new(), key: None } }
     }
 
     /// Whether it is reached without a key: see [`Rancher::keyless`].
@@ -75,11 +63,7 @@ impl Rancher {
     ///
     /// To be called inside a Tokio runtime.
     pub fn kube_client(&self) -> kube::Client {
-        let base_path = if self.is_keyless() {
-            String::new()
-        } else {
-            format!("/k8s/clusters/{LOCAL}")
-        };
+        let base_path = if self.is_keyless() { String::new() } else { format!("/k8s/clusters/{LOCAL}") };
         adapter::kube_client(self.exchange.clone(), base_path)
     }
 
@@ -89,13 +73,7 @@ impl Rancher {
         if !self.is_keyless() {
             return Ok(format!("{}{rest}", path(&["k8s", "clusters", cluster])?));
         }
-        if cluster == LOCAL {
-            Ok(rest)
-        } else {
-            Err(Error::Unaddressable {
-                name: super::plain::clean(cluster),
-            })
-        }
+        if cluster == LOCAL { Ok(rest) } else { Err(Error::Unaddressable { name: super::plain::clean(cluster) }) }
     }
 
     /// The path of a resource of Rancher's API on its own cluster.
@@ -115,18 +93,9 @@ impl Rancher {
     }
 
     /// A call that looks at one cluster-scoped object of Rancher's API.
-    pub(crate) fn look_at(
-        &self,
-        resource: &'static str,
-        namespace: Option<&str>,
-        name: &str,
-    ) -> Result<Call, Error> {
-        let target = Target {
-            group: MANAGEMENT,
-            resource,
-            namespace: namespace.map(str::to_owned),
-            name: name.to_owned(),
-        };
+    pub(crate) fn look_at(&self, resource: &'static str, namespace: Option<&str>, name: &str) -> Result<Call, Error> {
+        let target =
+            Target { group: MANAGEMENT, resource, namespace: namespace.map(str::to_owned), name: name.to_owned() };
         Ok(Call::get(self.management(resource, namespace, Some(name))?).of(target))
     }
 
@@ -134,20 +103,14 @@ impl Rancher {
     ///
     /// # Errors
     /// As for every call; [`Error::Unknown`] too where it never gets to its end.
-    pub(crate) async fn list_values(
-        &self,
-        path: &str,
-        selector: Option<&str>,
-    ) -> Result<Vec<Value>, Error> {
+    pub(crate) async fn list_values(&self, path: &str, selector: Option<&str>) -> Result<Vec<Value>, Error> {
         for _ in 0..=RELISTS {
             match self.list_once(path, selector).await {
                 Err(Error::Refused { code: 410, .. }) => continue,
                 other => return other,
             }
         }
-        Err(Error::unknown(format!(
-            "the list of {path} expired again and again before its end"
-        )))
+        Err(Error::unknown(format!("the list of {path} expired again and again before its end")))
     }
 
     async fn list_once(&self, path: &str, selector: Option<&str>) -> Result<Vec<Value>, Error> {
@@ -185,16 +148,9 @@ impl Rancher {
     }
 
     /// Every readable object of a list: for inventories, where one odd object must not hide the others.
-    pub(crate) async fn list_readable<T: DeserializeOwned>(
-        &self,
-        path: &str,
-    ) -> Result<Vec<T>, Error> {
+    pub(crate) async fn list_readable<T: DeserializeOwned>(&self, path: &str) -> Result<Vec<T>, Error> {
         let values = self.list_values(path, None).await?;
-        let readable = |value| {
-            read(path, value)
-                .map_err(|error: Error| tracing::warn!(%error, "object skipped"))
-                .ok()
-        };
+        let readable = |value| read(path, value).map_err(|error: Error| tracing::warn!(%error, "object skipped")).ok();
         Ok(values.into_iter().filter_map(readable).collect())
     }
 }
@@ -215,13 +171,8 @@ struct PageMeta {
 }
 
 fn read<T: DeserializeOwned>(path: &str, value: Value) -> Result<T, Error> {
-    let name = value
-        .pointer("/metadata/name")
-        .and_then(Value::as_str)
-        .unwrap_or("without a name")
-        .to_owned();
-    serde_json::from_value(value)
-        .map_err(|_| Error::unknown(format!("object {name} in {path} cannot be read")))
+    let name = value.pointer("/metadata/name").and_then(Value::as_str).unwrap_or("without a name").to_owned();
+    serde_json::from_value(value).map_err(|_| Error::unknown(format!("object {name} in {path} cannot be read")))
 }
 
 #[cfg(test)]

@@ -19,18 +19,9 @@ impl Endpoint {
     /// # Errors
     /// [`CredentialsError::Host`] where `host` is more or less than a host.
     pub fn new(host: &str, port: u16) -> Result<Self, CredentialsError> {
-        let bare = if host.contains(':') && !host.starts_with('[') {
-            format!("[{host}]")
-        } else {
-            host.to_owned()
-        };
-        let refused = || CredentialsError::Host {
-            host: super::plain::clean(host),
-        };
-        if bare.is_empty()
-            || bare.contains(['/', '?', '#', '@', '\\'])
-            || bare.chars().any(char::is_whitespace)
-        {
+        let bare = if host.contains(':') && !host.starts_with('[') { format!("[{host}]") } else { host.to_owned() };
+        let refused = || CredentialsError::Host { host: super::plain::clean(host) };
+        if bare.is_empty() || bare.contains(['/', '?', '#', '@', '\\']) || bare.chars().any(char::is_whitespace) {
             return Err(refused());
         }
         let url = Url::parse(&format!("https://{bare}:{port}/")).map_err(|_| refused())?;
@@ -40,11 +31,7 @@ impl Endpoint {
 
     /// `https://host[:port]`, without a slash at the end.
     pub fn base(&self) -> String {
-        if self.port == 443 {
-            format!("https://{}", self.host)
-        } else {
-            format!("https://{}:{}", self.host, self.port)
-        }
+        if self.port == 443 { format!("https://{}", self.host) } else { format!("https://{}:{}", self.host, self.port) }
     }
 }
 
@@ -81,9 +68,7 @@ pub enum CredentialsError {
         field: &'static str,
     },
     /// Both a token and a key pair are there.
-    #[error(
-        "the credentials Secret has both `token` and `accessKey`/`secretKey`: keep one of them"
-    )]
+    #[error("the credentials Secret has both `token` and `accessKey`/`secretKey`: keep one of them")]
     Ambiguous,
     /// The key has a wrong form.
     #[error("`{field}` in the credentials Secret is {source}")]
@@ -117,11 +102,7 @@ pub enum CredentialsError {
 ///
 /// # Errors
 /// [`CredentialsError`], naming the field and what to do.
-pub fn parse(
-    data: &BTreeMap<String, ByteString>,
-    host: &str,
-    port: u16,
-) -> Result<Credentials, CredentialsError> {
+pub fn parse(data: &BTreeMap<String, ByteString>, host: &str, port: u16) -> Result<Credentials, CredentialsError> {
     let spec = Endpoint::new(host, port)?;
     let shown = text(data, "endpoint")?.ok_or(CredentialsError::Missing {
         field: "endpoint",
@@ -129,15 +110,9 @@ pub fn parse(
     })?;
     let endpoint = parse_endpoint(shown)?;
     if endpoint != spec {
-        return Err(CredentialsError::Mismatch {
-            secret: endpoint.base(),
-            spec: spec.base(),
-        });
+        return Err(CredentialsError::Mismatch { secret: endpoint.base(), spec: spec.base() });
     }
-    Ok(Credentials {
-        endpoint,
-        key: parse_key(data)?,
-    })
+    Ok(Credentials { endpoint, key: parse_key(data)? })
 }
 
 fn parse_endpoint(shown: &str) -> Result<Endpoint, CredentialsError> {
@@ -149,10 +124,7 @@ fn parse_endpoint(shown: &str) -> Result<Endpoint, CredentialsError> {
         && url.fragment().is_none()
         && matches!(url.path(), "" | "/" | "/v3" | "/v3/");
     match (plain, url.host_str()) {
-        (true, Some(host)) => Ok(Endpoint {
-            host: host.to_owned(),
-            port: url.port().unwrap_or(443),
-        }),
+        (true, Some(host)) => Ok(Endpoint { host: host.to_owned(), port: url.port().unwrap_or(443) }),
         _ => Err(CredentialsError::Endpoint),
     }
 }
@@ -160,17 +132,12 @@ fn parse_endpoint(shown: &str) -> Result<Endpoint, CredentialsError> {
 fn parse_key(data: &BTreeMap<String, ByteString>) -> Result<Key, CredentialsError> {
     let (access, secret) = (text(data, "accessKey")?, text(data, "secretKey")?);
     match (text(data, "token")?, access, secret) {
-        (Some(token), None, None) => Key::parse(token).map_err(|source| CredentialsError::Key {
-            field: "token",
-            source,
-        }),
-        (Some(_), _, _) => Err(CredentialsError::Ambiguous),
-        (None, Some(access), Some(secret)) => {
-            Key::parse(&format!("{access}:{secret}")).map_err(|source| CredentialsError::Key {
-                field: "accessKey",
-                source,
-            })
+        (Some(token), None, None) => {
+            Key::parse(token).map_err(|source| CredentialsError::Key { field: "token", source })
         }
+        (Some(_), _, _) => Err(CredentialsError::Ambiguous),
+        (None, Some(access), Some(secret)) => Key::parse(&format!("{access}:{secret}"))
+            .map_err(|source| CredentialsError::Key { field: "accessKey", source }),
         (None, Some(_), None) => Err(CredentialsError::Missing {
             field: "secretKey",
             remedy: "add it beside `accessKey`, or use `token` alone",
@@ -187,16 +154,11 @@ fn parse_key(data: &BTreeMap<String, ByteString>) -> Result<Key, CredentialsErro
 }
 
 /// A value of the Secret without the white space around it; `None` where there is none or it is blank.
-fn text<'a>(
-    data: &'a BTreeMap<String, ByteString>,
-    field: &'static str,
-) -> Result<Option<&'a str>, CredentialsError> {
+fn text<'a>(data: &'a BTreeMap<String, ByteString>, field: &'static str) -> Result<Option<&'a str>, CredentialsError> {
     let Some(ByteString(bytes)) = data.get(field) else {
         return Ok(None);
     };
-    let value = std::str::from_utf8(bytes)
-        .map_err(|_| CredentialsError::NotText { field })?
-        .trim();
+    let value = std::str::from_utf8(bytes).map_err(|_| CredentialsError::NotText { field })?.trim();
     Ok((!value.is_empty()).then_some(value))
 }
 

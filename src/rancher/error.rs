@@ -84,9 +84,7 @@ pub enum Error {
 impl Error {
     /// An [`Error::Unknown`], with its text cleaned.
     pub(crate) fn unknown(what: impl AsRef<str>) -> Self {
-        Self::Unknown {
-            what: super::plain::clean(what.as_ref()),
-        }
+        Self::Unknown { what: super::plain::clean(what.as_ref()) }
     }
 
     /// Whether it is certain that nothing was applied, now or later.
@@ -96,13 +94,7 @@ impl Error {
 
     /// Whether the same call may do better later by itself.
     pub fn is_transient(&self) -> bool {
-        matches!(
-            self,
-            Self::Unknown { .. }
-                | Self::Unavailable { .. }
-                | Self::Throttled { .. }
-                | Self::Conflict { .. }
-        )
+        matches!(self, Self::Unknown { .. } | Self::Unavailable { .. } | Self::Throttled { .. } | Self::Conflict { .. })
     }
 
     /// A word for metrics and conditions, stable across releases.

@@ -8,10 +8,7 @@ use kube::client::Body;
 use serde::de::DeserializeOwned;
 use tower::{BoxError, ServiceExt as _};
 
-use super::{
-    absence::Sighting, answer::Answer, call::Call, error::Error, key::Key, plain,
-    transport::Transport,
-};
+use super::{absence::Sighting, answer::Answer, call::Call, error::Error, key::Key, plain, transport::Transport};
 
 /// How long a call may take, from the first byte sent to the last received.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(10);
@@ -42,10 +39,7 @@ impl Exchange {
         match tokio::time::timeout(DEADLINE, self.fetch(request, call.cap)).await {
             Ok(Ok((code, headers, body))) => Ok(Answer::new(code, &headers, body)),
             Ok(Err(error)) => Err(self.failure(error.as_ref())),
-            Err(_) => Err(Error::unknown(format!(
-                "{} {} had no answer within {DEADLINE:?}",
-                call.method, call.path
-            ))),
+            Err(_) => Err(Error::unknown(format!("{} {} had no answer within {DEADLINE:?}", call.method, call.path))),
         }
     }
 
@@ -53,38 +47,20 @@ impl Exchange {
     fn failure(&self, error: &(dyn std::error::Error + Send + Sync + 'static)) -> Error {
         // First the key goes, then the rest is shortened: half a key is too much.
         let chain = plain::chain(error);
-        let what = plain::clean(
-            &self
-                .key
-                .as_ref()
-                .map_or_else(|| chain.clone(), |key| key.scrub(&chain)),
-        );
-        if was_never_sent(error) {
-            Error::Unavailable { what }
-        } else {
-            Error::Unknown { what }
-        }
+        let what = plain::clean(&self.key.as_ref().map_or_else(|| chain.clone(), |key| key.scrub(&chain)));
+        if was_never_sent(error) { Error::Unavailable { what } } else { Error::Unknown { what } }
     }
 
     /// Sends a request and collects its answer, up to `cap` bytes. The body of a failure comes without the key, should
     /// whoever answered have echoed it.
-    pub async fn fetch(
-        &self,
-        request: Request<Bytes>,
-        cap: usize,
-    ) -> Result<(u16, HeaderMap, Bytes), BoxError> {
+    pub async fn fetch(&self, request: Request<Bytes>, cap: usize) -> Result<(u16, HeaderMap, Bytes), BoxError> {
         let (head, body) = self.transport.clone().oneshot(request).await?.into_parts();
         let body = self.collect(head.status, body, cap).await?;
         Ok((head.status.as_u16(), head.headers, body))
     }
 
     /// The collecting half of [`Exchange::fetch`].
-    pub async fn collect(
-        &self,
-        status: StatusCode,
-        mut body: Body,
-        cap: usize,
-    ) -> Result<Bytes, BoxError> {
+    pub async fn collect(&self, status: StatusCode, mut body: Body, cap: usize) -> Result<Bytes, BoxError> {
         let mut collected = BytesMut::new();
         while let Some(frame) = body.frame().await {
             if let Ok(data) = frame?.into_data() {
@@ -96,9 +72,7 @@ impl Exchange {
         }
         let body = collected.freeze();
         Ok(match &self.key {
-            Some(key) if !status.is_success() => {
-                Bytes::from(key.scrub(&String::from_utf8_lossy(&body)))
-            }
+            Some(key) if !status.is_success() => Bytes::from(key.scrub(&String::from_utf8_lossy(&body))),
             _ => body,
         })
     }
@@ -141,31 +115,19 @@ impl Exchange {
         serde_json::from_slice(&answer.body).map_err(|error| {
             // The place is enough: serde's own text repeats values.
             let at = format!("line {} column {}", error.line(), error.column());
-            Error::unknown(format!(
-                "{} {}: the answer is not what was asked for, at {at}",
-                call.method, call.path
-            ))
+            Error::unknown(format!("{} {}: the answer is not what was asked for, at {at}", call.method, call.path))
         })
     }
 
     fn request(&self, call: &Call) -> Result<Request<Bytes>, Error> {
-        let body = call
-            .body
-            .as_ref()
-            .map(|(_, body)| body.clone())
-            .unwrap_or_default();
+        let body = call.body.as_ref().map(|(_, body)| body.clone()).unwrap_or_default();
         let mut request = Request::new(body);
         *request.method_mut() = call.method.clone();
-        *request.uri_mut() =
-            format!("{}{}", self.base, call.path)
-                .parse()
-                .map_err(|_| Error::Unaddressable {
-                    name: plain::clean(&call.path),
-                })?;
+        *request.uri_mut() = format!("{}{}", self.base, call.path)
+            .parse()
+            .map_err(|_| Error::Unaddressable { name: plain::clean(&call.path) })?;
         if let Some((content_type, _)) = &call.body {
-            request
-                .headers_mut()
-                .insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+            request.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
         }
         self.sign(request.headers_mut());
         Ok(request)
@@ -174,9 +136,7 @@ impl Exchange {
     /// Adds the headers every request carries, the key among them.
     pub fn sign(&self, headers: &mut HeaderMap) {
         // Without it Rancher answers what looks like a browser with HTML.
-        headers
-            .entry(header::ACCEPT)
-            .or_insert(HeaderValue::from_static("application/json"));
+        headers.entry(header::ACCEPT).or_insert(HeaderValue::from_static("application/json"));
         headers.insert(header::USER_AGENT, HeaderValue::from_static(USER_AGENT));
         if let Some(authorization) = self.key.as_ref().and_then(Key::authorization) {
             headers.insert(header::AUTHORIZATION, authorization);
@@ -188,12 +148,9 @@ impl Exchange {
 pub(crate) fn was_never_sent(error: &(dyn std::error::Error + Send + Sync + 'static)) -> bool {
     let mut next: Option<&(dyn std::error::Error + 'static)> = Some(error);
     while let Some(cause) = next {
-        let http = cause
-            .downcast_ref::<reqwest::Error>()
-            .is_some_and(|e| e.is_connect() || e.is_builder());
-        let refused = cause
-            .downcast_ref::<std::io::Error>()
-            .is_some_and(|e| e.kind() == std::io::ErrorKind::ConnectionRefused);
+        let http = cause.downcast_ref::<reqwest::Error>().is_some_and(|e| e.is_connect() || e.is_builder());
+        let refused =
+            cause.downcast_ref::<std::io::Error>().is_some_and(|e| e.kind() == std::io::ErrorKind::ConnectionRefused);
         if http || refused {
             return true;
         }
@@ -210,11 +167,9 @@ mod tests {
     fn only_a_connection_that_never_was_proves_that_nothing_was_sent() {
         let of = |kind| was_never_sent(&std::io::Error::new(kind, "x"));
         assert!(of(std::io::ErrorKind::ConnectionRefused));
-        for kind in [
-            std::io::ErrorKind::ConnectionReset,
-            std::io::ErrorKind::BrokenPipe,
-            std::io::ErrorKind::UnexpectedEof,
-        ] {
+        for kind in
+            [std::io::ErrorKind::ConnectionReset, std::io::ErrorKind::BrokenPipe, std::io::ErrorKind::UnexpectedEof]
+        {
             assert!(!of(kind), "{kind:?}");
         }
     }

@@ -28,18 +28,13 @@ impl Asked {
 
     /// Method, path and query of every request.
     pub fn lines(&self) -> Vec<String> {
-        self.all()
-            .iter()
-            .map(|r| format!("{} {}", r.method(), r.uri().path_and_query().unwrap()))
-            .collect()
+        self.all().iter().map(|r| format!("{} {}", r.method(), r.uri().path_and_query().unwrap())).collect()
     }
 }
 
 /// An answer as Rancher gives it.
 pub(crate) fn rancher(code: u16, body: impl Into<String>) -> Response<Body> {
-    let response = Response::builder()
-        .status(code)
-        .header("X-API-Cattle-Auth", "true");
+    let response = Response::builder().status(code).header("X-API-Cattle-Auth", "true");
     response.body(Body::from(body.into().into_bytes())).unwrap()
 }
 
@@ -74,11 +69,7 @@ where
 /// A client over any transport.
 pub(crate) fn over(transport: Transport) -> Rancher {
     let key = Key::parse(&format!("token-abcde:{CANARY}")).unwrap();
-    Rancher::new(
-        transport,
-        &Endpoint::new("rancher.example.com", 443).unwrap(),
-        key,
-    )
+    Rancher::new(transport, &Endpoint::new("rancher.example.com", 443).unwrap(), key)
 }
 
 /// A client whose server answers with `answer`.

@@ -37,9 +37,7 @@ mod tests {
 
     fn binding(kind: BindingKind, finalizers: &[&str]) -> Binding {
         let json = serde_json::json!({"metadata": {"name": "rao-a", "finalizers": finalizers}});
-        serde_json::from_value::<RawBinding>(json)
-            .unwrap()
-            .into_binding(kind)
+        serde_json::from_value::<RawBinding>(json).unwrap().into_binding(kind)
     }
 
     #[test]
@@ -55,37 +53,14 @@ mod tests {
             "controller.cattle.io/mgmt-auth-prtb-controller",
             "example.com/other",
         ];
-        assert!(ready_to_delete(
-            &binding(BindingKind::Cluster, &crtb),
-            "local"
-        ));
-        assert!(ready_to_delete(
-            &binding(BindingKind::Project, &prtb),
-            "local"
-        ));
-        assert!(!ready_to_delete(
-            &binding(BindingKind::Project, &crtb),
-            "local"
-        ));
-        assert!(!ready_to_delete(
-            &binding(BindingKind::Cluster, &crtb),
-            "c-m-abcdefgh"
-        ));
+        assert!(ready_to_delete(&binding(BindingKind::Cluster, &crtb), "local"));
+        assert!(ready_to_delete(&binding(BindingKind::Project, &prtb), "local"));
+        assert!(!ready_to_delete(&binding(BindingKind::Project, &crtb), "local"));
+        assert!(!ready_to_delete(&binding(BindingKind::Cluster, &crtb), "c-m-abcdefgh"));
         for left_out in 0..crtb.len() {
-            let some: Vec<_> = crtb
-                .iter()
-                .enumerate()
-                .filter(|(i, _)| *i != left_out)
-                .map(|(_, f)| *f)
-                .collect();
-            assert_eq!(
-                missing(&binding(BindingKind::Cluster, &some), "local"),
-                [crtb[left_out]]
-            );
+            let some: Vec<_> = crtb.iter().enumerate().filter(|(i, _)| *i != left_out).map(|(_, f)| *f).collect();
+            assert_eq!(missing(&binding(BindingKind::Cluster, &some), "local"), [crtb[left_out]]);
         }
-        assert!(!ready_to_delete(
-            &binding(BindingKind::Cluster, &[]),
-            "local"
-        ));
+        assert!(!ready_to_delete(&binding(BindingKind::Cluster, &[]), "local"));
     }
 }

@@ -82,14 +82,9 @@ impl Rancher {
     pub async fn version(&self) -> Result<Version, Error> {
         if self.is_keyless() {
             let version = self.setting("server-version").await?;
-            return Ok(Version {
-                version,
-                git_commit: String::new(),
-            });
+            return Ok(Version { version, git_commit: String::new() });
         }
-        self.exchange
-            .object(Call::get("/rancherversion".to_owned()))
-            .await
+        self.exchange.object(Call::get("/rancherversion".to_owned())).await
     }
 
     /// Whom the key belongs to. Works on every version, and costs one call.
@@ -98,10 +93,7 @@ impl Rancher {
     /// As for every call: see [`Error`].
     pub async fn whoami(&self) -> Result<WhoAmI, Error> {
         let body = json!({"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"});
-        let path = self.cluster_path(
-            LOCAL,
-            &["apis", "authentication.k8s.io", "v1", "selfsubjectreviews"],
-        )?;
+        let path = self.cluster_path(LOCAL, &["apis", "authentication.k8s.io", "v1", "selfsubjectreviews"])?;
         let review: IdentityReview = self.exchange.object(Call::post(path, &body)).await?;
         Ok(review.into())
     }
@@ -119,15 +111,7 @@ impl Rancher {
                 "namespace": access.namespace, "name": access.name,
             }},
         });
-        let path = self.cluster_path(
-            LOCAL,
-            &[
-                "apis",
-                "authorization.k8s.io",
-                "v1",
-                "selfsubjectaccessreviews",
-            ],
-        )?;
+        let path = self.cluster_path(LOCAL, &["apis", "authorization.k8s.io", "v1", "selfsubjectaccessreviews"])?;
         let review: AccessReview = self.exchange.object(Call::post(path, &body)).await?;
         Ok(review.status.allowed)
     }
@@ -164,10 +148,7 @@ impl Rancher {
     }
 
     async fn v3_key_info(&self, key: &Key) -> Result<KeyInfo, Error> {
-        let own = self
-            .exchange
-            .object(Call::get(path(&["v3", "tokens", key.name()])?))
-            .await;
+        let own = self.exchange.object(Call::get(path(&["v3", "tokens", key.name()])?)).await;
         let token: NormanToken = match own {
             // A key for one cluster may not use /v3, but reads itself in Rancher's own cluster if it is for that one.
             Err(Error::Unauthenticated { .. } | Error::Refused { .. }) => {
@@ -189,22 +170,14 @@ impl Rancher {
 
     async fn ext_key_info(&self, key: &Key) -> Result<KeyInfo, Error> {
         let path = path(&["ext", "apis", "ext.cattle.io", "v1", "tokens", key.name()])?;
-        let target = Target {
-            group: "ext.cattle.io",
-            resource: "tokens",
-            namespace: None,
-            name: key.name().to_owned(),
-        };
+        let target =
+            Target { group: "ext.cattle.io", resource: "tokens", namespace: None, name: key.name().to_owned() };
         let token: ExtToken = self.exchange.object(Call::get(path).of(target)).await?;
         Ok(KeyInfo {
             name: key.name().to_owned(),
             kind: KeyKind::Ext,
             user_id: token.spec.user_id,
-            expiry: expiry(
-                token.status.expires_at.as_deref(),
-                token.spec.ttl,
-                token.metadata.creation_timestamp,
-            ),
+            expiry: expiry(token.status.expires_at.as_deref(), token.spec.ttl, token.metadata.creation_timestamp),
             cluster_scope: token.spec.cluster_name,
             enabled: token.spec.enabled.unwrap_or(true),
         })
@@ -212,14 +185,8 @@ impl Rancher {
 
     /// A setting's value, or its default where it has none.
     async fn setting(&self, name: &str) -> Result<String, Error> {
-        let setting: Setting = self
-            .exchange
-            .object(self.look_at("settings", None, name)?)
-            .await?;
-        setting
-            .value
-            .or(setting.default)
-            .ok_or_else(|| Error::unknown(format!("the setting {name} is empty")))
+        let setting: Setting = self.exchange.object(self.look_at("settings", None, name)?).await?;
+        setting.value.or(setting.default).ok_or_else(|| Error::unknown(format!("the setting {name} is empty")))
     }
 }
 
@@ -229,9 +196,9 @@ fn expiry(expires_at: Option<&str>, ttl: i64, created: Option<Timestamp>) -> Exp
     match (expires_at, ttl, created) {
         (Some(at), ..) => at.parse().map_or(Expiry::Unknown, Expiry::At),
         (None, ..=0, _) => Expiry::Never,
-        (None, ttl, Some(created)) => created
-            .checked_add(SignedDuration::from_millis(ttl))
-            .map_or(Expiry::Unknown, Expiry::At),
+        (None, ttl, Some(created)) => {
+            created.checked_add(SignedDuration::from_millis(ttl)).map_or(Expiry::Unknown, Expiry::At)
+        }
         (None, _, None) => Expiry::Unknown,
     }
 }

@@ -24,10 +24,7 @@ impl Rancher {
     /// # Errors
     /// As for every call: see [`Error`].
     pub async fn cluster(&self, id: &str) -> Result<Sighting<Cluster>, Error> {
-        let seen: Sighting<RawCluster> = self
-            .exchange
-            .look(self.look_at("clusters", None, id)?)
-            .await?;
+        let seen: Sighting<RawCluster> = self.exchange.look(self.look_at("clusters", None, id)?).await?;
         Ok(match seen {
             Sighting::Found(raw) => Sighting::Found(raw.into()),
             Sighting::Gone(proof) => Sighting::Gone(proof),
@@ -39,9 +36,7 @@ impl Rancher {
     /// # Errors
     /// As for every call: see [`Error`].
     pub async fn clusters(&self) -> Result<Vec<Cluster>, Error> {
-        let raw: Vec<RawCluster> = self
-            .list_readable(&self.management("clusters", None, None)?)
-            .await?;
+        let raw: Vec<RawCluster> = self.list_readable(&self.management("clusters", None, None)?).await?;
         Ok(raw.into_iter().map(Cluster::from).collect())
     }
 
@@ -50,9 +45,7 @@ impl Rancher {
     /// # Errors
     /// As for every call: see [`Error`].
     pub async fn project(&self, cluster: &str, id: &str) -> Result<Sighting<Project>, Error> {
-        self.exchange
-            .look(self.look_at("projects", Some(cluster), id)?)
-            .await
+        self.exchange.look(self.look_at("projects", Some(cluster), id)?).await
     }
 
     /// All projects of a cluster.
@@ -60,8 +53,7 @@ impl Rancher {
     /// # Errors
     /// As for every call: see [`Error`].
     pub async fn projects(&self, cluster: &str) -> Result<Vec<Project>, Error> {
-        self.list_readable(&self.management("projects", Some(cluster), None)?)
-            .await
+        self.list_readable(&self.management("projects", Some(cluster), None)?).await
     }
 
     /// A role by its id.
@@ -69,10 +61,7 @@ impl Rancher {
     /// # Errors
     /// As for every call: see [`Error`].
     pub async fn role_template(&self, id: &str) -> Result<Option<RoleTemplate>, Error> {
-        let seen = self
-            .exchange
-            .look(self.look_at("roletemplates", None, id)?)
-            .await?;
+        let seen = self.exchange.look(self.look_at("roletemplates", None, id)?).await?;
         Ok(Sighting::found(seen))
     }
 
@@ -81,8 +70,7 @@ impl Rancher {
     /// # Errors
     /// As for every call: see [`Error`].
     pub async fn role_templates(&self) -> Result<Vec<RoleTemplate>, Error> {
-        self.list_readable(&self.management("roletemplates", None, None)?)
-            .await
+        self.list_readable(&self.management("roletemplates", None, None)?).await
     }
 
     /// A user by id.
@@ -99,13 +87,8 @@ impl Rancher {
     /// # Errors
     /// As for every call: see [`Error`]. A user that cannot be read is an error, for it may be the one.
     pub async fn users_with_principal(&self, principal: &str) -> Result<Vec<User>, Error> {
-        let users: Vec<User> = self
-            .list_all(&self.management("users", None, None)?, None)
-            .await?;
-        Ok(users
-            .into_iter()
-            .filter(|u| u.principal_ids.iter().any(|p| p == principal))
-            .collect())
+        let users: Vec<User> = self.list_all(&self.management("users", None, None)?, None).await?;
+        Ok(users.into_iter().filter(|u| u.principal_ids.iter().any(|p| p == principal)).collect())
     }
 
     /// What a ClusterRole of that cluster allows: an external role template means the ClusterRole of its name. Empty where
@@ -129,9 +112,7 @@ impl Rancher {
         let path = self.cluster_path(cluster, &["api", "v1", "namespaces", "kube-system"])?;
         let namespace: Bare = self.exchange.object(Call::get(path)).await?;
         if namespace.metadata.uid.is_empty() {
-            return Err(Error::unknown(format!(
-                "kube-system of cluster {cluster} has no UID"
-            )));
+            return Err(Error::unknown(format!("kube-system of cluster {cluster} has no UID")));
         }
         Ok(namespace.metadata.uid)
     }

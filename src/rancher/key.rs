@@ -23,9 +23,7 @@ pub struct Key {
 
 /// The text is not a Rancher API key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "not a Rancher API key: expected `token-xxxxx:…` or `ext/token-xxxxx:…`, in ASCII and with one colon"
-)]
+#[error("not a Rancher API key: expected `token-xxxxx:…` or `ext/token-xxxxx:…`, in ASCII and with one colon")]
 pub struct NotAKey;
 
 impl Key {
@@ -40,20 +38,12 @@ impl Key {
             Some(name) => (KeyKind::Ext, name),
             None => (KeyKind::V3, access),
         };
-        let named = !name.is_empty()
-            && name
-                .chars()
-                .all(|c| c.is_ascii_alphanumeric() || "-._".contains(c));
-        let secret_fits =
-            !secret.is_empty() && secret.chars().all(|c| c.is_ascii_graphic() && c != ':');
+        let named = !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || "-._".contains(c));
+        let secret_fits = !secret.is_empty() && secret.chars().all(|c| c.is_ascii_graphic() && c != ':');
         if !named || !secret_fits {
             return Err(NotAKey);
         }
-        Ok(Self {
-            kind,
-            name: name.to_owned(),
-            bearer: SecretString::from(bearer.to_owned()),
-        })
+        Ok(Self { kind, name: name.to_owned(), bearer: SecretString::from(bearer.to_owned()) })
     }
 
     /// The access key: the name of the token object, which is no secret.
@@ -69,8 +59,7 @@ impl Key {
     /// The `Authorization` header, marked sensitive, so that no HTTP library prints it. Bearer and not Basic: Rancher
     /// answers a failed Basic login on `/k8s` in plain text, a failed Bearer one with a `Status`.
     pub(crate) fn authorization(&self) -> Option<HeaderValue> {
-        let mut value =
-            HeaderValue::from_str(&format!("Bearer {}", self.bearer.expose_secret())).ok()?;
+        let mut value = HeaderValue::from_str(&format!("Bearer {}", self.bearer.expose_secret())).ok()?;
         value.set_sensitive(true);
         Some(value)
     }
@@ -86,10 +75,7 @@ impl Key {
 
 impl fmt::Debug for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Key")
-            .field("kind", &self.kind)
-            .field("name", &self.name)
-            .finish_non_exhaustive()
+        f.debug_struct("Key").field("kind", &self.kind).field("name", &self.name).finish_non_exhaustive()
     }
 }
 
@@ -105,26 +91,12 @@ mod tests {
         assert_eq!((v3.kind(), v3.name()), (KeyKind::V3, "token-abcde"));
         let ext = Key::parse(&format!("ext/token-zz9:{CANARY}")).unwrap();
         assert_eq!((ext.kind(), ext.name()), (KeyKind::Ext, "token-zz9"));
-        assert_eq!(
-            ext.authorization().unwrap().as_bytes(),
-            format!("Bearer ext/token-zz9:{CANARY}").as_bytes()
-        );
+        assert_eq!(ext.authorization().unwrap().as_bytes(), format!("Bearer ext/token-zz9:{CANARY}").as_bytes());
     }
 
     #[test]
     fn other_texts_are_refused() {
-        for text in [
-            "",
-            "token",
-            "token:",
-            ":x",
-            "a:b:c",
-            "a b:c",
-            "a:b c",
-            "a:\u{e9}",
-            "x/token:b",
-            "a:b\nc",
-        ] {
+        for text in ["", "token", "token:", ":x", "a:b:c", "a b:c", "a:b c", "a:\u{e9}", "x/token:b", "a:b\nc"] {
             assert_eq!(Key::parse(text).unwrap_err(), NotAKey, "{text:?}");
         }
     }
@@ -133,9 +105,6 @@ mod tests {
     fn nothing_prints_the_secret() {
         let key = Key::parse(&format!("token-abcde:{CANARY}")).unwrap();
         assert!(!format!("{key:?} {:?}", key.authorization()).contains(CANARY));
-        assert_eq!(
-            key.scrub(&format!("got token-abcde:{CANARY}!")),
-            "got token-abcde:[redacted]!"
-        );
+        assert_eq!(key.scrub(&format!("got token-abcde:{CANARY}!")), "got token-abcde:[redacted]!");
     }
 }

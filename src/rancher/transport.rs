@@ -24,10 +24,7 @@ pub struct TransportConfig {
 
 impl Default for TransportConfig {
     fn default() -> Self {
-        Self {
-            ca_pem: None,
-            connect_timeout: Duration::from_secs(5),
-        }
+        Self { ca_pem: None, connect_timeout: Duration::from_secs(5) }
     }
 }
 
@@ -70,9 +67,7 @@ pub fn https(config: &TransportConfig) -> Result<Transport, TransportError> {
     if let Some(pem) = &config.ca_pem {
         builder = builder.tls_certs_merge(certificates(pem)?);
     }
-    let client = builder.build().map_err(|e| TransportError::Client {
-        why: plain::clean(&plain::chain(&e)),
-    })?;
+    let client = builder.build().map_err(|e| TransportError::Client { why: plain::clean(&plain::chain(&e)) })?;
     Ok(streaming(client))
 }
 
@@ -80,12 +75,7 @@ pub fn https(config: &TransportConfig) -> Result<Transport, TransportError> {
 pub fn through(client: kube::Client) -> Transport {
     BoxCloneSyncService::new(service_fn(move |request: Request<Bytes>| {
         let client = client.clone();
-        async move {
-            client
-                .send(request.map(Body::from))
-                .await
-                .map_err(unwrapped)
-        }
+        async move { client.send(request.map(Body::from)).await.map_err(unwrapped) }
     }))
 }
 
@@ -97,10 +87,7 @@ fn streaming(client: reqwest::Client) -> Transport {
             let (head, body) = request.into_parts();
             let body = body.collect_bytes().await?;
             let request = reqwest::Request::try_from(Request::from_parts(head, body))?;
-            let answer = client
-                .execute(request)
-                .await
-                .map_err(reqwest::Error::without_url)?;
+            let answer = client.execute(request).await.map_err(reqwest::Error::without_url)?;
             Ok::<_, BoxError>(Response::<reqwest::Body>::from(answer))
         }
     });
@@ -125,8 +112,7 @@ fn install_crypto_provider() {
 
 fn certificates(pem: &[u8]) -> Result<Vec<reqwest::Certificate>, TransportError> {
     let refused = |why: String| TransportError::CertificateAuthority { why };
-    let found = reqwest::Certificate::from_pem_bundle(pem)
-        .map_err(|e| refused(plain::clean(&plain::chain(&e))))?;
+    let found = reqwest::Certificate::from_pem_bundle(pem).map_err(|e| refused(plain::clean(&plain::chain(&e))))?;
     if found.is_empty() {
         return Err(refused("it has no certificate".to_owned()));
     }
@@ -148,10 +134,7 @@ mod tests {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let transport = https(&TransportConfig::default()).unwrap();
-        let error = transport
-            .oneshot(request(&format!("http://{address}/ping")))
-            .await
-            .unwrap_err();
+        let error = transport.oneshot(request(&format!("http://{address}/ping"))).await.unwrap_err();
         assert!(exchange::was_never_sent(error.as_ref()), "{error:?}");
     }
 
@@ -161,24 +144,14 @@ mod tests {
         let address = listener.local_addr().unwrap();
         drop(listener);
         let transport = https(&TransportConfig::default()).unwrap();
-        let error = transport
-            .oneshot(request(&format!("https://{address}/ping")))
-            .await
-            .unwrap_err();
+        let error = transport.oneshot(request(&format!("https://{address}/ping"))).await.unwrap_err();
         assert!(exchange::was_never_sent(error.as_ref()), "{error:?}");
     }
 
     #[tokio::test]
     async fn certificates_that_are_none_are_refused() {
-        for pem in [
-            "",
-            "hello",
-            "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",
-        ] {
-            let config = TransportConfig {
-                ca_pem: Some(pem.into()),
-                ..TransportConfig::default()
-            };
+        for pem in ["", "hello", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"] {
+            let config = TransportConfig { ca_pem: Some(pem.into()), ..TransportConfig::default() };
             assert!(https(&config).is_err(), "{pem:?}");
         }
     }

@@ -24,10 +24,7 @@ impl Backoff {
     /// the cap where that is less, and the whole.
     pub fn delay(&self, attempt: u32) -> Duration {
         let factor = 1u32.checked_shl(attempt).unwrap_or(u32::MAX);
-        let whole = self
-            .base
-            .checked_mul(factor)
-            .map_or(self.cap, |delay| delay.min(self.cap));
+        let whole = self.base.checked_mul(factor).map_or(self.cap, |delay| delay.min(self.cap));
         let half = whole / 2;
         // 2^32 steps between 0 and 1 are finer than a timer.
         let share = f64::from(self.draw(attempt)) / (f64::from(u32::MAX) + 1.0);
@@ -36,9 +33,7 @@ impl Backoff {
 
     /// SplitMix64's output function: well spread though seed and attempt are small numbers.
     fn draw(&self, attempt: u32) -> u32 {
-        let step = u64::from(attempt)
-            .wrapping_add(1)
-            .wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let step = u64::from(attempt).wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         let mut z = self.seed.wrapping_add(step);
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
@@ -74,9 +69,6 @@ mod tests {
         let backoff = Backoff::new(Duration::from_millis(500), Duration::from_secs(30), 7);
         assert!(backoff.delay(0) <= Duration::from_millis(500));
         assert!(backoff.delay(4) >= Duration::from_secs(4));
-        assert!(
-            backoff.delay(1_000) >= Duration::from_secs(15),
-            "a huge attempt neither overflows nor wraps"
-        );
+        assert!(backoff.delay(1_000) >= Duration::from_secs(15), "a huge attempt neither overflows nor wraps");
     }
 }

@@ -51,10 +51,7 @@ pub struct Circuit {
 impl Circuit {
     /// A closed circuit.
     pub fn new(config: CircuitConfig) -> Self {
-        Self {
-            config,
-            inner: Inner::Closed { failures: 0 },
-        }
+        Self { config, inner: Inner::Closed { failures: 0 } }
     }
 
     /// Whether a call may be made now. From an open circuit whose probe is due, this hands out the one probe: call it
@@ -79,12 +76,8 @@ impl Circuit {
     /// The server was not reached, or did not answer.
     pub fn failed(&mut self, now: Instant) {
         self.inner = match self.inner {
-            Inner::Closed { failures } if failures.saturating_add(1) >= self.config.threshold => {
-                self.open(0, now)
-            }
-            Inner::Closed { failures } => Inner::Closed {
-                failures: failures.saturating_add(1),
-            },
+            Inner::Closed { failures } if failures.saturating_add(1) >= self.config.threshold => self.open(0, now),
+            Inner::Closed { failures } => Inner::Closed { failures: failures.saturating_add(1) },
             Inner::HalfOpen { probes, .. } => self.open(probes.saturating_add(1), now),
             // A call that began before the circuit opened says nothing new.
             open @ Inner::Open { .. } => open,
@@ -92,10 +85,7 @@ impl Circuit {
     }
 
     fn open(&self, probes: u32, now: Instant) -> Inner {
-        Inner::Open {
-            probes,
-            until: now + self.config.backoff.delay(probes),
-        }
+        Inner::Open { probes, until: now + self.config.backoff.delay(probes) }
     }
 
     /// Where it stands.
@@ -126,10 +116,7 @@ pub struct Breaker {
 impl Breaker {
     /// A closed breaker.
     pub fn new(config: CircuitConfig) -> Self {
-        Self {
-            circuit: Arc::new(Mutex::new(Circuit::new(config))),
-            state: watch::Sender::new(CircuitState::Closed),
-        }
+        Self { circuit: Arc::new(Mutex::new(Circuit::new(config))), state: watch::Sender::new(CircuitState::Closed) }
     }
 
     /// As [`Circuit::may_try`], now.
@@ -165,10 +152,7 @@ impl Breaker {
     /// Waits until calls may be made freely again.
     pub async fn closed(&self) {
         // An error would mean that the sender is gone, and `self` holds it.
-        let _ = self
-            .watch()
-            .wait_for(|state| *state == CircuitState::Closed)
-            .await;
+        let _ = self.watch().wait_for(|state| *state == CircuitState::Closed).await;
     }
 
     fn with<T>(&self, act: impl FnOnce(&mut Circuit) -> T) -> T {
@@ -177,8 +161,7 @@ impl Breaker {
         let result = act(&mut circuit);
         let now = circuit.state();
         // Published under the lock, so that two changes are told in the order in which they happened.
-        self.state
-            .send_if_modified(|was| std::mem::replace(was, now) != now);
+        self.state.send_if_modified(|was| std::mem::replace(was, now) != now);
         result
     }
 }
@@ -224,10 +207,7 @@ mod tests {
         let due = circuit.next_probe().unwrap();
         assert!(due > now && !circuit.may_try(due - Duration::from_millis(1)));
         assert!(circuit.may_try(due));
-        assert!(
-            !circuit.may_try(due),
-            "the second caller waits for the probe's result"
-        );
+        assert!(!circuit.may_try(due), "the second caller waits for the probe's result");
         circuit.succeeded();
         assert!(circuit.may_try(due) && circuit.may_try(due));
     }
@@ -259,17 +239,9 @@ mod tests {
         let mut circuit = opened(now);
         let due = circuit.next_probe();
         circuit.failed(now + Duration::from_millis(500));
-        assert_eq!(
-            circuit.next_probe(),
-            due,
-            "a late failure does not put the probe off"
-        );
+        assert_eq!(circuit.next_probe(), due, "a late failure does not put the probe off");
         circuit.succeeded();
-        assert_eq!(
-            circuit.state(),
-            CircuitState::Closed,
-            "a late success is proof that the server is back"
-        );
+        assert_eq!(circuit.state(), CircuitState::Closed, "a late success is proof that the server is back");
     }
 
     #[tokio::test(start_paused = true)]

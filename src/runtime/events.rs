@@ -56,27 +56,11 @@ pub struct Publisher {
 }
 
 /// The two ends of the queue. `controller` is the reporting controller, `instance` the pod's name.
-pub fn channel(
-    client: Client,
-    controller: &str,
-    instance: &str,
-    metrics: Metrics,
-) -> (EventSink, Publisher) {
+pub fn channel(client: Client, controller: &str, instance: &str, metrics: Metrics) -> (EventSink, Publisher) {
     let (sender, receiver) = mpsc::channel(QUEUE);
-    let reporter = Reporter {
-        controller: controller.to_owned(),
-        instance: Some(instance.to_owned()),
-    };
-    let sink = EventSink {
-        queue: sender,
-        metrics: metrics.clone(),
-    };
-    let publisher = Publisher {
-        recorder: Recorder::new(client, reporter),
-        queue: receiver,
-        metrics,
-        paused: None,
-    };
+    let reporter = Reporter { controller: controller.to_owned(), instance: Some(instance.to_owned()) };
+    let sink = EventSink { queue: sender, metrics: metrics.clone() };
+    let publisher = Publisher { recorder: Recorder::new(client, reporter), queue: receiver, metrics, paused: None };
     (sink, publisher)
 }
 
@@ -109,10 +93,7 @@ impl Publisher {
     ///
     /// # Errors
     /// None: the type fits the supervisor's.
-    pub async fn run(
-        mut self,
-        shutdown: CancellationToken,
-    ) -> Result<(), std::convert::Infallible> {
+    pub async fn run(mut self, shutdown: CancellationToken) -> Result<(), std::convert::Infallible> {
         loop {
             tokio::select! {
                 biased;
@@ -139,12 +120,7 @@ impl Publisher {
             self.metrics.event_lost(EventLoss::Unreachable);
             return;
         }
-        let loss = match timeout(
-            PUBLISH_TIMEOUT,
-            self.recorder.publish(&item.event, &item.reference),
-        )
-        .await
-        {
+        let loss = match timeout(PUBLISH_TIMEOUT, self.recorder.publish(&item.event, &item.reference)).await {
             Ok(Ok(())) => {
                 self.paused = None;
                 self.metrics.event_sent();
@@ -152,11 +128,7 @@ impl Publisher {
             }
             // It answered, so it is there: this Event is wrong, its namespace is going, or we may not.
             Ok(Err(kube::Error::Api(status))) if status.code < 500 && status.code != 429 => {
-                debug!(
-                    reason = item.event.reason,
-                    error = status.message,
-                    "An Event was refused"
-                );
+                debug!(reason = item.event.reason, error = status.message, "An Event was refused");
                 EventLoss::Refused
             }
             Ok(Err(error)) => {
@@ -177,8 +149,7 @@ impl Publisher {
 
 /// At most [`MAX_NOTE`] bytes of `note`, cut between characters.
 fn cut(note: &str) -> &str {
-    note.get(..note.floor_char_boundary(MAX_NOTE))
-        .unwrap_or(note)
+    note.get(..note.floor_char_boundary(MAX_NOTE)).unwrap_or(note)
 }
 
 #[cfg(test)]

@@ -57,25 +57,13 @@ impl Health {
     /// Registers a component that must call [`Heartbeat::beat`] at least once in `max_age`; the first is due from now.
     /// Dropping the handle does not take the component off: a loop that ended is not alive.
     pub fn heartbeat(&self, name: &str, max_age: Duration) -> Heartbeat {
-        self.board().beats.insert(
-            name.to_owned(),
-            Beat {
-                last: Instant::now(),
-                max_age,
-            },
-        );
-        Heartbeat {
-            health: self.clone(),
-            name: name.to_owned(),
-        }
+        self.board().beats.insert(name.to_owned(), Beat { last: Instant::now(), max_age });
+        Heartbeat { health: self.clone(), name: name.to_owned() }
     }
 
     /// Registers a gate, shut for `reason`.
     pub fn gate(&self, name: &str, reason: &str) -> Gate {
-        let gate = Gate {
-            health: self.clone(),
-            name: name.to_owned(),
-        };
+        let gate = Gate { health: self.clone(), name: name.to_owned() };
         gate.shut(reason);
         gate
     }
@@ -153,10 +141,7 @@ impl Gate {
 
     /// It does not hold, for `reason`: what is missing, said to a person. No secrets: anyone may read it.
     pub fn shut(&self, reason: &str) {
-        self.health
-            .board()
-            .gates
-            .insert(self.name.clone(), Some(reason.to_owned()));
+        self.health.board().gates.insert(self.name.clone(), Some(reason.to_owned()));
     }
 }
 
@@ -181,9 +166,7 @@ pub enum HealthError {
 /// # Errors
 /// The address cannot be listened on.
 pub async fn bind(address: SocketAddr) -> Result<TcpListener, HealthError> {
-    TcpListener::bind(address)
-        .await
-        .map_err(|source| HealthError::Bind { address, source })
+    TcpListener::bind(address).await.map_err(|source| HealthError::Bind { address, source })
 }
 
 /// Serves until `shutdown`.
@@ -196,8 +179,8 @@ pub async fn serve(
     metrics: Metrics,
     shutdown: CancellationToken,
 ) -> Result<(), HealthError> {
-    let server = axum::serve(listener, router(health, metrics))
-        .with_graceful_shutdown(shutdown.clone().cancelled_owned());
+    let server =
+        axum::serve(listener, router(health, metrics)).with_graceful_shutdown(shutdown.clone().cancelled_owned());
     let overdue = async {
         shutdown.cancelled().await;
         tokio::time::sleep(LAST_ANSWERS).await;
@@ -211,14 +194,8 @@ pub async fn serve(
 /// The routes.
 pub fn router(health: Health, metrics: Metrics) -> Router {
     Router::new()
-        .route(
-            "/livez",
-            get(|State(health): State<Health>| async move { probe(health.live()) }),
-        )
-        .route(
-            "/readyz",
-            get(|State(health): State<Health>| async move { probe(health.ready()) }),
-        )
+        .route("/livez", get(|State(health): State<Health>| async move { probe(health.live()) }))
+        .route("/readyz", get(|State(health): State<Health>| async move { probe(health.ready()) }))
         .with_state(health)
         .route("/metrics", get(move || async move { scrape(&metrics) }))
 }

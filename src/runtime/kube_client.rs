@@ -62,10 +62,7 @@ pub struct Deadlines {
 
 impl Default for Deadlines {
     fn default() -> Self {
-        Self {
-            headers: Duration::from_secs(10),
-            whole: Duration::from_secs(30),
-        }
+        Self { headers: Duration::from_secs(10), whole: Duration::from_secs(30) }
     }
 }
 
@@ -116,8 +113,8 @@ pub async fn connect(options: &ClientOptions) -> Result<Client, ConnectError> {
 }
 
 fn with_options(mut config: Config, options: &ClientOptions) -> Result<Config, ConnectError> {
-    let agent = HeaderValue::from_str(&options.user_agent)
-        .map_err(|_| ConnectError::UserAgent(options.user_agent.clone()))?;
+    let agent =
+        HeaderValue::from_str(&options.user_agent).map_err(|_| ConnectError::UserAgent(options.user_agent.clone()))?;
     config.default_retry = false;
     config.connect_timeout = Some(options.connect_timeout);
     config.headers.push((USER_AGENT, agent));
@@ -125,14 +122,9 @@ fn with_options(mut config: Config, options: &ClientOptions) -> Result<Config, C
 }
 
 async fn configuration(options: &ClientOptions) -> Result<Config, ConnectError> {
-    let chosen = KubeConfigOptions {
-        context: options.context.clone(),
-        ..KubeConfigOptions::default()
-    };
+    let chosen = KubeConfigOptions { context: options.context.clone(), ..KubeConfigOptions::default() };
     Ok(match (&options.kubeconfig, &options.context) {
-        (Some(path), _) => {
-            Config::from_custom_kubeconfig(Kubeconfig::read_from(path)?, &chosen).await?
-        }
+        (Some(path), _) => Config::from_custom_kubeconfig(Kubeconfig::read_from(path)?, &chosen).await?,
         (None, Some(_)) => Config::from_kubeconfig(&chosen).await?,
         (None, None) => Config::infer().await?,
     })
@@ -147,10 +139,7 @@ impl<S> Layer<S> for DeadlineLayer {
     type Service = WithDeadline<S>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        WithDeadline {
-            inner,
-            deadlines: self.0,
-        }
+        WithDeadline { inner, deadlines: self.0 }
     }
 }
 
@@ -189,30 +178,18 @@ where
                 .map_err(Into::into)?;
             Ok(response.map(|body| {
                 let body = body.map_err(Into::into);
-                if ends {
-                    until(body, sent + whole, whole).boxed_unsync()
-                } else {
-                    body.boxed_unsync()
-                }
+                if ends { until(body, sent + whole, whole).boxed_unsync() } else { body.boxed_unsync() }
             }))
         })
     }
 }
 
 fn is_watch(uri: &Uri) -> bool {
-    uri.query().is_some_and(|query| {
-        query
-            .split('&')
-            .any(|pair| matches!(pair, "watch=true" | "watch=1"))
-    })
+    uri.query().is_some_and(|query| query.split('&').any(|pair| matches!(pair, "watch=true" | "watch=1")))
 }
 
 /// `body`, which ends with [`DeadlineExceeded::Whole`] when it has not ended by `end`.
-fn until<B>(
-    body: B,
-    end: Instant,
-    whole: Duration,
-) -> impl BodyExt<Data = Bytes, Error = BoxError> + Send
+fn until<B>(body: B, end: Instant, whole: Duration) -> impl BodyExt<Data = Bytes, Error = BoxError> + Send
 where
     B: BodyExt<Data = Bytes, Error = BoxError> + Send + Unpin,
 {

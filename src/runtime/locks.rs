@@ -42,10 +42,7 @@ impl<K: Eq + Hash + Clone> KeyedLocks<K> {
     /// Waits for its turn on `key`. Dropping the future leaves the queue.
     pub async fn lock(&self, key: K) -> KeyGuard<K> {
         let (ticket, lock) = self.queue(key);
-        KeyGuard {
-            _held: lock.lock_owned().await,
-            _ticket: ticket,
-        }
+        KeyGuard { _held: lock.lock_owned().await, _ticket: ticket }
     }
 
     /// How many keys are held or waited for.
@@ -55,20 +52,11 @@ impl<K: Eq + Hash + Clone> KeyedLocks<K> {
 
     fn queue(&self, key: K) -> (Ticket<K>, Arc<tokio::sync::Mutex<()>>) {
         let mut entries = self.entries();
-        let entry = entries.entry(key.clone()).or_insert_with(|| Entry {
-            lock: Arc::default(),
-            users: 0,
-        });
+        let entry = entries.entry(key.clone()).or_insert_with(|| Entry { lock: Arc::default(), users: 0 });
         entry.users += 1;
         let lock = Arc::clone(&entry.lock);
         drop(entries);
-        (
-            Ticket {
-                locks: self.clone(),
-                key,
-            },
-            lock,
-        )
+        (Ticket { locks: self.clone(), key }, lock)
     }
 
     fn entries(&self) -> MutexGuard<'_, HashMap<K, Entry>> {
@@ -135,9 +123,7 @@ mod tests {
     async fn other_keys_do_not_wait() {
         let locks = KeyedLocks::new();
         let _a = locks.lock(1).await;
-        let _b = timeout(Duration::from_millis(1), locks.lock(2))
-            .await
-            .unwrap();
+        let _b = timeout(Duration::from_millis(1), locks.lock(2)).await.unwrap();
         assert_eq!(locks.in_use(), 2);
     }
 
@@ -145,18 +131,10 @@ mod tests {
     async fn a_waiter_that_gives_up_leaves_nothing_behind() {
         let locks = KeyedLocks::new();
         let held = locks.lock("a").await;
-        assert!(
-            timeout(Duration::from_secs(1), locks.lock("a"))
-                .await
-                .is_err()
-        );
+        assert!(timeout(Duration::from_secs(1), locks.lock("a")).await.is_err());
         drop(held);
         assert_eq!(locks.in_use(), 0);
-        drop(
-            timeout(Duration::from_millis(1), locks.lock("a"))
-                .await
-                .unwrap(),
-        );
+        drop(timeout(Duration::from_millis(1), locks.lock("a")).await.unwrap());
     }
 
     #[tokio::test]

@@ -65,11 +65,7 @@ struct Stage {
 impl Supervisor {
     /// No tasks yet. `drain` is how long tasks may take to finish once asked to stop.
     pub fn new(drain: Duration) -> Self {
-        Self {
-            drain,
-            first: Stage::default(),
-            last: Stage::default(),
-        }
+        Self { drain, first: Stage::default(), last: Stage::default() }
     }
 
     /// Cancelled when the process begins to stop. Cancelling it stops the process in good order.
@@ -101,10 +97,7 @@ impl Supervisor {
     ///
     /// # Errors
     /// Anything but an orderly end on request. The process must then exit non-zero, and at once.
-    pub async fn run(
-        mut self,
-        mut signals: mpsc::Receiver<&'static str>,
-    ) -> Result<(), SuperviseError> {
+    pub async fn run(mut self, mut signals: mpsc::Receiver<&'static str>) -> Result<(), SuperviseError> {
         let cause = self.serve(&mut signals).await;
         let stopped = tokio::select! {
             stopped = self.stop() => stopped,
@@ -117,10 +110,7 @@ impl Supervisor {
     }
 
     /// Until the first reason to stop.
-    async fn serve(
-        &mut self,
-        signals: &mut mpsc::Receiver<&'static str>,
-    ) -> Result<(), SuperviseError> {
+    async fn serve(&mut self, signals: &mut mpsc::Receiver<&'static str>) -> Result<(), SuperviseError> {
         let stop = self.first.token.clone();
         let (first, last) = (&mut self.first, &mut self.last);
         let cause = tokio::select! {
@@ -151,9 +141,7 @@ impl Stage {
         E: Display,
     {
         let work = task(self.token.clone());
-        let handle = self
-            .tasks
-            .spawn(async move { work.await.map_err(|error| error.to_string()) });
+        let handle = self.tasks.spawn(async move { work.await.map_err(|error| error.to_string()) });
         self.names.insert(handle.id(), name.to_owned());
     }
 
@@ -185,29 +173,17 @@ impl Stage {
         let _ = timeout_at(Instant::now() + ABORT, self.tasks.shutdown()).await;
         let mut tasks: Vec<_> = self.names.drain().map(|(_, name)| name).collect();
         tasks.sort();
-        let abandoned = SuperviseError::Abandoned {
-            budget,
-            tasks: tasks.join(", "),
-        };
+        let abandoned = SuperviseError::Abandoned { budget, tasks: tasks.join(", ") };
         error!(error = %abandoned, "Stopped without them");
         result.and(Err(abandoned))
     }
 
-    fn outcome(
-        &mut self,
-        joined: Result<(Id, Result<(), String>), JoinError>,
-    ) -> (String, Result<(), SuperviseError>) {
+    fn outcome(&mut self, joined: Result<(Id, Result<(), String>), JoinError>) -> (String, Result<(), SuperviseError>) {
         let id = joined.as_ref().map_or_else(JoinError::id, |(id, _)| *id);
-        let name = self
-            .names
-            .remove(&id)
-            .unwrap_or_else(|| "unnamed".to_owned());
+        let name = self.names.remove(&id).unwrap_or_else(|| "unnamed".to_owned());
         let result = match joined {
             Ok((_, Ok(()))) => Ok(()),
-            Ok((_, Err(error))) => Err(SuperviseError::Failed {
-                task: name.clone(),
-                error,
-            }),
+            Ok((_, Err(error))) => Err(SuperviseError::Failed { task: name.clone(), error }),
             Err(_) => Err(SuperviseError::Panicked(name.clone())),
         };
         (name, result)
@@ -227,10 +203,7 @@ async fn asked(signals: &mut mpsc::Receiver<&'static str>) -> &'static str {
 /// # Errors
 /// The handlers cannot be installed.
 pub fn signals() -> io::Result<mpsc::Receiver<&'static str>> {
-    let (mut term, mut int) = (
-        signal(SignalKind::terminate())?,
-        signal(SignalKind::interrupt())?,
-    );
+    let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let (sender, receiver) = mpsc::channel(4);
     tokio::spawn(async move {
         loop {

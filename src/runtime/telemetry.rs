@@ -51,9 +51,7 @@ pub enum TelemetryError {
     #[error("the log format {0:?} is unknown: use json or text")]
     Format(String),
     /// The filter does not parse.
-    #[error(
-        "the log level {filter:?} does not parse: use a level (info) or directives (info,kube=warn)"
-    )]
+    #[error("the log level {filter:?} does not parse: use a level (info) or directives (info,kube=warn)")]
     Filter {
         /// What was given.
         filter: String,
@@ -90,19 +88,10 @@ where
 {
     let levels = EnvFilter::builder()
         .parse(filter)
-        .map_err(|source| TelemetryError::Filter {
-            filter: filter.to_owned(),
-            source,
-        })?;
-    let lines = tracing_subscriber::fmt::layer()
-        .with_writer(writer)
-        .with_timer(ClockTime(clock));
+        .map_err(|source| TelemetryError::Filter { filter: filter.to_owned(), source })?;
+    let lines = tracing_subscriber::fmt::layer().with_writer(writer).with_timer(ClockTime(clock));
     let lines = match format {
-        LogFormat::Json => lines
-            .json()
-            .flatten_event(true)
-            .with_span_list(false)
-            .boxed(),
+        LogFormat::Json => lines.json().flatten_event(true).with_span_list(false).boxed(),
         // Colours would put escape codes into whatever collects a container's output.
         LogFormat::Text => lines.with_ansi(false).boxed(),
     };
@@ -128,10 +117,7 @@ mod tests {
 
     impl io::Write for Lines {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            let mut lines = self
-                .0
-                .lock()
-                .map_err(|_| io::Error::other("a writer panicked"))?;
+            let mut lines = self.0.lock().map_err(|_| io::Error::other("a writer panicked"))?;
             lines.extend_from_slice(bytes);
             Ok(bytes.len())
         }
@@ -173,10 +159,7 @@ mod tests {
             tracing::info!("hidden");
             tracing::info!(target: "chatty", "shown");
         });
-        assert!(
-            out.contains("shown") && !out.contains("hidden") && !out.contains('\u{1b}'),
-            "{out}"
-        );
+        assert!(out.contains("shown") && !out.contains("hidden") && !out.contains('\u{1b}'), "{out}");
     }
 
     #[test]

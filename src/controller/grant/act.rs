@@ -80,7 +80,10 @@ impl Hand<'_> {
             return (record, Progress::Done);
         }
         let Ok(subject) = record.subject.parse::<SubjectKey>() else {
-            let message = format!("The recorded subject {:?} cannot be read: restore the grant's status from a backup.", record.subject);
+            let message = format!(
+                "The recorded subject {:?} cannot be read: restore the grant's status from a backup.",
+                record.subject
+            );
             return (record, self.waiting("RecordUnreadable", message));
         };
         // A binding may turn out to be there under another name of ours; then that name's lock counts.
@@ -114,7 +117,7 @@ impl Hand<'_> {
     async fn under_lock(&self, goal: Goal, case: &mut Case) -> Outcome {
         if goal == Goal::Give && case.record.state == BindingState::Present {
             // What is in force is looked at only when a watch said something about it.
-            if !self.ctx.memory.take_suspect(&case.record.name) {
+            if !self.ctx.memory.take_suspect(&case.record.name, &self.grant.key) {
                 return Outcome::Progress(Progress::Done);
             }
             self.look(goal, case).await;
@@ -129,7 +132,7 @@ impl Hand<'_> {
                     None
                 }
                 Move::AskHolders => {
-                    case.world.holders = holders::ask(self.ctx, self.grant, self.integration, &case.record.name).await;
+                    case.world.holders = holders::ask(self.ctx, self.grant, &case.record.name).await;
                     None
                 }
                 Move::Create => self.create(case).await,
@@ -223,7 +226,10 @@ impl Hand<'_> {
             }
             Err(Error::Refused { code, reason, message }) => {
                 let target = words::access(&case.record).target();
-                Some(Progress::Refused(format!("Rancher refused role {} on {target} ({code} {reason}): {message}", case.record.role)))
+                Some(Progress::Refused(format!(
+                    "Rancher refused role {} on {target} ({code} {reason}): {message}",
+                    case.record.role
+                )))
             }
             Err(error) => {
                 case.world.sight = Sight::Unknown;

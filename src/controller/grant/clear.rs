@@ -34,13 +34,21 @@ pub(super) async fn clear(hand: &Hand<'_>, case: &mut Case) -> Progress {
     let name = case.record.name.clone();
     let waiting = Waiting::new(hand.ctx, &hand.grant.key);
     let target = words::access(&case.record).target();
+    if hand.ctx.memory.is_cleared(&name) {
+        return removed(hand, case);
+    }
     let second = hand.ctx.memory.second_look(&name);
     if let Some(due) = second.filter(|due| *due > Instant::now()) {
         return waiting.in_(due - Instant::now(), "SecondLook", second_look_words(&target));
     }
     let cleared = match cleared(hand, case).await {
         Ok(cleared) => cleared,
-        Err(message) => return waiting.progress("DownstreamUnverified", format!("{target}: the binding is gone from Rancher, but {message}")),
+        Err(message) => {
+            return waiting.progress(
+                "DownstreamUnverified",
+                format!("{target}: the binding is gone from Rancher, but {message}"),
+            );
+        }
     };
     touch(hand, case).await;
     // Who ended it otherwise may have kept Rancher from cleaning up, by stripping its finalizers first.
@@ -50,14 +58,21 @@ pub(super) async fn clear(hand: &Hand<'_>, case: &mut Case) -> Progress {
         return waiting.in_(SECOND_LOOK, "SecondLook", second_look_words(&target));
     }
     hand.ctx.memory.set_second_look(&name, None);
-    hand.ctx.memory.release(&name, &hand.grant.key);
+    hand.ctx.memory.cleared(&name);
+    removed(hand, case)
+}
+
+fn removed(hand: &Hand<'_>, case: &mut Case) -> Progress {
+    hand.ctx.memory.release(&case.record.name, &hand.grant.key);
     case.record.state = BindingState::Removed;
     case.record.since = whole_seconds(hand.ctx.now()).into();
     Progress::Done
 }
 
 fn second_look_words(target: &str) -> String {
-    format!("{target}: the binding is gone; Rancher may not have cleaned up after it, so what belongs to it downstream is looked for once more.")
+    format!(
+        "{target}: the binding is gone; Rancher may not have cleaned up after it, so what belongs to it downstream is looked for once more."
+    )
 }
 
 /// Looks for left-overs and removes them; how many there were, or what could not be read.
@@ -120,8 +135,12 @@ async fn touch(hand: &Hand<'_>, case: &mut Case) {
     case.record.touch_pending = touched.is_err();
     match touched {
         Ok(0) => {}
-        Ok(count) => info!(grant = %hand.grant.key, binding = case.record.name, count, "Touched the subject's other bindings"),
-        Err(error) => warn!(grant = %hand.grant.key, binding = case.record.name, %error, "Cannot touch the subject's other bindings yet"),
+        Ok(count) => {
+            info!(grant = %hand.grant.key, binding = case.record.name, count, "Touched the subject's other bindings")
+        }
+        Err(error) => {
+            warn!(grant = %hand.grant.key, binding = case.record.name, %error, "Cannot touch the subject's other bindings yet")
+        }
     }
 }
 
@@ -131,7 +150,12 @@ pub(super) async fn touch_later(connection: &Connection, record: &BindingRecord,
     touch_survivors(connection, &words::subject(&subject), record, time).await
 }
 
-async fn touch_survivors(connection: &Connection, subject: &Subject, record: &BindingRecord, time: &str) -> Result<usize, Error> {
+async fn touch_survivors(
+    connection: &Connection,
+    subject: &Subject,
+    record: &BindingRecord,
+    time: &str,
+) -> Result<usize, Error> {
     let rancher = &connection.rancher;
     let survivors = rancher.survivors(subject, &record.cluster, &words::reference(record)).await?;
     let mut failed = None;

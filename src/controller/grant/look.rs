@@ -5,7 +5,10 @@ use std::time::Duration;
 use crate::{
     controller::words,
     grant::binding::{Equal, Goal, Object, Sight},
-    rancher::{Error, ProofOfAbsence, Sighting, finalizers, wire::{Binding, Subject}},
+    rancher::{
+        Error, ProofOfAbsence, Sighting, finalizers,
+        wire::{Binding, Subject},
+    },
 };
 
 use super::act::{Case, Hand};

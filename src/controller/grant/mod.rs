@@ -1,15 +1,17 @@
 //! One grant's way: observe, decide, act, record.
 //!
-//! - [`observe`]: holds a request against policies and Rancher ([`resolve`]).
-//! - [`crate::grant::decide`]: decides.
-//! - [`act`]: brings bindings to where they should be ([`look`], [`holders`], [`clear`], [`wait`]).
-//! - [`record`]: writes it down; [`report`] tells it.
+//! - `observe` holds a request against policies and Rancher (`resolve`).
+//! - [`crate::grant::decide`] decides.
+//! - `act` brings bindings to where they should be (`look`, `holders`, `clear`, `wait`); [`orphan`] does so for a binding
+//!   that has no grant.
+//! - `record` writes it down, and `report` tells it.
 
 mod act;
 mod clear;
 mod holders;
 mod look;
 mod observe;
+pub mod orphan;
 mod record;
 mod report;
 mod resolve;
@@ -18,14 +20,17 @@ mod wait;
 use std::sync::Arc;
 
 use jiff::SignedDuration;
-use kube::ResourceExt;
 use tracing::{debug, info};
 
 use super::Context;
 use crate::{
-    api::{AccessGrant, AccessGrantStatus},
+    api::{
+        AccessGrant, AccessGrantStatus,
+        status::{BindingRecord, BindingState},
+    },
     grant::{
-        Because, Decision, GrantKey, GrantView, Judged, Lane, Observed, Progress, Step, Wake, binding::Goal, decide, view,
+        Because, Decision, GrantKey, GrantView, Judged, Lane, Observed, Progress, Step, Wake, binding::Goal, decide,
+        view,
     },
     runtime::Standing,
 };
@@ -69,7 +74,8 @@ impl GrantError {
 /// See [`GrantError`].
 pub async fn reconcile(ctx: &Context, key: &GrantKey) -> Result<Wake, GrantError> {
     let Some(grant) = ctx.grants.get(key) else { return Ok(Wake::OnChange) };
-    let mut pass = Pass { ctx, view: GrantView::from(grant.as_ref()), world: Observed::nothing(false), grant, serves: true };
+    let mut pass =
+        Pass { ctx, view: GrantView::from(grant.as_ref()), world: Observed::nothing(false), grant, serves: true };
     pass.serves = pass.is_served();
     if !pass.serves {
         return Ok(Wake::OnChange);
@@ -156,24 +162,41 @@ impl Pass<'_> {
     }
 
     async fn settle(&mut self, goal: Goal) {
-        let count = self.view.status.bindings.len();
+        if goal == Goal::Give && self.is_quiet() {
+            self.world.progress = vec![Progress::Done; self.view.status.bindings.len()];
+            return;
+        }
         let (connection, may_grant) = match self.connection() {
             Ok(found) => found,
             Err(because) => {
                 let waiting = wait::Waiting::new(self.ctx, &self.view.key).progress(&because.reason, because.message);
-                let progress = |b: &crate::api::status::BindingRecord| if b.is_settled() { Progress::Done } else { waiting.clone() };
+                let progress = |b: &BindingRecord| {
+                    if b.is_settled() { Progress::Done } else { waiting.clone() }
+                };
                 self.world.progress = self.view.status.bindings.iter().map(progress).collect();
                 return;
             }
         };
-        let hand = act::Hand { ctx: self.ctx, grant: &self.view, integration: self.integration(), connection: &connection, may_grant: &may_grant };
+        let hand = act::Hand {
+            ctx: self.ctx,
+            grant: &self.view,
+            integration: self.integration(),
+            connection: &connection,
+            may_grant: &may_grant,
+        };
         let (bindings, progress) = hand.settle(goal).await;
-        debug_assert_eq!(bindings.len(), count);
         if progress.iter().all(|p| *p == Progress::Done) {
             self.ctx.memory.got_on(&self.view.key);
         }
         self.view.status.bindings = bindings;
         self.world.progress = progress;
+    }
+
+    /// Whether all is in force, and nothing was heard that would say otherwise: then Rancher is not asked.
+    fn is_quiet(&self) -> bool {
+        self.view.status.bindings.iter().all(|b| {
+            b.is_settled() || b.state == BindingState::Present && !self.ctx.memory.is_suspect(&b.name, &self.view.key)
+        })
     }
 
     /// The Rancher that the record names, if it is the one that answers.
@@ -183,13 +206,18 @@ impl Pass<'_> {
         let Some(link) = link else {
             let message = match self.ctx.integrations.get(name) {
                 Some(_) => format!("The RancherIntegration {name} has not been reached yet."),
-                None => format!("The RancherIntegration {name} is gone, and with it the way to Rancher: create it again, so that this access can be taken away."),
+                None => format!(
+                    "The RancherIntegration {name} is gone, and with it the way to Rancher: create it again, so that this access can be taken away."
+                ),
             };
             return Err(Because::new("IntegrationNotReady", message));
         };
         let Some(connection) = link.connection else {
             let why = link.may_grant.err().map_or_else(String::new, |because| because.message);
-            return Err(Because::new("IntegrationNotReady", format!("The RancherIntegration {name} cannot be reached: {why}")));
+            return Err(Because::new(
+                "IntegrationNotReady",
+                format!("The RancherIntegration {name} cannot be reached: {why}"),
+            ));
         };
         let recorded = self.view.status.rancher.as_ref().and_then(|r| r.install_uuid.as_deref());
         if recorded.is_some_and(|recorded| recorded != connection.install_uuid) {
@@ -201,7 +229,9 @@ impl Pass<'_> {
             return Err(Because::new("DifferentRancher", message));
         }
         if !connection.breaker.may_try() {
-            let message = format!("The Rancher of integration {name} does not answer; it is probed, and this goes on as soon as it does.");
+            let message = format!(
+                "The Rancher of integration {name} does not answer; it is probed, and this goes on as soon as it does."
+            );
             return Err(Because::new("RancherUnreachable", message));
         }
         Ok((connection, link.may_grant))
@@ -246,6 +276,9 @@ impl Pass<'_> {
         self.grant = Arc::new(written);
         report::changed(self.ctx, &self.grant, &stood, &now_stands);
         let finished = now_stands.phase.is_some_and(view::is_terminal);
+        for settled in now_stands.bindings.iter().filter(|b| b.is_settled()) {
+            self.ctx.memory.forget_cleared(&settled.name);
+        }
         self.view.status = now_stands;
         // A finished grant that is to be deleted has one step left; all else waits for its time.
         Ok(finished && self.view.deleted.is_some())

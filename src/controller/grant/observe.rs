@@ -36,15 +36,27 @@ async fn weigh(ctx: &Context, grant: &AccessGrant, now: Timestamp) -> Result<Ter
         refused("IntegrationNotFound", format!("There is no RancherIntegration {name}: create it, or create a grant whose spec.integrationRef names one that exists (kubectl get rint)."))
     })?;
     if integration.metadata.deletion_timestamp.is_some() {
-        return Err(refused("IntegrationDeleted", format!("The RancherIntegration {name} is being deleted: nothing new is granted on it.")));
+        return Err(refused(
+            "IntegrationDeleted",
+            format!("The RancherIntegration {name} is being deleted: nothing new is granted on it."),
+        ));
     }
     if integration.spec.suspend {
-        return Err(refused("IntegrationSuspended", format!("The RancherIntegration {name} is suspended: nothing new is granted on it until its spec.suspend is false.")));
+        return Err(refused(
+            "IntegrationSuspended",
+            format!(
+                "The RancherIntegration {name} is suspended: nothing new is granted on it until its spec.suspend is false."
+            ),
+        ));
     }
     let namespace = grant.metadata.namespace.clone().unwrap_or_default();
     let labels = namespace_labels(ctx, &namespace).await?;
-    let request =
-        Request { namespace: &namespace, namespace_labels: &labels, spec: &grant.spec, mapping: integration.spec.identity_mapping.as_ref() };
+    let request = Request {
+        namespace: &namespace,
+        namespace_labels: &labels,
+        spec: &grant.spec,
+        mapping: integration.spec.identity_mapping.as_ref(),
+    };
     let policies = policies(ctx);
     let candidates = policy::candidates(&request, &policies, now).map_err(not_allowed)?;
     let connection = connection(ctx, name)?;
@@ -57,8 +69,14 @@ async fn weigh(ctx: &Context, grant: &AccessGrant, now: Timestamp) -> Result<Ter
     Ok(terms(allowed, resolved, &integration, &connection))
 }
 
-fn terms(allowed: policy::Allowed, resolved: Resolved, integration: &RancherIntegration, connection: &Connection) -> Terms {
-    let rancher = RancherStatus { version: connection.version.clone(), install_uuid: Some(connection.install_uuid.clone()) };
+fn terms(
+    allowed: policy::Allowed,
+    resolved: Resolved,
+    integration: &RancherIntegration,
+    connection: &Connection,
+) -> Terms {
+    let rancher =
+        RancherStatus { version: connection.version.clone(), install_uuid: Some(connection.install_uuid.clone()) };
     let details = details(&integration.spec, &resolved.bindings);
     Terms {
         policy: allowed.policy,
@@ -72,7 +90,12 @@ fn terms(allowed: policy::Allowed, resolved: Resolved, integration: &RancherInte
 }
 
 fn connection(ctx: &Context, name: &str) -> Result<std::sync::Arc<Connection>, Judged> {
-    let not_ready = || Because::new("IntegrationNotReady", format!("The RancherIntegration {name} has not been reached yet: kubectl describe rint {name} says more."));
+    let not_ready = || {
+        Because::new(
+            "IntegrationNotReady",
+            format!("The RancherIntegration {name} has not been reached yet: kubectl describe rint {name} says more."),
+        )
+    };
     let link = ctx.registry.get(name).ok_or_else(|| Judged::Unknown(not_ready()))?;
     if let Err(because) = link.may_grant {
         let message = format!("The RancherIntegration {name} is not ready ({}): {}", because.reason, because.message);
@@ -86,7 +109,9 @@ async fn namespace_labels(ctx: &Context, namespace: &str) -> Result<BTreeMap<Str
     match api.get_metadata(namespace).await {
         Ok(found) => Ok(found.metadata.labels.unwrap_or_default()),
         Err(error) => {
-            let message = format!("The labels of namespace {namespace} cannot be read, so no policy can be held against them: {error}. Tried again.");
+            let message = format!(
+                "The labels of namespace {namespace} cannot be read, so no policy can be held against them: {error}. Tried again."
+            );
             Err(Judged::Unknown(Because::new("NamespaceUnreadable", message)))
         }
     }

@@ -15,9 +15,14 @@ use crate::{
 ///
 /// # Errors
 /// A 409 where it changed meanwhile: nothing was written.
-pub(super) async fn status(ctx: &Context, grant: &AccessGrant, status: &AccessGrantStatus) -> Result<AccessGrant, kube::Error> {
+pub(super) async fn status(
+    ctx: &Context,
+    grant: &AccessGrant,
+    status: &AccessGrantStatus,
+) -> Result<AccessGrant, kube::Error> {
     let patch = json!({"metadata": {"resourceVersion": grant.metadata.resource_version, "uid": grant.metadata.uid}, "status": replacing(grant, status)});
-    let written = api(ctx, grant).patch_status(&grant.name_any(), &PatchParams::default(), &Patch::Merge(patch)).await?;
+    let written =
+        api(ctx, grant).patch_status(&grant.name_any(), &PatchParams::default(), &Patch::Merge(patch)).await?;
     ctx.grants.observe(written.clone());
     Ok(written)
 }
@@ -32,7 +37,9 @@ fn replacing(grant: &AccessGrant, status: &AccessGrantStatus) -> serde_json::Val
         }
         // What stands inside an object is merged too, so objects that may lose fields are told which.
         for (field, held) in old {
-            let (Some(held), Some(now)) = (held.as_object(), new.get_mut(field).and_then(|v| v.as_object_mut())) else { continue };
+            let (Some(held), Some(now)) = (held.as_object(), new.get_mut(field).and_then(|v| v.as_object_mut())) else {
+                continue;
+            };
             for inner in held.keys() {
                 now.entry(inner.clone()).or_insert(serde_json::Value::Null);
             }
@@ -62,7 +69,8 @@ pub(super) async fn remove_finalizer(ctx: &Context, grant: &AccessGrant) -> Resu
 
 async fn finalizers_are(ctx: &Context, grant: &AccessGrant, finalizers: &[String]) -> Result<AccessGrant, kube::Error> {
     let meta = &grant.metadata;
-    let patch = json!({"metadata": {"resourceVersion": meta.resource_version, "uid": meta.uid, "finalizers": finalizers}});
+    let patch =
+        json!({"metadata": {"resourceVersion": meta.resource_version, "uid": meta.uid, "finalizers": finalizers}});
     let written = api(ctx, grant).patch(&grant.name_any(), &PatchParams::default(), &Patch::Merge(patch)).await?;
     ctx.grants.observe(written.clone());
     Ok(written)

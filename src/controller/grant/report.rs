@@ -31,7 +31,9 @@ pub(super) fn changed(ctx: &Context, grant: &AccessGrant, before: &AccessGrantSt
             ctx.metrics.revoked(lag);
         }
     }
-    if let Some(Condition { message, .. }) = overdue.filter(|_| condition::find(&before.conditions, "RevocationOverdue").is_none()) {
+    if let Some(Condition { message, .. }) =
+        overdue.filter(|_| condition::find(&before.conditions, "RevocationOverdue").is_none())
+    {
         let name = grant.name_any();
         warn!(namespace = grant.namespace(), grant = name, message, "Access is overdue to be taken away");
         ctx.events.publish(reference(grant), EventType::Warning, "RevocationOverdue", "Revoke", message);

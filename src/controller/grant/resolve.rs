@@ -39,7 +39,12 @@ pub(super) struct Resolved {
 type Result<T> = std::result::Result<T, Unresolved>;
 
 /// Resolves everything that a request names.
-pub(super) async fn resolve(ctx: &Context, connection: &Connection, spec: &AccessGrantSpec, wanted: &Wanted) -> Result<Resolved> {
+pub(super) async fn resolve(
+    ctx: &Context,
+    connection: &Connection,
+    spec: &AccessGrantSpec,
+    wanted: &Wanted,
+) -> Result<Resolved> {
     let rancher = &connection.rancher;
     let (subject, subject_uid, subject_facts) = subject(rancher, wanted).await?;
     let mut resolver = Resolver { ctx, connection, clusters: BTreeMap::new() };
@@ -65,7 +70,10 @@ pub(super) async fn resolve(ctx: &Context, connection: &Connection, spec: &Acces
     }
     let distinct: BTreeSet<_> = bindings.iter().map(|b| &b.name).collect();
     if distinct.len() < bindings.len() {
-        return Err(wrong("DuplicateAccess", "spec.access names the same role on the same target twice: create a grant that names it once.".to_owned()));
+        return Err(wrong(
+            "DuplicateAccess",
+            "spec.access names the same role on the same target twice: create a grant that names it once.".to_owned(),
+        ));
     }
     Ok(Resolved { facts: Facts { targets, subject: subject_facts }, bindings })
 }
@@ -79,7 +87,14 @@ async fn subject(rancher: &Rancher, wanted: &Wanted) -> Result<(SubjectKey, Opti
         }
         Wanted::User(id) => match rancher.user(id).await.map_err(unknown)? {
             Some(user) => user,
-            None => return Err(wrong("SubjectNotFound", format!("There is no user {id} in Rancher: name one that exists in spec.subject.user, or a principal in spec.subject.principal."))),
+            None => {
+                return Err(wrong(
+                    "SubjectNotFound",
+                    format!(
+                        "There is no user {id} in Rancher: name one that exists in spec.subject.user, or a principal in spec.subject.principal."
+                    ),
+                ));
+            }
         },
         Wanted::Principal(principal) => {
             facts.principals.push(principal.clone());
@@ -88,15 +103,27 @@ async fn subject(rancher: &Rancher, wanted: &Wanted) -> Result<(SubjectKey, Opti
                 // He never logged in: Rancher makes a user for the principal when it is bound.
                 (None, _) => return Ok((SubjectKey::Principal(principal.clone()), None, facts)),
                 (Some(user), true) => user,
-                (Some(_), false) => return Err(wrong("SubjectAmbiguous", format!("More than one user in Rancher has the principal {principal}: name the right one by id in spec.subject.user."))),
+                (Some(_), false) => {
+                    return Err(wrong(
+                        "SubjectAmbiguous",
+                        format!(
+                            "More than one user in Rancher has the principal {principal}: name the right one by id in spec.subject.user."
+                        ),
+                    ));
+                }
             }
         }
     };
     if user.enabled == Some(false) {
-        return Err(wrong("SubjectDisabled", format!("The user {} is disabled in Rancher: enable him there first.", user.meta.name)));
+        return Err(wrong(
+            "SubjectDisabled",
+            format!("The user {} is disabled in Rancher: enable him there first.", user.meta.name),
+        ));
     }
     facts.user_id = Some(user.meta.name.clone());
-    facts.principals.extend(user.principal_ids.iter().filter(|p| !facts.principals.contains(p)).cloned().collect::<Vec<_>>());
+    facts
+        .principals
+        .extend(user.principal_ids.iter().filter(|p| !facts.principals.contains(p)).cloned().collect::<Vec<_>>());
     Ok((SubjectKey::User(user.meta.name), Some(user.meta.uid).filter(|uid| !uid.is_empty()), facts))
 }
 
@@ -112,7 +139,12 @@ impl Resolver<'_> {
             (Some(wanted), None) => {
                 let cluster = self.cluster(index, &wanted.name).await?;
                 let role = self.role(index, &wanted.name, &wanted.role, privilege::Scope::Cluster).await?;
-                let access = name::Access { kind: BindingKind::ClusterRoleTemplateBinding, cluster: wanted.name.clone(), project: None, role: wanted.role.clone() };
+                let access = name::Access {
+                    kind: BindingKind::ClusterRoleTemplateBinding,
+                    cluster: wanted.name.clone(),
+                    project: None,
+                    role: wanted.role.clone(),
+                };
                 Ok((TargetFacts { cluster, project: None, role }, wanted.name.clone(), access))
             }
             (None, Some(wanted)) => {
@@ -127,7 +159,10 @@ impl Resolver<'_> {
                 };
                 Ok((TargetFacts { cluster, project: Some(project), role }, namespace, access))
             }
-            _ => Err(wrong("InvalidAccess", format!("spec.access[{index}] must set exactly one of cluster and project: create another grant."))),
+            _ => Err(wrong(
+                "InvalidAccess",
+                format!("spec.access[{index}] must set exactly one of cluster and project: create another grant."),
+            )),
         }
     }
 
@@ -139,7 +174,12 @@ impl Resolver<'_> {
         let cluster = match rancher.cluster(id).await.map_err(unknown)? {
             Sighting::Found(cluster) if !cluster.meta.is_terminating() => cluster,
             Sighting::Found(_) | Sighting::Gone(_) => {
-                return Err(wrong("TargetNotFound", format!("spec.access[{index}]: there is no cluster {id} in Rancher: name it by its id, as in the address of its page (c-m-…, or local).")));
+                return Err(wrong(
+                    "TargetNotFound",
+                    format!(
+                        "spec.access[{index}]: there is no cluster {id} in Rancher: name it by its id, as in the address of its page (c-m-…, or local)."
+                    ),
+                ));
             }
         };
         // Where the operator runs is told by the cluster itself, not by what somebody wrote on an object.
@@ -162,26 +202,43 @@ impl Resolver<'_> {
                 ProjectFacts { id: id.to_owned(), labels: project.meta.labels.clone(), system: project.is_system },
                 project.backing_namespace,
             )),
-            Sighting::Found(_) | Sighting::Gone(_) => {
-                Err(wrong("TargetNotFound", format!("spec.access[{index}]: there is no project {id} in cluster {cluster}: name it by its id (p-…), without the cluster.")))
-            }
+            Sighting::Found(_) | Sighting::Gone(_) => Err(wrong(
+                "TargetNotFound",
+                format!(
+                    "spec.access[{index}]: there is no project {id} in cluster {cluster}: name it by its id (p-…), without the cluster."
+                ),
+            )),
         }
     }
 
     async fn role(&self, index: usize, cluster: &str, id: &str, scope: privilege::Scope) -> Result<RoleFacts> {
         let templates = self.templates(id).await?;
         let Some(template) = templates.get(id) else {
-            return Err(wrong("RoleNotFound", format!("spec.access[{index}]: there is no role template {id} in Rancher: name it by its id, as `kubectl get roletemplates` on Rancher's cluster shows it.")));
+            return Err(wrong(
+                "RoleNotFound",
+                format!(
+                    "spec.access[{index}]: there is no role template {id} in Rancher: name it by its id, as `kubectl get roletemplates` on Rancher's cluster shows it."
+                ),
+            ));
         };
         let context = match scope {
             privilege::Scope::Cluster => "cluster",
             privilege::Scope::Project => "project",
         };
         if template.context != context {
-            return Err(wrong("RoleContext", format!("spec.access[{index}]: role {id} is for a {}, not for a {context}: name a {context} role.", template.context)));
+            return Err(wrong(
+                "RoleContext",
+                format!(
+                    "spec.access[{index}]: role {id} is for a {}, not for a {context}: name a {context} role.",
+                    template.context
+                ),
+            ));
         }
         if template.locked {
-            return Err(wrong("RoleLocked", format!("spec.access[{index}]: role {id} is locked in Rancher: unlock it there, or name another.")));
+            return Err(wrong(
+                "RoleLocked",
+                format!("spec.access[{index}]: role {id} is locked in Rancher: unlock it there, or name another."),
+            ));
         }
         let mut rules = BTreeMap::new();
         for (id, template) in &templates {
@@ -209,7 +266,8 @@ impl Resolver<'_> {
     /// What a role template allows. An external one allows what the ClusterRole of its name allows on that cluster.
     async fn rules(&self, cluster: &str, template: &RoleTemplate) -> Result<RoleRules> {
         let external = if template.external {
-            let mut rules = self.connection.rancher.cluster_role_rules(cluster, &template.meta.name).await.map_err(unknown)?;
+            let mut rules =
+                self.connection.rancher.cluster_role_rules(cluster, &template.meta.name).await.map_err(unknown)?;
             rules.extend(template.external_rules.clone().unwrap_or_default());
             Some(rules)
         } else {
@@ -228,5 +286,8 @@ fn wrong(reason: &str, message: String) -> Unresolved {
 }
 
 fn unknown(error: Error) -> Unresolved {
-    Unresolved::Unknown(Because::new(super::wait::reason(&error), format!("Rancher could not be asked about the request: {error}. Tried again.")))
+    Unresolved::Unknown(Because::new(
+        super::wait::reason(&error),
+        format!("Rancher could not be asked about the request: {error}. Tried again."),
+    ))
 }

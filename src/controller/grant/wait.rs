@@ -55,7 +55,7 @@ impl Hand<'_> {
             WaitFor::Answer => {
                 let what = case.trouble.as_ref().map_or_else(|| "no clear answer".to_owned(), Error::to_string);
                 let reason = case.trouble.as_ref().map_or("RancherUnknown", reason);
-                self.ctx.memory.suspect(&case.record.name);
+                self.ctx.memory.suspect(&case.record.name, &self.grant.key);
                 waiting.progress(reason, format!("{target}: {what}. Tried again until it is clear, every 30 s at least."))
             }
             WaitFor::Gone => self.still_there(&waiting, goal, case, &target).await,
@@ -109,7 +109,9 @@ pub(super) fn reason(error: &Error) -> &'static str {
 
 /// Spreads the tries of many grants: each has its own, always the same.
 fn seed(grant: &GrantKey) -> u64 {
-    grant.namespace.bytes().chain(grant.name.bytes()).fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-    })
+    grant
+        .namespace
+        .bytes()
+        .chain(grant.name.bytes())
+        .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }

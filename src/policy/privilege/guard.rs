@@ -53,9 +53,7 @@ fn anyone(rule: &PolicyRule) -> Option<String> {
         people.contains(&head) || resource.as_str() == ALL
     });
     let group = has_group(rule, "") || has_group(rule, "authentication.k8s.io");
-    named
-        .filter(|_| group && has(&rule.verbs, ALL))
-        .map(|on| format!("may impersonate others: verbs * on {on}"))
+    named.filter(|_| group && has(&rule.verbs, ALL)).map(|on| format!("may impersonate others: verbs * on {on}"))
 }
 
 fn only_accounts(rule: &PolicyRule) -> bool {
@@ -67,10 +65,7 @@ fn only_accounts(rule: &PolicyRule) -> bool {
 /// everything, or every path of the API server.
 fn wildcard(rule: &PolicyRule) -> Option<String> {
     let paths = rule.non_resource_urls.as_deref().unwrap_or_default();
-    if let Some(path) = paths
-        .iter()
-        .find(|path| matches!(path.as_str(), "*" | "/*"))
-    {
+    if let Some(path) = paths.iter().find(|path| matches!(path.as_str(), "*" | "/*")) {
         return Some(format!("may use every path of the API server: {path}"));
     }
     let all_verbs = has(&rule.verbs, ALL);
@@ -80,9 +75,7 @@ fn wildcard(rule: &PolicyRule) -> Option<String> {
     }
     let writes = all_verbs || WRITE.iter().any(|verb| has(&rule.verbs, verb));
     let of_all = resources(rule).iter().find(|r| r.starts_with("*/"));
-    of_all
-        .filter(|_| writes)
-        .map(|resource| format!("may write {resource}, whatever it belongs to"))
+    of_all.filter(|_| writes).map(|resource| format!("may write {resource}, whatever it belongs to"))
 }
 
 fn meets(guard: &Guard, rule: &PolicyRule) -> Option<String> {

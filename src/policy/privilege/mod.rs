@@ -9,8 +9,8 @@
 //!   whole cluster it reaches the ServiceAccounts of `kube-system`. The same goes for reading Secrets, starting pods and
 //!   whatever else is bounded by namespaces alone.
 //! - `create` on Rancher's projects (`cluster-member` has it) does not count: it makes its holder owner of a new, empty
-//!   project and of nothing that was there before. But Rancher's own binding for the creator is not ours and stays
-//!   when the grant ends; the page on policies says so.
+//!   project and of nothing that was there before. But the binding that Rancher makes for the creator is not ours, and
+//!   stays when the grant ends: a policy should offer such roles to those who may keep a project of their own.
 //! - What Rancher's webhook would refuse at the time of use (`escalate` is missing) counts all the same: the guard must not
 //!   depend on another server's being right.
 
@@ -74,11 +74,7 @@ impl Privilege {
 ///
 /// `lookup` answers with what was read of a role template, `None` where it could not be read. Inheritance in a circle
 /// ends. What is surely privileged is told before what is unknown; nearer roles before farther ones.
-pub fn privileged_rule(
-    role: &str,
-    scope: Scope,
-    lookup: &dyn Fn(&str) -> Option<RoleRules>,
-) -> Privilege {
+pub fn privileged_rule(role: &str, scope: Scope, lookup: &dyn Fn(&str) -> Option<RoleRules>) -> Privilege {
     let mut seen = BTreeSet::from([role.to_owned()]);
     let mut queue = VecDeque::from([role.to_owned()]);
     let mut unknown = None;

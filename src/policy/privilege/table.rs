@@ -63,12 +63,7 @@ pub(super) const EVERYWHERE: &[Guard] = &[
     },
     Guard {
         groups: &["ext.cattle.io"],
-        resources: &[
-            "tokens",
-            "kubeconfigs",
-            "passwordchangerequests",
-            "groupmembershiprefreshrequests",
-        ],
+        resources: &["tokens", "kubeconfigs", "passwordchangerequests", "groupmembershiprefreshrequests"],
         verbs: WRITE,
         may: "make credentials that outlive the grant",
     },
@@ -115,23 +110,12 @@ pub(super) const EVERYWHERE: &[Guard] = &[
     },
     Guard {
         groups: &["fleet.cattle.io"],
-        resources: &[
-            "bundles",
-            "bundledeployments",
-            "gitrepos",
-            "helmops",
-            "clusters",
-        ],
+        resources: &["bundles", "bundledeployments", "gitrepos", "helmops", "clusters"],
         verbs: CHANGE,
         may: "have Fleet install anything",
     },
     // `get` is enough: the kubelet lets a reader run commands in every pod of the node.
-    Guard {
-        groups: &[""],
-        resources: &["nodes/proxy"],
-        verbs: ANY,
-        may: "speak to kubelets",
-    },
+    Guard { groups: &[""], resources: &["nodes/proxy"], verbs: ANY, may: "speak to kubelets" },
     Guard {
         groups: &["certificates.k8s.io"],
         resources: &[
@@ -161,12 +145,7 @@ pub(super) const EVERYWHERE: &[Guard] = &[
         may: "change what the API server serves",
     },
     // A hostPath volume is the node's disk. Rancher binds this right cluster-wide even for a role on a project.
-    Guard {
-        groups: &[""],
-        resources: &["persistentvolumes"],
-        verbs: CHANGE,
-        may: "mount the disks of nodes",
-    },
+    Guard { groups: &[""], resources: &["persistentvolumes"], verbs: CHANGE, may: "mount the disks of nodes" },
 ];
 
 /// What counts besides when the role is bound on a cluster, and so reaches `kube-system`.
@@ -183,12 +162,7 @@ pub(super) const ON_CLUSTERS: &[Guard] = &[
         verbs: &["create"],
         may: "make tokens of every ServiceAccount of the cluster",
     },
-    Guard {
-        groups: &[""],
-        resources: &["secrets"],
-        verbs: READ,
-        may: "read every Secret of the cluster",
-    },
+    Guard { groups: &[""], resources: &["secrets"], verbs: READ, may: "read every Secret of the cluster" },
     Guard {
         groups: &[""],
         resources: &["secrets", "configmaps"],

@@ -12,35 +12,25 @@ async fn every_request_carries_the_key_and_looks_like_no_browser() {
     let (server, asked) = fake::client(|_| fake::empty_list());
     server.clusters().await.unwrap();
     let request = asked.last();
-    assert_eq!(
-        request.uri().to_string(),
-        format!("https://rancher.example.com{M}/clusters?limit=500")
-    );
+    assert_eq!(request.uri().to_string(), format!("https://rancher.example.com{M}/clusters?limit=500"));
     let authorization = &request.headers()["authorization"];
     assert_eq!(authorization, &format!("Bearer token-abcde:{CANARY}"));
     assert!(authorization.is_sensitive());
     assert_eq!(request.headers()["accept"], "application/json");
     let agent = request.headers()["user-agent"].to_str().unwrap();
-    assert!(
-        agent.starts_with("rancher-access-operator/") && !agent.to_lowercase().contains("mozilla")
-    );
+    assert!(agent.starts_with("rancher-access-operator/") && !agent.to_lowercase().contains("mozilla"));
     assert!(!format!("{server:?} {request:?}").contains(CANARY));
 }
 
 #[tokio::test]
 async fn no_error_repeats_the_key_even_if_the_server_does() {
     let echo = format!("bad token token-abcde:{CANARY}");
-    let status = |code: u16| {
-        format!(r#"{{"kind":"Status","reason":"R{CANARY}","message":"{echo}","code":{code}}}"#)
-    };
+    let status = |code: u16| format!(r#"{{"kind":"Status","reason":"R{CANARY}","message":"{echo}","code":{code}}}"#);
     for code in [400, 401, 403, 404, 409, 422, 429, 500, 503] {
         let body = status(code);
         let (server, _) = fake::client(move |_| rancher(code, body.clone()));
         let error = server.clusters().await.unwrap_err();
-        assert!(
-            !format!("{error} {error:?}").contains(CANARY),
-            "{code}: {error:?}"
-        );
+        assert!(!format!("{error} {error:?}").contains(CANARY), "{code}: {error:?}");
     }
     // Where a message is shortened, no part of the key is left at its end either.
     for before in 480..520 {
@@ -49,16 +39,12 @@ async fn no_error_repeats_the_key_even_if_the_server_does() {
         let error = server.clusters().await.unwrap_err().to_string();
         assert!(!error.contains(&CANARY[..4]), "{error}");
     }
-    let echoing = format!(
-        r#"{{"kind":"Status","status":"Failure","reason":"Forbidden","message":"{CANARY}","code":403}}"#
-    );
+    let echoing =
+        format!(r#"{{"kind":"Status","status":"Failure","reason":"Forbidden","message":"{CANARY}","code":403}}"#);
     let (server, _) = fake::client(move |_| rancher(403, echoing.clone()));
     let api: Api<k8s_openapi::api::core::v1::Namespace> = Api::all(server.kube_client());
     let error = api.get("x").await.unwrap_err();
-    assert!(
-        matches!(&error, kube::Error::Api(status) if status.code == 403),
-        "{error:?}"
-    );
+    assert!(matches!(&error, kube::Error::Api(status) if status.code == 403), "{error:?}");
     assert!(!format!("{error:?}").contains(CANARY));
     let (transport, _) = fake::transport(move |_| Err(format!("cannot send {CANARY}").into()));
     let error = fake::over(transport).clusters().await.unwrap_err();
@@ -70,30 +56,14 @@ async fn lists_are_read_to_their_end() {
     let (server, asked) = fake::client(|request| {
         let item = |n: &str| format!(r#"{{"metadata":{{"name":"{n}"}}}}"#);
         match request.uri().query().unwrap() {
-            "limit=500" => rancher(
-                200,
-                format!(
-                    r#"{{"metadata":{{"continue":"a/b="}},"items":[{}]}}"#,
-                    item("c-1")
-                ),
-            ),
-            "limit=500&continue=a%2Fb%3D" => rancher(
-                200,
-                format!(
-                    r#"{{"metadata":{{"continue":""}},"items":[{}]}}"#,
-                    item("c-2")
-                ),
-            ),
+            "limit=500" => rancher(200, format!(r#"{{"metadata":{{"continue":"a/b="}},"items":[{}]}}"#, item("c-1"))),
+            "limit=500&continue=a%2Fb%3D" => {
+                rancher(200, format!(r#"{{"metadata":{{"continue":""}},"items":[{}]}}"#, item("c-2")))
+            }
             other => rancher(400, other.to_owned()),
         }
     });
-    let names: Vec<_> = server
-        .clusters()
-        .await
-        .unwrap()
-        .into_iter()
-        .map(|c| c.meta.name)
-        .collect();
+    let names: Vec<_> = server.clusters().await.unwrap().into_iter().map(|c| c.meta.name).collect();
     assert_eq!(names, ["c-1", "c-2"]);
     assert_eq!(asked.all().len(), 2);
 }
@@ -102,12 +72,8 @@ async fn lists_are_read_to_their_end() {
 async fn a_list_that_never_ends_ends() {
     let (same, _) = fake::client(|_| rancher(200, r#"{"metadata":{"continue":"x"},"items":[]}"#));
     assert_eq!(same.clusters().await.unwrap_err().reason(), "Unknown");
-    let (expired, asked) = fake::client(|_| {
-        rancher(
-            410,
-            r#"{"kind":"Status","reason":"Expired","code":410,"message":"too old"}"#,
-        )
-    });
+    let (expired, asked) =
+        fake::client(|_| rancher(410, r#"{"kind":"Status","reason":"Expired","code":410,"message":"too old"}"#));
     assert_eq!(expired.clusters().await.unwrap_err().reason(), "Unknown");
     assert_eq!(asked.all().len(), 3);
 }
@@ -115,18 +81,13 @@ async fn a_list_that_never_ends_ends() {
 #[tokio::test]
 async fn an_odd_object_hides_no_others_in_an_inventory() {
     let (server, _) = fake::client(|_| {
-        rancher(
-            200,
-            r#"{"metadata":{},"items":[{"metadata":{"name":"odd"},"spec":7},{"metadata":{"name":"c-1"}}]}"#,
-        )
+        rancher(200, r#"{"metadata":{},"items":[{"metadata":{"name":"odd"},"spec":7},{"metadata":{"name":"c-1"}}]}"#)
     });
     assert_eq!(server.clusters().await.unwrap().len(), 1);
 }
 
 fn silent() -> Transport {
-    BoxCloneSyncService::new(service_fn(|_| {
-        std::future::pending::<Result<Response<Body>, BoxError>>()
-    }))
+    BoxCloneSyncService::new(service_fn(|_| std::future::pending::<Result<Response<Body>, BoxError>>()))
 }
 
 #[tokio::test(start_paused = true)]
@@ -138,68 +99,40 @@ async fn a_silent_server_costs_ten_seconds() {
     let started = tokio::time::Instant::now();
     let api: Api<k8s_openapi::api::core::v1::Namespace> = Api::all(server.kube_client());
     assert!(api.list(&ListParams::default()).await.is_err());
-    assert!(
-        api.watch(&Default::default(), "0").await.is_err(),
-        "a watch must begin in time, too"
-    );
+    assert!(api.watch(&Default::default(), "0").await.is_err(), "a watch must begin in time, too");
     assert_eq!(started.elapsed(), Duration::from_secs(20));
 }
 
 #[tokio::test]
 async fn an_answer_beyond_the_cap_is_cut() {
-    let (server, _) =
-        fake::client(|_| rancher(200, format!(r#"{{"x":"{}"}}"#, "y".repeat(1 << 20))));
+    let (server, _) = fake::client(|_| rancher(200, format!(r#"{{"x":"{}"}}"#, "y".repeat(1 << 20))));
     let error = server.whoami().await.unwrap_err();
-    assert!(
-        error.to_string().contains("more than 1048576 bytes"),
-        "{error}"
-    );
+    assert!(error.to_string().contains("more than 1048576 bytes"), "{error}");
 }
 
 #[tokio::test]
 async fn the_kube_client_rides_on_the_same_way() {
-    let (server, asked) = fake::client(|_| {
-        rancher(
-            200,
-            r#"{"kind":"NamespaceList","apiVersion":"v1","metadata":{},"items":[]}"#,
-        )
-    });
+    let (server, asked) =
+        fake::client(|_| rancher(200, r#"{"kind":"NamespaceList","apiVersion":"v1","metadata":{},"items":[]}"#));
     let api: Api<k8s_openapi::api::core::v1::Namespace> = Api::all(server.kube_client());
-    assert!(
-        api.list(&ListParams::default().labels("a=b"))
-            .await
-            .unwrap()
-            .items
-            .is_empty()
-    );
+    assert!(api.list(&ListParams::default().labels("a=b")).await.unwrap().items.is_empty());
     let request = asked.last();
     let uri = request.uri().to_string();
-    assert!(
-        uri.starts_with("https://rancher.example.com/k8s/clusters/local/api/v1/namespaces?"),
-        "{uri}"
-    );
+    assert!(uri.starts_with("https://rancher.example.com/k8s/clusters/local/api/v1/namespaces?"), "{uri}");
     assert!(uri.contains("labelSelector=a%3Db"), "{uri}");
     assert!(request.headers()["authorization"].is_sensitive());
     let (forbidden, _) = fake::client(|_| {
-        rancher(
-            403,
-            r#"{"kind":"Status","status":"Failure","reason":"Forbidden","message":"no","code":403}"#,
-        )
+        rancher(403, r#"{"kind":"Status","status":"Failure","reason":"Forbidden","message":"no","code":403}"#)
     });
     let api: Api<k8s_openapi::api::core::v1::Namespace> = Api::all(forbidden.kube_client());
-    assert!(
-        matches!(api.get("x").await.unwrap_err(), kube::Error::Api(status) if status.code == 403)
-    );
+    assert!(matches!(api.get("x").await.unwrap_err(), kube::Error::Api(status) if status.code == 403));
 }
 
 #[tokio::test]
 async fn names_cannot_leave_their_place() {
     let (server, asked) = fake::client(|_| rancher(200, "{}"));
     for id in ["", "..", "."] {
-        assert!(matches!(
-            server.role_template(id).await.unwrap_err(),
-            Error::Unaddressable { .. }
-        ));
+        assert!(matches!(server.role_template(id).await.unwrap_err(), Error::Unaddressable { .. }));
     }
     assert!(asked.all().is_empty());
     server.role_template("../users").await.unwrap_err();
@@ -208,27 +141,17 @@ async fn names_cannot_leave_their_place() {
 
 #[tokio::test]
 async fn without_a_key_the_local_cluster_alone_is_there() {
-    let (transport, asked) = fake::transport(|_| {
-        Ok(rancher(
-            200,
-            r#"{"metadata":{"name":"kube-system","uid":"u"}}"#,
-        ))
-    });
+    let (transport, asked) = fake::transport(|_| Ok(rancher(200, r#"{"metadata":{"name":"kube-system","uid":"u"}}"#)));
     let service = service_fn(move |request: http::Request<Body>| {
         let transport = transport.clone();
         async move {
             use tower::ServiceExt as _;
-            transport
-                .oneshot(request.map(|_| bytes::Bytes::new()))
-                .await
+            transport.oneshot(request.map(|_| bytes::Bytes::new())).await
         }
     });
     let server = Rancher::keyless(kube::Client::new(service, "default"));
     assert_eq!(server.kube_system_uid(LOCAL).await.unwrap(), "u");
-    assert!(matches!(
-        server.kube_system_uid("c-1").await.unwrap_err(),
-        Error::Unaddressable { .. }
-    ));
+    assert!(matches!(server.kube_system_uid("c-1").await.unwrap_err(), Error::Unaddressable { .. }));
     assert_eq!(asked.lines(), ["GET /api/v1/namespaces/kube-system"]);
     assert!(asked.last().headers().get("authorization").is_none());
 }
@@ -238,10 +161,7 @@ fn endless() -> Transport {
     let service = service_fn(|_: http::Request<Body>| async {
         let event = r#"{"type":"BOOKMARK","object":{"kind":"Namespace","apiVersion":"v1","metadata":{"resourceVersion":"7","creationTimestamp":null}}}"#;
         let first = futures::stream::iter([Ok::<_, BoxError>(format!("{event}\n"))]);
-        let body = reqwest::Body::wrap_stream(futures::StreamExt::chain(
-            first,
-            futures::stream::pending(),
-        ));
+        let body = reqwest::Body::wrap_stream(futures::StreamExt::chain(first, futures::stream::pending()));
         Ok::<_, BoxError>(Response::new(body))
     });
     transport::through(kube::Client::new(service, "default"))
@@ -254,9 +174,7 @@ async fn a_watch_streams_and_everything_else_ends_in_time() {
     let api: Api<k8s_openapi::api::core::v1::Namespace> = Api::all(server.kube_client());
     let events = api.watch(&Default::default(), "0").await.unwrap();
     let first = std::pin::pin!(events).try_next().await.unwrap().unwrap();
-    assert!(
-        matches!(first, kube::api::WatchEvent::Bookmark(b) if b.metadata.resource_version == "7")
-    );
+    assert!(matches!(first, kube::api::WatchEvent::Bookmark(b) if b.metadata.resource_version == "7"));
     let started = tokio::time::Instant::now();
     assert!(api.list(&ListParams::default()).await.is_err());
     assert_eq!(server.clusters().await.unwrap_err().reason(), "Unknown");

@@ -70,11 +70,7 @@ pub(crate) fn queries(trace: &Trace) -> Vec<Query> {
     let labels = OwnerLabels::of(&trace.binding);
     let mut queries: Vec<Query> = Vec::new();
     let mut ask = |cluster: &str, kind, by| {
-        let query = Query {
-            cluster: cluster.to_owned(),
-            kind,
-            by,
-        };
+        let query = Query { cluster: cluster.to_owned(), kind, by };
         // Where the cluster is Rancher's own, both halves are one place.
         if !queries.contains(&query) {
             queries.push(query);
@@ -82,54 +78,30 @@ pub(crate) fn queries(trace: &Trace) -> Vec<Query> {
     };
     for kind in [RoleBinding, ClusterRoleBinding] {
         ask(&trace.cluster, kind, By::Label(labels.legacy()));
-        labels
-            .aggregated()
-            .for_each(|key| ask(&trace.cluster, kind, By::Label(key)));
+        labels.aggregated().for_each(|key| ask(&trace.cluster, kind, By::Label(key)));
     }
-    ask(
-        &trace.cluster,
-        ClusterRoleBinding,
-        By::Label(labels.membership()),
-    );
+    ask(&trace.cluster, ClusterRoleBinding, By::Label(labels.membership()));
     for kind in [RoleBinding, ClusterRoleBinding] {
         ask(LOCAL, kind, By::Label(labels.membership()));
-        labels
-            .aggregated()
-            .for_each(|key| ask(LOCAL, kind, By::Label(key)));
+        labels.aggregated().for_each(|key| ask(LOCAL, kind, By::Label(key)));
     }
     ask(LOCAL, RoleBinding, By::Label(labels.fleet()));
     for role in &trace.roles {
         let name = format!("{}-{role}", trace.binding.name);
-        ask(
-            LOCAL,
-            RoleBinding,
-            By::Name {
-                namespace: trace.binding.namespace.clone(),
-                name,
-            },
-        );
+        ask(LOCAL, RoleBinding, By::Name { namespace: trace.binding.namespace.clone(), name });
     }
     queries
 }
 
 /// What to do with an object that a query found: `None` where it is not ours to touch.
-pub(crate) fn judge(
-    trace: &Trace,
-    cluster: &str,
-    kind: RbacKind,
-    object: &RbacBinding,
-) -> Option<Leftover> {
+pub(crate) fn judge(trace: &Trace, cluster: &str, kind: RbacKind, object: &RbacBinding) -> Option<Leftover> {
     if !names_only(&trace.subject, &object.subjects) {
         return None;
     }
     let (ours, others) = OwnerLabels::of(&trace.binding).split(&object.metadata.labels);
     let remedy = match (ours.is_empty(), others) {
         (false, false) => Remedy::Delete,
-        (false, true) => Remedy::DropKeys(
-            ours.iter()
-                .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
-                .collect(),
-        ),
+        (false, true) => Remedy::DropKeys(ours.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect()),
         (true, false) if is_management_right(trace, cluster, kind, object) => Remedy::Delete,
         (true, _) => return None,
     };
@@ -147,10 +119,7 @@ pub(crate) fn judge(
 
 /// Rancher's legacy model marks management rights by name alone: `<binding>-<role>` in the binding's own namespace.
 fn is_management_right(trace: &Trace, cluster: &str, kind: RbacKind, object: &RbacBinding) -> bool {
-    let role = object
-        .metadata
-        .name
-        .strip_prefix(&format!("{}-", trace.binding.name));
+    let role = object.metadata.name.strip_prefix(&format!("{}-", trace.binding.name));
     cluster == LOCAL
         && kind == RbacKind::RoleBinding
         && object.metadata.namespace == trace.binding.namespace
@@ -171,10 +140,7 @@ fn names_only(subject: &Subject, subjects: &[RbacSubject]) -> bool {
 pub(crate) fn drop_keys(leftover: &Leftover, keys: &[(String, String)]) -> Value {
     let mut patch = vec![json!({"op": "test", "path": "/metadata/uid", "value": leftover.uid})];
     for (key, value) in keys {
-        let path = format!(
-            "/metadata/labels/{}",
-            key.replace('~', "~0").replace('/', "~1")
-        );
+        let path = format!("/metadata/labels/{}", key.replace('~', "~0").replace('/', "~1"));
         patch.push(json!({"op": "test", "path": path, "value": value}));
         patch.push(json!({"op": "remove", "path": path}));
     }

@@ -69,19 +69,9 @@ pub struct Leftover {
 
 impl fmt::Display for Leftover {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            cluster,
-            kind,
-            namespace,
-            name,
-            role,
-            ..
-        } = self;
+        let Self { cluster, kind, namespace, name, role, .. } = self;
         let slash = if namespace.is_empty() { "" } else { "/" };
-        write!(
-            f,
-            "{kind:?} {namespace}{slash}{name} ({role}) on cluster {cluster}"
-        )
+        write!(f, "{kind:?} {namespace}{slash}{name} ({role}) on cluster {cluster}")
     }
 }
 
@@ -134,24 +124,14 @@ impl Rancher {
         for (query, answer) in answers.collect::<Vec<_>>().await {
             match answer {
                 Ok(objects) => {
-                    let ours = objects
-                        .iter()
-                        .filter_map(|o| judge::judge(trace, &query.cluster, query.kind, o));
+                    let ours = objects.iter().filter_map(|o| judge::judge(trace, &query.cluster, query.kind, o));
                     for leftover in ours {
-                        if !looked
-                            .found
-                            .iter()
-                            .any(|l| l.cluster == leftover.cluster && l.uid == leftover.uid)
-                        {
+                        if !looked.found.iter().any(|l| l.cluster == leftover.cluster && l.uid == leftover.uid) {
                             looked.found.push(leftover);
                         }
                     }
                 }
-                Err(error) => looked.unreadable.push(Unreadable {
-                    cluster: query.cluster,
-                    kind: query.kind,
-                    error,
-                }),
+                Err(error) => looked.unreadable.push(Unreadable { cluster: query.cluster, kind: query.kind, error }),
             }
         }
         looked
@@ -168,17 +148,13 @@ impl Rancher {
         proof: &ProofOfAbsence,
     ) -> Result<Removal, Error> {
         if !trace.binding.is_absent_by(proof) {
-            return Err(Error::Conflict {
-                message: format!("{} is not proven absent: {proof} is", trace.binding),
-            });
+            return Err(Error::Conflict { message: format!("{} is not proven absent: {proof} is", trace.binding) });
         }
         let mut removal = Removal::default();
         for leftover in found {
             match self.remove_leftover(leftover).await {
                 // Gone meanwhile, or another object by now, which the next look judges.
-                Ok(()) | Err(Error::NotFound(_) | Error::UidMismatch { .. }) => {
-                    removal.removed.push(leftover.clone())
-                }
+                Ok(()) | Err(Error::NotFound(_) | Error::UidMismatch { .. }) => removal.removed.push(leftover.clone()),
                 Err(error) => removal.failed.push((leftover.clone(), error)),
             }
         }
@@ -186,20 +162,12 @@ impl Rancher {
     }
 
     async fn remove_leftover(&self, leftover: &Leftover) -> Result<(), Error> {
-        let Leftover {
-            cluster,
-            kind,
-            namespace,
-            name,
-            ..
-        } = leftover;
+        let Leftover { cluster, kind, namespace, name, .. } = leftover;
         let path = self.rbac_path(cluster, *kind, Some((namespace, name)))?;
         let call = match &leftover.remedy {
-            Remedy::DropKeys(keys) => Call::patch(
-                path,
-                "application/json-patch+json",
-                &judge::drop_keys(leftover, keys),
-            ),
+            Remedy::DropKeys(keys) => {
+                Call::patch(path, "application/json-patch+json", &judge::drop_keys(leftover, keys))
+            }
             // The version too: another binding may have become its owner since.
             Remedy::Delete => Call::delete(
                 path,
@@ -207,41 +175,23 @@ impl Rancher {
                     "preconditions": {"uid": leftover.uid, "resourceVersion": leftover.resource_version}}),
             ),
         };
-        self.exchange
-            .success(&call.of(rbac_target(*kind, namespace, name)))
-            .await
-            .map(drop)
+        self.exchange.success(&call.of(rbac_target(*kind, namespace, name))).await.map(drop)
     }
 
     async fn ask(&self, query: &Query) -> Result<Vec<RbacBinding>, Error> {
         match &query.by {
             By::Label(selector) => {
-                self.list_all(
-                    &self.rbac_path(&query.cluster, query.kind, None)?,
-                    Some(selector),
-                )
-                .await
+                self.list_all(&self.rbac_path(&query.cluster, query.kind, None)?, Some(selector)).await
             }
             By::Name { namespace, name } => {
                 let path = self.rbac_path(&query.cluster, query.kind, Some((namespace, name)))?;
                 let call = Call::get(path).of(rbac_target(query.kind, namespace, name));
-                Ok(self
-                    .exchange
-                    .look(call)
-                    .await
-                    .map(Sighting::found)?
-                    .into_iter()
-                    .collect())
+                Ok(self.exchange.look(call).await.map(Sighting::found)?.into_iter().collect())
             }
         }
     }
 
-    fn rbac_path(
-        &self,
-        cluster: &str,
-        kind: RbacKind,
-        object: Option<(&str, &str)>,
-    ) -> Result<String, Error> {
+    fn rbac_path(&self, cluster: &str, kind: RbacKind, object: Option<(&str, &str)>) -> Result<String, Error> {
         let mut segments = vec!["apis", RBAC, "v1"];
         match object {
             Some((namespace, name)) if kind == RbacKind::RoleBinding => {

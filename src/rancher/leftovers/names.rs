@@ -17,17 +17,10 @@ pub(crate) fn shortened(full: &str) -> String {
         return full.to_owned();
     }
     let digest = HEXLOWER.encode(&Sha256::digest(full.as_bytes()));
-    let ends_well = full
-        .as_bytes()
-        .get(56)
-        .is_some_and(|c| c.is_ascii_lowercase() || c.is_ascii_digit());
+    let ends_well = full.as_bytes().get(56).is_some_and(|c| c.is_ascii_lowercase() || c.is_ascii_digit());
     let (keep, digits) = if ends_well { (57, 5) } else { (56, 6) };
     // Names and ids are ASCII, so the cut is on a character.
-    format!(
-        "{}-{}",
-        full.get(..keep).unwrap_or_default(),
-        digest.get(..digits).unwrap_or_default()
-    )
+    format!("{}-{}", full.get(..keep).unwrap_or_default(), digest.get(..digits).unwrap_or_default())
 }
 
 /// The labels that say "made for this binding".
@@ -89,10 +82,7 @@ impl OwnerLabels {
     }
 
     /// The keys of an object's labels that are ours, and whether any other binding's are there too.
-    pub fn split<'a>(
-        &self,
-        labels: &'a BTreeMap<String, String>,
-    ) -> (Vec<(&'a str, &'a str)>, bool) {
+    pub fn split<'a>(&self, labels: &'a BTreeMap<String, String>) -> (Vec<(&'a str, &'a str)>, bool) {
         let mut ours = Vec::new();
         let mut others = false;
         for (key, value) in labels {
@@ -128,25 +118,16 @@ mod tests {
     fn names_are_shortened_as_rancher_does() {
         assert_eq!(shortened(&"a".repeat(63)), "a".repeat(63));
         // SHA-256 of 64 times `a`: ffe054fe7ae0cb6d…
-        assert_eq!(
-            shortened(&"a".repeat(64)),
-            format!("{}-ffe05", "a".repeat(57))
-        );
+        assert_eq!(shortened(&"a".repeat(64)), format!("{}-ffe05", "a".repeat(57)));
         let dashed = format!("{}-{}", "a".repeat(56), "b".repeat(20));
         let short = shortened(&dashed);
-        assert!(
-            short.starts_with(&format!("{}-", "a".repeat(56))) && short.len() == 63,
-            "{short}"
-        );
+        assert!(short.starts_with(&format!("{}-", "a".repeat(56))) && short.len() == 63, "{short}");
     }
 
     #[test]
     fn a_binding_is_the_owner_by_every_recorded_label_and_by_no_others() {
-        let binding = BindingRef {
-            kind: BindingKind::Project,
-            namespace: "local-p-1".to_owned(),
-            name: "b".to_owned(),
-        };
+        let binding =
+            BindingRef { kind: BindingKind::Project, namespace: "local-p-1".to_owned(), name: "b".to_owned() };
         let labels = OwnerLabels::of(&binding);
         for (key, value) in [
             ("authz.cluster.cattle.io/rtb-owner-updated", "local-p-1_b"),
@@ -175,21 +156,11 @@ mod tests {
     #[test]
     fn our_long_names_are_found_shortened_and_plain() {
         let name = format!("rao-{}", "a".repeat(26));
-        let binding = BindingRef {
-            kind: BindingKind::Cluster,
-            namespace: "c-m-abcdefgh".to_owned(),
-            name: name.clone(),
-        };
+        let binding =
+            BindingRef { kind: BindingKind::Cluster, namespace: "c-m-abcdefgh".to_owned(), name: name.clone() };
         let keys: Vec<_> = OwnerLabels::of(&binding).aggregated().collect();
         assert_eq!(keys.len(), 2);
-        assert!(
-            keys[0].len() == 63
-                && keys[0].starts_with("authz.cluster.cattle.io/crtb-owner-rao-aaa"),
-            "{keys:?}"
-        );
-        assert_eq!(
-            keys[1],
-            format!("authz.cluster.cattle.io/crtb-owner-{name}")
-        );
+        assert!(keys[0].len() == 63 && keys[0].starts_with("authz.cluster.cattle.io/crtb-owner-rao-aaa"), "{keys:?}");
+        assert_eq!(keys[1], format!("authz.cluster.cattle.io/crtb-owner-{name}"));
     }
 }

@@ -8,16 +8,9 @@ use crate::rancher::{
 
 fn trace() -> Trace {
     Trace {
-        binding: BindingRef {
-            kind: BindingKind::Cluster,
-            namespace: "c-1".to_owned(),
-            name: "rao-a".to_owned(),
-        },
+        binding: BindingRef { kind: BindingKind::Cluster, namespace: "c-1".to_owned(), name: "rao-a".to_owned() },
         cluster: "c-1".to_owned(),
-        subject: Subject {
-            user: Some("u-1".to_owned()),
-            ..Subject::default()
-        },
+        subject: Subject { user: Some("u-1".to_owned()), ..Subject::default() },
         roles: vec!["edit".to_owned()],
     }
 }
@@ -30,17 +23,8 @@ fn binding(labels: Value) -> String {
 
 async fn proof(name: &str) -> ProofOfAbsence {
     let wanted = name.to_owned();
-    let (server, _) = client(move |_| {
-        not_found(
-            "management.cattle.io",
-            "clusterroletemplatebindings",
-            &wanted,
-        )
-    });
-    let reference = BindingRef {
-        name: name.to_owned(),
-        ..trace().binding
-    };
+    let (server, _) = client(move |_| not_found("management.cattle.io", "clusterroletemplatebindings", &wanted));
+    let reference = BindingRef { name: name.to_owned(), ..trace().binding };
     match server.binding(&reference).await.unwrap() {
         Sighting::Gone(proof) => proof,
         Sighting::Found(_) => panic!("it is gone"),
@@ -61,9 +45,7 @@ async fn what_is_left_is_found_once_and_deleted_as_judged() {
         if path == "/k8s/clusters/c-1/apis/rbac.authorization.k8s.io/v1/clusterrolebindings" {
             return rancher(
                 200,
-                binding(
-                    json!({"c-1_rao-a": "owner-user", "authz.cluster.cattle.io/rtb-owner-updated": "c-1_rao-a"}),
-                ),
+                binding(json!({"c-1_rao-a": "owner-user", "authz.cluster.cattle.io/rtb-owner-updated": "c-1_rao-a"})),
             );
         }
         empty_list()
@@ -71,21 +53,12 @@ async fn what_is_left_is_found_once_and_deleted_as_judged() {
     let looked = server.leftovers(&trace()).await;
     assert!(looked.unreadable.is_empty(), "{looked:?}");
     assert_eq!(looked.found.len(), 1, "{looked:?}");
-    let removal = server
-        .remove_leftovers(&trace(), &looked.found, &proof("rao-a").await)
-        .await
-        .unwrap();
+    let removal = server.remove_leftovers(&trace(), &looked.found, &proof("rao-a").await).await.unwrap();
     assert_eq!((removal.removed.len(), removal.failed.len()), (1, 0));
     let body: Value = serde_json::from_slice(asked.last().body()).unwrap();
-    assert_eq!(
-        body["preconditions"],
-        json!({"uid": "uid-1", "resourceVersion": "5"})
-    );
+    assert_eq!(body["preconditions"], json!({"uid": "uid-1", "resourceVersion": "5"}));
     let line = asked.lines().pop().unwrap();
-    assert_eq!(
-        line,
-        "DELETE /k8s/clusters/c-1/apis/rbac.authorization.k8s.io/v1/clusterrolebindings/crb-1"
-    );
+    assert_eq!(line, "DELETE /k8s/clusters/c-1/apis/rbac.authorization.k8s.io/v1/clusterrolebindings/crb-1");
 }
 
 #[tokio::test]
@@ -104,22 +77,13 @@ async fn unreadable_is_not_nothing() {
     });
     let looked = server.leftovers(&trace()).await;
     assert!(looked.found.is_empty() && !looked.is_clean());
-    assert!(
-        looked
-            .unreadable
-            .iter()
-            .all(|u| u.cluster == "c-1" && u.error.reason() == "Unknown"),
-        "{looked:?}"
-    );
+    assert!(looked.unreadable.iter().all(|u| u.cluster == "c-1" && u.error.reason() == "Unknown"), "{looked:?}");
 }
 
 #[tokio::test]
 async fn nothing_is_removed_without_proof_of_that_very_binding() {
     let (server, asked) = client(|_| rancher(200, "{}"));
-    let error = server
-        .remove_leftovers(&trace(), &[], &proof("rao-b").await)
-        .await
-        .unwrap_err();
+    let error = server.remove_leftovers(&trace(), &[], &proof("rao-b").await).await.unwrap_err();
     assert_eq!(error.reason(), "Conflict");
     assert!(asked.all().is_empty());
 }
@@ -136,24 +100,14 @@ async fn a_shared_object_that_changed_is_left_for_the_next_look() {
         role: "edit".to_owned(),
         remedy: Remedy::DropKeys(vec![("c-1_rao-a".to_owned(), "true".to_owned())]),
     };
-    let (server, asked) = client(|_| {
-        rancher(
-            422,
-            r#"{"kind":"Status","reason":"Invalid","code":422,"message":"test failed"}"#,
-        )
-    });
+    let (server, asked) =
+        client(|_| rancher(422, r#"{"kind":"Status","reason":"Invalid","code":422,"message":"test failed"}"#));
     let proof = proof("rao-a").await;
-    let removal = server
-        .remove_leftovers(&trace(), &[leftover], &proof)
-        .await
-        .unwrap();
+    let removal = server.remove_leftovers(&trace(), &[leftover], &proof).await.unwrap();
     assert_eq!((removal.removed.len(), removal.failed.len()), (0, 1));
     let request = asked.last();
     assert_eq!(request.method(), "PATCH");
-    assert_eq!(
-        request.headers()["content-type"],
-        "application/json-patch+json"
-    );
+    assert_eq!(request.headers()["content-type"], "application/json-patch+json");
     assert_eq!(
         request.uri().path(),
         "/k8s/clusters/c-1/apis/rbac.authorization.k8s.io/v1/namespaces/web/rolebindings/rb-1"

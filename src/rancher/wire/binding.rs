@@ -129,19 +129,11 @@ pub(crate) struct RawBinding {
 impl RawBinding {
     pub(crate) fn into_binding(self, kind: BindingKind) -> Binding {
         let scope = match kind {
-            BindingKind::Cluster => Scope::Cluster {
-                cluster: self.cluster_name,
-            },
+            BindingKind::Cluster => Scope::Cluster { cluster: self.cluster_name },
             BindingKind::Project => {
                 // Rancher splits at the first colon too.
-                let (cluster, project) = self
-                    .project_name
-                    .split_once(':')
-                    .unwrap_or((&self.project_name, ""));
-                Scope::Project {
-                    cluster: cluster.to_owned(),
-                    project: project.to_owned(),
-                }
+                let (cluster, project) = self.project_name.split_once(':').unwrap_or((&self.project_name, ""));
+                Scope::Project { cluster: cluster.to_owned(), project: project.to_owned() }
             }
         };
         Binding {
@@ -175,10 +167,7 @@ impl Subject {
         Self {
             user: binding.user_name.clone(),
             user_principal: binding.user_principal_name.clone(),
-            group: binding
-                .group_principal_name
-                .clone()
-                .or_else(|| binding.group_name.clone()),
+            group: binding.group_principal_name.clone().or_else(|| binding.group_name.clone()),
         }
     }
 
@@ -187,9 +176,7 @@ impl Subject {
     pub fn is_of(&self, binding: &Binding) -> bool {
         let same = |a: &Option<String>, b: &Option<String>| a.is_some() && a == b;
         same(&self.user, &binding.user_name)
-            || (self.user.is_none()
-                && self.user_id().is_some()
-                && self.user_id() == binding.user_name)
+            || (self.user.is_none() && self.user_id().is_some() && self.user_id() == binding.user_name)
             || same(&self.user_principal, &binding.user_principal_name)
             || same(&self.group, &binding.group_principal_name)
             || same(&self.group, &binding.group_name)
@@ -199,9 +186,7 @@ impl Subject {
     /// the lower-case base32 of the principal's SHA-256).
     pub fn user_id(&self) -> Option<String> {
         self.user.clone().or_else(|| {
-            let digest = BASE32_NOPAD
-                .encode(&Sha256::digest(self.user_principal.as_ref()?.as_bytes()))
-                .to_lowercase();
+            let digest = BASE32_NOPAD.encode(&Sha256::digest(self.user_principal.as_ref()?.as_bytes())).to_lowercase();
             Some(format!("u-{}", digest.get(..10)?))
         })
     }
@@ -212,9 +197,7 @@ mod tests {
     use super::*;
 
     fn binding(kind: BindingKind, json: &str) -> Binding {
-        serde_json::from_str::<RawBinding>(json)
-            .unwrap()
-            .into_binding(kind)
+        serde_json::from_str::<RawBinding>(json).unwrap().into_binding(kind)
     }
 
     #[test]
@@ -225,72 +208,34 @@ mod tests {
               "deletionTimestamp":"2026-11-23T10:00:00Z","finalizers":["x"]},"clusterName":"c-1","roleTemplateName":"cluster-member",
               "userName":"","userPrincipalName":"okta_user://a","groupName":null,"status":{"summary":"Completed"}}"#,
         );
-        assert_eq!(
-            crtb.scope,
-            Scope::Cluster {
-                cluster: "c-1".to_owned()
-            }
-        );
-        assert_eq!(
-            (crtb.user_name, crtb.user_principal_name.as_deref()),
-            (None, Some("okta_user://a"))
-        );
+        assert_eq!(crtb.scope, Scope::Cluster { cluster: "c-1".to_owned() });
+        assert_eq!((crtb.user_name, crtb.user_principal_name.as_deref()), (None, Some("okta_user://a")));
         assert!(crtb.meta.is_terminating());
         let prtb = binding(
             BindingKind::Project,
             r#"{"metadata":{"name":"b"},"projectName":"local:p-v5rdf","roleTemplateName":"edit"}"#,
         );
-        assert_eq!(
-            prtb.scope,
-            Scope::Project {
-                cluster: "local".to_owned(),
-                project: "p-v5rdf".to_owned()
-            }
-        );
+        assert_eq!(prtb.scope, Scope::Project { cluster: "local".to_owned(), project: "p-v5rdf".to_owned() });
     }
 
     #[test]
     fn a_subject_is_known_in_any_form() {
-        let by_id = binding(
-            BindingKind::Cluster,
-            r#"{"metadata":{"name":"b"},"userName":"u-1"}"#,
-        );
-        let by_principal = binding(
-            BindingKind::Cluster,
-            r#"{"metadata":{"name":"b"},"userPrincipalName":"okta_user://a"}"#,
-        );
-        let by_group = binding(
-            BindingKind::Cluster,
-            r#"{"metadata":{"name":"b"},"groupPrincipalName":"okta_group://g"}"#,
-        );
-        let user = Subject {
-            user: Some("u-1".to_owned()),
-            user_principal: Some("okta_user://a".to_owned()),
-            group: None,
-        };
-        let group = Subject {
-            group: Some("okta_group://g".to_owned()),
-            ..Subject::default()
-        };
+        let by_id = binding(BindingKind::Cluster, r#"{"metadata":{"name":"b"},"userName":"u-1"}"#);
+        let by_principal =
+            binding(BindingKind::Cluster, r#"{"metadata":{"name":"b"},"userPrincipalName":"okta_user://a"}"#);
+        let by_group =
+            binding(BindingKind::Cluster, r#"{"metadata":{"name":"b"},"groupPrincipalName":"okta_group://g"}"#);
+        let user =
+            Subject { user: Some("u-1".to_owned()), user_principal: Some("okta_user://a".to_owned()), group: None };
+        let group = Subject { group: Some("okta_group://g".to_owned()), ..Subject::default() };
         assert!(user.is_of(&by_id) && user.is_of(&by_principal) && !user.is_of(&by_group));
         assert!(group.is_of(&by_group) && !group.is_of(&by_id));
-        assert!(
-            !Subject::default().is_of(&by_id),
-            "nobody is nobody's subject"
-        );
+        assert!(!Subject::default().is_of(&by_id), "nobody is nobody's subject");
     }
 
     #[test]
     fn the_user_of_a_new_principal_is_foreseen() {
-        let id = Subject {
-            user_principal: Some("okta_user://a".to_owned()),
-            ..Subject::default()
-        }
-        .user_id()
-        .unwrap();
-        assert!(
-            id.len() == 12 && id.starts_with("u-") && id == id.to_lowercase(),
-            "{id}"
-        );
+        let id = Subject { user_principal: Some("okta_user://a".to_owned()), ..Subject::default() }.user_id().unwrap();
+        assert!(id.len() == 12 && id.starts_with("u-") && id == id.to_lowercase(), "{id}");
     }
 }

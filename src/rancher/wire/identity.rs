@@ -29,9 +29,7 @@ pub struct User {
 impl User {
     /// Whether Rancher made it for itself: people are never such users.
     pub fn is_system(&self) -> bool {
-        self.principal_ids
-            .iter()
-            .any(|p| p.starts_with("system://"))
+        self.principal_ids.iter().any(|p| p.starts_with("system://"))
     }
 }
 
@@ -72,11 +70,7 @@ struct UserInfo {
 
 impl From<IdentityReview> for WhoAmI {
     fn from(review: IdentityReview) -> Self {
-        let UserInfo {
-            username,
-            groups,
-            mut extra,
-        } = review.status.user_info;
+        let UserInfo { username, groups, mut extra } = review.status.user_info;
         let mut all = |key: &str| extra.remove(key).unwrap_or_default();
         Self {
             user_id: username,
@@ -132,11 +126,7 @@ pub(crate) struct FeatureStatus {
 impl Feature {
     /// Rancher's own order: a locked value, the one set, the default.
     pub fn is_on(&self) -> bool {
-        self.status
-            .locked_value
-            .or(self.spec.value)
-            .or(self.status.default)
-            .unwrap_or(false)
+        self.status.locked_value.or(self.spec.value).or(self.status.default).unwrap_or(false)
     }
 }
 

@@ -37,12 +37,7 @@ pub struct Cluster {
 impl Cluster {
     /// Whether it is usable now: `Ready`, and not known to be disconnected (the local cluster has no `Connected`).
     pub fn is_reachable(&self) -> bool {
-        let status = |kind: &str| {
-            self.conditions
-                .iter()
-                .find(|c| c.kind == kind)
-                .map(|c| c.status.as_str())
-        };
+        let status = |kind: &str| self.conditions.iter().find(|c| c.kind == kind).map(|c| c.status.as_str());
         status("Ready") == Some("True") && matches!(status("Connected"), None | Some("True"))
     }
 }
@@ -131,20 +126,13 @@ struct ProjectStatus {
 impl From<RawProject> for Project {
     fn from(raw: RawProject) -> Self {
         let marked = |map: &BTreeMap<String, String>| {
-            map.get("authz.management.cattle.io/system-project")
-                .is_some_and(|v| v == "true")
+            map.get("authz.management.cattle.io/system-project").is_some_and(|v| v == "true")
         };
         Self {
             is_system: marked(&raw.metadata.labels) || marked(&raw.metadata.annotations),
             display_name: raw.spec.display_name,
-            cluster: raw
-                .spec
-                .cluster_name
-                .unwrap_or_else(|| raw.metadata.namespace.clone()),
-            backing_namespace: raw
-                .status
-                .backing_namespace
-                .unwrap_or_else(|| raw.metadata.name.clone()),
+            cluster: raw.spec.cluster_name.unwrap_or_else(|| raw.metadata.namespace.clone()),
+            backing_namespace: raw.status.backing_namespace.unwrap_or_else(|| raw.metadata.name.clone()),
             meta: raw.metadata,
         }
     }
@@ -226,14 +214,7 @@ mod tests {
                 r#"{{"metadata":{{"name":"p-1","namespace":"c-1","labels":{{"authz.management.cattle.io/system-project":"true"}}}},"status":{old}}}"#
             );
             let old = read(&json);
-            assert_eq!(
-                (
-                    old.backing_namespace.as_str(),
-                    old.cluster.as_str(),
-                    old.is_system
-                ),
-                ("p-1", "c-1", true)
-            );
+            assert_eq!((old.backing_namespace.as_str(), old.cluster.as_str(), old.is_system), ("p-1", "c-1", true));
         }
     }
 
@@ -245,16 +226,9 @@ mod tests {
             );
             Cluster::from(serde_json::from_str::<RawCluster>(&json).unwrap())
         };
-        assert!(
-            read(r#"[{"type":"Ready","status":"True"},{"type":"Connected","status":"True"}]"#)
-                .is_reachable()
-        );
+        assert!(read(r#"[{"type":"Ready","status":"True"},{"type":"Connected","status":"True"}]"#).is_reachable());
         assert!(read(r#"[{"type":"Ready","status":"True"}]"#).is_reachable());
-        for not in [
-            r#"[{"type":"Ready","status":"True"},{"type":"Connected","status":"False"}]"#,
-            "[]",
-            "null",
-        ] {
+        for not in [r#"[{"type":"Ready","status":"True"},{"type":"Connected","status":"False"}]"#, "[]", "null"] {
             assert!(!read(not).is_reachable(), "{not}");
         }
     }
@@ -262,9 +236,7 @@ mod tests {
     #[test]
     fn rules_of_a_wrong_type_are_no_empty_rules() {
         let read = |rules: &str| {
-            serde_json::from_str::<RoleTemplate>(&format!(
-                r#"{{"metadata":{{"name":"r"}},"rules":{rules}}}"#
-            ))
+            serde_json::from_str::<RoleTemplate>(&format!(r#"{{"metadata":{{"name":"r"}},"rules":{rules}}}"#))
         };
         assert!(read(r#"[{"verbs":["*"],"nonResourceURLs":["*"],"apiGroups":null}]"#).is_ok());
         assert!(read("null").is_ok());

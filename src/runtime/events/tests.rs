@@ -66,19 +66,8 @@ struct Fixture {
 impl Fixture {
     fn new() -> Self {
         let (server, metrics) = (Server::new(), Metrics::new(Clock::system()));
-        let (sink, publisher) = channel(
-            server.client(),
-            "rancher-access-operator",
-            "pod-0",
-            metrics.clone(),
-        );
-        Self {
-            server,
-            sink,
-            metrics,
-            token: CancellationToken::new(),
-            publisher: Some(publisher),
-        }
+        let (sink, publisher) = channel(server.client(), "rancher-access-operator", "pod-0", metrics.clone());
+        Self { server, sink, metrics, token: CancellationToken::new(), publisher: Some(publisher) }
     }
 
     fn start(&mut self) -> JoinHandle<Result<(), std::convert::Infallible>> {
@@ -93,16 +82,13 @@ impl Fixture {
             name: Some(grant.to_owned()),
             ..ObjectReference::default()
         };
-        self.sink
-            .publish(reference, EventType::Normal, "AccessGranted", "Grant", note);
+        self.sink.publish(reference, EventType::Normal, "AccessGranted", "Grant", note);
     }
 
     fn lost(&self, reason: &str) -> u64 {
         let name = format!("rancher_access_events_lost_total{{reason=\"{reason}\"}} ");
         let text = self.metrics.encode().unwrap();
-        text.lines()
-            .find_map(|line| line.strip_prefix(&name))
-            .map_or(0, |count| count.parse().unwrap())
+        text.lines().find_map(|line| line.strip_prefix(&name)).map_or(0, |count| count.parse().unwrap())
     }
 }
 
@@ -148,11 +134,7 @@ async fn is_silent_while_the_api_server_is_away() {
         fixture.publish(&format!("grant-{n}"), "");
         sleep(SECOND).await;
     }
-    assert_eq!(
-        fixture.server.got().len(),
-        1,
-        "one attempt, and then none for a while"
-    );
+    assert_eq!(fixture.server.got().len(), 1, "one attempt, and then none for a while");
     assert_eq!(fixture.lost("unreachable"), 9);
     fixture.server.answers(201);
     sleep(PAUSE).await;
@@ -170,10 +152,7 @@ async fn a_refused_event_does_not_silence_the_others() {
     fixture.publish("one", "");
     fixture.publish("two", "");
     sleep(SECOND).await;
-    assert_eq!(
-        (fixture.server.got().len(), fixture.lost("refused")),
-        (2, 2)
-    );
+    assert_eq!((fixture.server.got().len(), fixture.lost("refused")), (2, 2));
 }
 
 #[test]

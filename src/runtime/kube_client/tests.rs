@@ -23,11 +23,7 @@ where
         async move { Ok::<_, Infallible>(Response::new(answer.await)) }
     });
     let layer = DeadlineLayer(Deadlines::default());
-    Api::default_namespaced(
-        ClientBuilder::new(service, "ops")
-            .with_layer(&layer)
-            .build(),
-    )
+    Api::default_namespaced(ClientBuilder::new(service, "ops").with_layer(&layer).build())
 }
 
 /// Each line after its pause, and then neither more nor an end.
@@ -56,26 +52,17 @@ async fn a_call_without_an_answer_ends_after_its_deadline() {
     let maps = config_maps(pending);
     let error = maps.list(&ListParams::default()).await.unwrap_err();
     assert_eq!(started.elapsed().as_secs(), 10);
-    assert_eq!(
-        deadline(&error),
-        Some(DeadlineExceeded::Headers(10 * SECOND)),
-        "{error:?}"
-    );
+    assert_eq!(deadline(&error), Some(DeadlineExceeded::Headers(10 * SECOND)), "{error:?}");
     let Err(error) = maps.watch(&WatchParams::default(), "0").await else {
         panic!("a watch, too, must start in time");
     };
-    assert_eq!(
-        deadline(&error),
-        Some(DeadlineExceeded::Headers(10 * SECOND)),
-        "{error:?}"
-    );
+    assert_eq!(deadline(&error), Some(DeadlineExceeded::Headers(10 * SECOND)), "{error:?}");
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_body_that_never_ends_fails_the_call() {
     let started = Instant::now();
-    let maps =
-        config_maps(|| async { unended(vec![(SECOND, r#"{"kind":"#), (SECOND, r#""List""#)]) });
+    let maps = config_maps(|| async { unended(vec![(SECOND, r#"{"kind":"#), (SECOND, r#""List""#)]) });
     let error = maps.list(&ListParams::default()).await.unwrap_err();
     assert_eq!(started.elapsed().as_secs(), 30);
     assert!(format!("{error:?}").contains("Whole"), "{error:?}");
@@ -83,18 +70,12 @@ async fn a_body_that_never_ends_fails_the_call() {
 
 #[tokio::test(start_paused = true)]
 async fn a_watch_may_say_nothing_for_long() {
-    let line = concat!(
-        r#"{"type":"ADDED","object":{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"a"}}}"#,
-        "\n"
-    );
+    let line =
+        concat!(r#"{"type":"ADDED","object":{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"a"}}}"#, "\n");
     let maps = config_maps(move || async move { unended(vec![(120 * SECOND, line)]) });
     let stream = maps.watch(&WatchParams::default(), "0").await.unwrap();
     let mut stream = std::pin::pin!(stream);
-    let first = timeout(150 * SECOND, stream.next())
-        .await
-        .unwrap()
-        .unwrap()
-        .unwrap();
+    let first = timeout(150 * SECOND, stream.next()).await.unwrap().unwrap().unwrap();
     assert!(matches!(first, WatchEvent::Added(map) if map.metadata.name.as_deref() == Some("a")));
 }
 
@@ -106,10 +87,7 @@ async fn an_ordinary_answer_passes_whole() {
             r#"{"apiVersion":"v1","kind":"ConfigMapList","metadata":{},"items":[{"metadata":{"name":"a"}}]}"#,
         )
     });
-    assert_eq!(
-        maps.list(&ListParams::default()).await.unwrap().items.len(),
-        1
-    );
+    assert_eq!(maps.list(&ListParams::default()).await.unwrap().items.len(), 1);
 }
 
 #[test]
@@ -137,31 +115,17 @@ async fn the_context_decides_and_kube_never_retries() {
     let kubeconfig: Kubeconfig = serde_saphyr::from_str(KUBECONFIG).unwrap();
     let mut options = ClientOptions::new("rancher-access-operator/0.1.0");
     options.context = Some("two".to_owned());
-    let chosen = KubeConfigOptions {
-        context: options.context.clone(),
-        ..KubeConfigOptions::default()
-    };
-    let config = Config::from_custom_kubeconfig(kubeconfig, &chosen)
-        .await
-        .unwrap();
+    let chosen = KubeConfigOptions { context: options.context.clone(), ..KubeConfigOptions::default() };
+    let config = Config::from_custom_kubeconfig(kubeconfig, &chosen).await.unwrap();
     let config = with_options(config, &options).unwrap();
     assert_eq!(config.default_namespace, "second");
     assert!(!config.default_retry);
     assert_eq!(config.connect_timeout, Some(5 * SECOND));
-    assert!(
-        config
-            .headers
-            .iter()
-            .any(|(name, value)| name == USER_AGENT && value == "rancher-access-operator/0.1.0")
-    );
+    assert!(config.headers.iter().any(|(name, value)| name == USER_AGENT && value == "rancher-access-operator/0.1.0"));
     options.user_agent = "two\nlines".to_owned();
-    let Err(error) = with_options(config, &options) else {
-        panic!("no header value")
-    };
+    let Err(error) = with_options(config, &options) else { panic!("no header value") };
     assert!(matches!(error, ConnectError::UserAgent(_)));
     options.kubeconfig = Some("no-such-kubeconfig".into());
-    let Err(error) = connect(&options).await else {
-        panic!("no such file")
-    };
+    let Err(error) = connect(&options).await else { panic!("no such file") };
     assert!(error.to_string().contains("no-such-kubeconfig"), "{error}");
 }

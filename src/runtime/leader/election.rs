@@ -69,11 +69,7 @@ impl Leader {
     ///
     /// # Errors
     /// The configuration's durations do not keep two leaders apart.
-    pub fn new(
-        client: Client,
-        config: LeaseConfig,
-        clock: Clock,
-    ) -> Result<(Self, LeaderHandle), LeaseConfigError> {
+    pub fn new(client: Client, config: LeaseConfig, clock: Clock) -> Result<(Self, LeaderHandle), LeaseConfigError> {
         config.validate()?;
         let seat = Arc::new(Seat::new());
         let leader = Self {
@@ -153,10 +149,7 @@ impl Leader {
     async fn judge(&mut self, seen: Option<Lease>) -> Result<Turn, AttemptError> {
         let (now, clock) = (Instant::now(), self.clock.now());
         let known = self.watched.any() || seen.is_some();
-        let expires = known.then(|| {
-            self.watched
-                .expires(seen.as_ref(), self.config.duration, now)
-        });
+        let expires = known.then(|| self.watched.expires(seen.as_ref(), self.config.duration, now));
         let Some(lease) = seen else {
             // Deleted under a holder's feet: it makes it anew at once, others give it the time to do so.
             return match expires {
@@ -168,18 +161,14 @@ impl Leader {
         let same_term = self.term.as_ref() == Some(&record::term(&lease));
         match (holder, expires) {
             (Some(holder), _) if holder == self.config.identity => {
-                self.replace(record::renewed(lease, &self.config, clock))
-                    .await
+                self.replace(record::renewed(lease, &self.config, clock)).await
             }
             (Some(holder), _) if self.term.is_some() => Ok(Turn::Deposed(holder)),
-            (None, _) if self.term.is_some() && !same_term => Ok(Turn::Deposed(
-                "another process, which has released it since".to_owned(),
-            )),
-            (Some(_), Some(expires)) if now < expires => Ok(Turn::Waiting(expires)),
-            _ => {
-                self.replace(record::taken(lease, &self.config, clock))
-                    .await
+            (None, _) if self.term.is_some() && !same_term => {
+                Ok(Turn::Deposed("another process, which has released it since".to_owned()))
             }
+            (Some(_), Some(expires)) if now < expires => Ok(Turn::Waiting(expires)),
+            _ => self.replace(record::taken(lease, &self.config, clock)).await,
         }
     }
 
@@ -194,10 +183,7 @@ impl Leader {
             return Err(AttemptError::Unversioned);
         }
         let sent = self.sending();
-        let written = self
-            .api
-            .replace(&self.config.name, &PostParams::default(), &lease)
-            .await?;
+        let written = self.api.replace(&self.config.name, &PostParams::default(), &lease).await?;
         Ok(self.won(written, sent))
     }
 
@@ -215,11 +201,7 @@ impl Leader {
             deadline: sent + self.config.deadline,
         };
         if held.is_none() {
-            info!(
-                lease = self.lease_name(),
-                identity = self.config.identity,
-                "Took the lease"
-            );
+            info!(lease = self.lease_name(), identity = self.config.identity, "Took the lease");
         }
         self.term = Some(term);
         self.mine = Some(written);
@@ -241,10 +223,7 @@ impl Leader {
                 Err(_) => debug!("Could not release the lease in time"),
             }
         }
-        warn!(
-            lease = self.lease_name(),
-            "Left the lease to run out, for the API server did not take it back"
-        );
+        warn!(lease = self.lease_name(), "Left the lease to run out, for the API server did not take it back");
     }
 
     /// Whether the lease was ours and is now free. Reads first: a write of ours may have landed unanswered.
@@ -259,9 +238,7 @@ impl Leader {
             return Err(AttemptError::Unversioned);
         }
         let free = record::released(lease, self.clock.now());
-        self.api
-            .replace(&self.config.name, &PostParams::default(), &free)
-            .await?;
+        self.api.replace(&self.config.name, &PostParams::default(), &free).await?;
         Ok(true)
     }
 

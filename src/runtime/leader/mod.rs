@@ -47,11 +47,7 @@ pub struct LeaseConfig {
 
 impl LeaseConfig {
     /// The default durations.
-    pub fn new(
-        namespace: impl Into<String>,
-        name: impl Into<String>,
-        identity: impl Into<String>,
-    ) -> Self {
+    pub fn new(namespace: impl Into<String>, name: impl Into<String>, identity: impl Into<String>) -> Self {
         Self {
             namespace: namespace.into(),
             name: name.into(),
@@ -72,16 +68,10 @@ impl LeaseConfig {
             return Err(LeaseConfigError::Zero);
         }
         if self.renew >= self.deadline {
-            return Err(LeaseConfigError::RenewTooSlow {
-                renew: self.renew,
-                deadline: self.deadline,
-            });
+            return Err(LeaseConfigError::RenewTooSlow { renew: self.renew, deadline: self.deadline });
         }
         if self.deadline >= self.duration {
-            return Err(LeaseConfigError::DeadlineTooLate {
-                deadline: self.deadline,
-                duration: self.duration,
-            });
+            return Err(LeaseConfigError::DeadlineTooLate { deadline: self.deadline, duration: self.duration });
         }
         Ok(())
     }
@@ -99,9 +89,7 @@ pub enum LeaseConfigError {
     #[error("the lease's retry period must be more than zero")]
     Zero,
     /// The lease would run out between two renewals.
-    #[error(
-        "the lease must be renewed more often (every {renew:?}) than its deadline ({deadline:?}) comes"
-    )]
+    #[error("the lease must be renewed more often (every {renew:?}) than its deadline ({deadline:?}) comes")]
     RenewTooSlow {
         /// The renewal period asked for.
         renew: Duration,
@@ -167,10 +155,7 @@ struct Seat {
 
 impl Seat {
     fn new() -> Self {
-        Self {
-            tenure: watch::Sender::new(None),
-            standing: watch::Sender::new(Standing::Standby),
-        }
+        Self { tenure: watch::Sender::new(None), standing: watch::Sender::new(Standing::Standby) }
     }
 
     fn hold(&self, tenure: Option<Tenure>) {
@@ -188,8 +173,7 @@ impl Seat {
 
     fn publish(&self) {
         let now = self.standing();
-        self.standing
-            .send_if_modified(|was| std::mem::replace(was, now) != now);
+        self.standing.send_if_modified(|was| std::mem::replace(was, now) != now);
     }
 
     /// Publishes the lapse at the moment it happens, though the election may be waiting for an answer then.
@@ -242,8 +226,6 @@ impl LeaderHandle {
 
 impl fmt::Debug for LeaderHandle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("LeaderHandle")
-            .field(&self.standing())
-            .finish()
+        f.debug_tuple("LeaderHandle").field(&self.standing()).finish()
     }
 }

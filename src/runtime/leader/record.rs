@@ -13,11 +13,7 @@ use super::LeaseConfig;
 
 /// The holder a Lease names. A released Lease names none.
 pub(super) fn holder(lease: &Lease) -> Option<&str> {
-    lease
-        .spec
-        .as_ref()
-        .and_then(|spec| spec.holder_identity.as_deref())
-        .filter(|holder| !holder.is_empty())
+    lease.spec.as_ref().and_then(|spec| spec.holder_identity.as_deref()).filter(|holder| !holder.is_empty())
 }
 
 /// One tenure of one holder, as the record tells it: the Lease's UID and its count of transitions.
@@ -26,11 +22,7 @@ pub(super) fn term(lease: &Lease) -> (Option<String>, i32) {
 }
 
 fn transitions(lease: &Lease) -> i32 {
-    lease
-        .spec
-        .as_ref()
-        .and_then(|spec| spec.lease_transitions)
-        .unwrap_or(0)
+    lease.spec.as_ref().and_then(|spec| spec.lease_transitions).unwrap_or(0)
 }
 
 /// The first record of a Lease that did not exist.
@@ -68,10 +60,7 @@ pub(super) fn renewed(mut lease: Lease, config: &LeaseConfig, now: Timestamp) ->
     spec.lease_duration_seconds = Some(whole_seconds(config.duration));
     // A replace that changes nothing leaves the resourceVersion as it was, and others would take the record for
     // abandoned: with a clock that stands still or goes back, the record must change all the same.
-    let after_last = spec
-        .renew_time
-        .as_ref()
-        .and_then(|last| last.0.checked_add(SignedDuration::from_micros(1)).ok());
+    let after_last = spec.renew_time.as_ref().and_then(|last| last.0.checked_add(SignedDuration::from_micros(1)).ok());
     spec.renew_time = Some(MicroTime(after_last.map_or(now, |last| last.max(now))));
     lease
 }
@@ -108,18 +97,8 @@ impl Watched {
     /// Notes what was read at `now`; answers when the record may be taken over if it stays as it is.
     ///
     /// The holder's own `leaseDurationSeconds` counts where it is longer than ours: it may run with other settings.
-    pub(super) fn expires(
-        &mut self,
-        lease: Option<&Lease>,
-        ours: Duration,
-        now: Instant,
-    ) -> Instant {
-        let version = lease.map(|lease| {
-            (
-                lease.metadata.uid.clone(),
-                lease.metadata.resource_version.clone(),
-            )
-        });
+    pub(super) fn expires(&mut self, lease: Option<&Lease>, ours: Duration, now: Instant) -> Instant {
+        let version = lease.map(|lease| (lease.metadata.uid.clone(), lease.metadata.resource_version.clone()));
         let theirs = lease
             .and_then(|lease| lease.spec.as_ref()?.lease_duration_seconds)
             .and_then(|seconds| u64::try_from(seconds).ok())

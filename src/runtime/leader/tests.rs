@@ -28,11 +28,7 @@ struct Contender {
 impl Contender {
     /// Its clock stands still: nothing but the monotonic time of its own may matter.
     fn start(server: &Server, name: &str) -> Self {
-        Self::with(
-            server,
-            LeaseConfig::new("ops", "operator", name),
-            Link::default(),
-        )
+        Self::with(server, LeaseConfig::new("ops", "operator", name), Link::default())
     }
 
     fn with(server: &Server, config: LeaseConfig, link: Link) -> Self {
@@ -40,21 +36,13 @@ impl Contender {
         let (leader, handle) = Leader::new(server.client(&link), config, clock).unwrap();
         let token = CancellationToken::new();
         let task = tokio::spawn(leader.run(token.clone()));
-        Self {
-            handle,
-            link,
-            token,
-            task,
-        }
+        Self { handle, link, token, task }
     }
 
     async fn until(&self, standing: Standing) {
         let mut watch = self.handle.watch();
         let reached = watch.wait_for(|now| *now == standing);
-        time::timeout(60 * SECOND, reached)
-            .await
-            .expect("it gets there in time")
-            .unwrap();
+        time::timeout(60 * SECOND, reached).await.expect("it gets there in time").unwrap();
     }
 }
 
@@ -73,11 +61,7 @@ async fn a_new_lease_is_taken_at_once_and_kept() {
     for _ in 0..600 {
         sleep(SECOND / 5).await;
         assert!(a.handle.may_create(), "renewed before each deadline");
-        assert_eq!(
-            b.handle.standing(),
-            Standing::Standby,
-            "though the holder's clock stands still"
-        );
+        assert_eq!(b.handle.standing(), Standing::Standby, "though the holder's clock stands still");
     }
     assert_eq!(a.handle.since(), since);
     assert_eq!(server.spec()["leaseTransitions"], 0);
@@ -91,20 +75,10 @@ async fn an_abandoned_lease_is_taken_after_its_full_duration_and_no_sooner() {
         let started = Instant::now();
         let a = Contender::start(&server, "a");
         let mut watch = a.handle.watch();
-        watch
-            .wait_for(|now| *now == Standing::Leading)
-            .await
-            .unwrap();
+        watch.wait_for(|now| *now == Standing::Leading).await.unwrap();
         let took = started.elapsed();
-        assert!(
-            took >= wait * SECOND && took < (wait + 1) * SECOND,
-            "{took:?} of {wait} s"
-        );
-        assert_eq!(
-            server.spec()["leaseTransitions"],
-            4,
-            "one more than the record had"
-        );
+        assert!(took >= wait * SECOND && took < (wait + 1) * SECOND, "{took:?} of {wait} s");
+        assert_eq!(server.spec()["leaseTransitions"], 4, "one more than the record had");
     }
 }
 
@@ -118,18 +92,10 @@ async fn without_the_api_server_a_leader_lapses_and_resumes() {
     a.link.set(Mode::Refuse);
     let cut = Instant::now();
     a.until(Standing::Lapsed).await;
-    assert!(
-        cut.elapsed() > 7 * SECOND && cut.elapsed() <= 8 * SECOND,
-        "{:?}",
-        cut.elapsed()
-    );
+    assert!(cut.elapsed() > 7 * SECOND && cut.elapsed() <= 8 * SECOND, "{:?}", cut.elapsed());
     for _ in 0..100 {
         sleep(SECOND).await;
-        assert_eq!(
-            a.handle.standing(),
-            Standing::Lapsed,
-            "not a standby: it may go on revoking"
-        );
+        assert_eq!(a.handle.standing(), Standing::Lapsed, "not a standby: it may go on revoking");
         assert!(!a.handle.may_create());
     }
     a.link.set(Mode::Up);
@@ -145,10 +111,7 @@ async fn an_answer_that_never_comes_does_not_hide_the_deadline() {
     a.until(Standing::Leading).await;
     a.link.set(Mode::LoseAnswer);
     a.until(Standing::Lapsed).await;
-    assert!(
-        !a.handle.may_create(),
-        "its renewals landed, but it cannot know"
-    );
+    assert!(!a.handle.may_create(), "its renewals landed, but it cannot know");
     a.link.set(Mode::Up);
     a.until(Standing::Leading).await;
 }
@@ -165,13 +128,7 @@ async fn whoever_sees_another_leader_ends() {
     a.link.set(Mode::Up);
     let ended = a.task.await.unwrap();
     let lease = "ops/operator".to_owned();
-    assert_eq!(
-        ended,
-        Err(LeaderError::Deposed {
-            lease,
-            by: "b".to_owned()
-        })
-    );
+    assert_eq!(ended, Err(LeaderError::Deposed { lease, by: "b".to_owned() }));
     assert_eq!(a.handle.standing(), Standing::Standby);
     assert_eq!(a.handle.since(), None);
     assert_eq!(server.spec()["holderIdentity"], "b");
@@ -188,10 +145,7 @@ async fn a_leader_that_came_and_went_unseen_deposes_too() {
     b.token.cancel();
     b.task.await.unwrap().unwrap();
     a.link.set(Mode::Up);
-    assert!(matches!(
-        a.task.await.unwrap(),
-        Err(LeaderError::Deposed { .. })
-    ));
+    assert!(matches!(a.task.await.unwrap(), Err(LeaderError::Deposed { .. })));
 }
 
 #[tokio::test(start_paused = true)]
@@ -204,11 +158,7 @@ async fn a_clean_end_hands_over_at_once() {
     let asked = Instant::now();
     a.token.cancel();
     a.task.await.unwrap().unwrap();
-    assert!(
-        server.spec().get("holderIdentity").is_none(),
-        "{}",
-        server.spec()
-    );
+    assert!(server.spec().get("holderIdentity").is_none(), "{}", server.spec());
     assert_eq!(a.handle.standing(), Standing::Standby);
     b.until(Standing::Leading).await;
     assert!(asked.elapsed() <= 3 * SECOND, "{:?}", asked.elapsed());
@@ -226,10 +176,7 @@ async fn a_release_survives_a_renewal_that_lands_late() {
     a.token.cancel();
     a.task.await.unwrap().unwrap();
     sleep(5 * SECOND).await;
-    assert!(
-        server.spec().get("holderIdentity").is_none(),
-        "the late write found another version"
-    );
+    assert!(server.spec().get("holderIdentity").is_none(), "the late write found another version");
 }
 
 #[tokio::test(start_paused = true)]
@@ -259,8 +206,5 @@ async fn a_deleted_lease_is_made_anew_by_its_holder() {
         assert!(a.handle.may_create() && !b.handle.may_create());
     }
     assert_eq!(server.spec()["holderIdentity"], "a");
-    assert!(
-        a.handle.since() > since,
-        "what happened without the record is unknown"
-    );
+    assert!(a.handle.since() > since, "what happened without the record is unknown");
 }

@@ -4,21 +4,14 @@ use std::sync::atomic::AtomicU64;
 
 use prometheus_client::{
     encoding::EncodeLabelSet,
-    metrics::{
-        TypedMetric, counter::Counter, family::Family, gauge::Gauge, histogram::Histogram,
-        info::Info,
-    },
+    metrics::{TypedMetric, counter::Counter, family::Family, gauge::Gauge, histogram::Histogram, info::Info},
     registry::{Metric, Registry, Unit},
 };
 
 /// Seconds from a recorded end to the proof that the access is gone.
-const LAG_BUCKETS: [f64; 14] = [
-    0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0,
-];
+const LAG_BUCKETS: [f64; 14] = [0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0];
 /// Seconds of one call or one reconcile: from a cache's answer to past every deadline.
-const CALL_BUCKETS: [f64; 12] = [
-    0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
-];
+const CALL_BUCKETS: [f64; 12] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(super) struct Phase {
@@ -98,17 +91,29 @@ pub(super) fn register() -> (Registry, Families) {
             "From a grant's recorded end to the proof that its access is gone",
             Histogram::new(LAG_BUCKETS),
         ),
-        overdue: add.plain("revocations_overdue", "Grants past their end whose access is not proven gone", Gauge::default()),
+        overdue: add.plain(
+            "revocations_overdue",
+            "Grants past their end whose access is not proven gone",
+            Gauge::default(),
+        ),
         overdue_age: add.seconds(
             "oldest_overdue_revocation_age",
             "How far the oldest overdue end lies back, at the time of the scrape; 0 when nothing is overdue",
             Seconds::default(),
         ),
-        residual: add.plain("residual_access", "Ended grants whose access somebody else has given too", Family::default()),
+        residual: add.plain(
+            "residual_access",
+            "Ended grants whose access somebody else has given too",
+            Family::default(),
+        ),
         calls: add.plain("rancher_calls", "Calls to Rancher", Family::default()),
         call_seconds: add.seconds("rancher_call_duration", "Duration of calls to Rancher", calls()),
         up: add.plain("integration_up", "Whether Rancher answered the last call: 1 or 0", Family::default()),
-        key_expiry: add.seconds("key_expiry_timestamp", "When the operator's key for Rancher expires, in Unix time", Family::default()),
+        key_expiry: add.seconds(
+            "key_expiry_timestamp",
+            "When the operator's key for Rancher expires, in Unix time",
+            Family::default(),
+        ),
         reconcile_errors: add.plain("reconcile_errors", "Reconciles that failed", Family::default()),
         reconcile_panics: add.plain("reconcile_panics", "Reconciles that panicked", Family::default()),
         reconcile_seconds: add.seconds("reconcile_duration", "Duration of reconciles", calls()),
@@ -136,8 +141,7 @@ impl Adder<'_> {
 
     /// The registry appends the unit to the name.
     fn seconds<M: Metric + TypedMetric + Clone>(&mut self, name: &str, help: &str, metric: M) -> M {
-        self.0
-            .register_with_unit(name, help, Unit::Seconds, metric.clone());
+        self.0.register_with_unit(name, help, Unit::Seconds, metric.clone());
         metric
     }
 }

@@ -56,20 +56,12 @@ impl Metrics {
     /// All at zero. `clock` tells how old what is overdue is at the time of a scrape.
     pub fn new(clock: Clock) -> Self {
         let (registry, families) = families::register();
-        Self(Arc::new(Inner {
-            registry,
-            families,
-            clock,
-            oldest_overdue: Mutex::new(None),
-        }))
+        Self(Arc::new(Inner { registry, families, clock, oldest_overdue: Mutex::new(None) }))
     }
 
     /// How many grants are in a phase. Give every phase each time, also those with none.
     pub fn grants(&self, phase: &'static str, count: usize) {
-        self.families()
-            .grants
-            .get_or_create(&Phase { phase })
-            .set(number(count));
+        self.families().grants.get_or_create(&Phase { phase }).set(number(count));
     }
 
     /// One revocation was proven, `lag` after the grant's recorded end.
@@ -81,52 +73,26 @@ impl Metrics {
     /// out at each scrape, so that it grows though whoever counts has stopped.
     pub fn overdue(&self, count: usize, oldest: Option<Timestamp>) {
         self.families().overdue.set(number(count));
-        *self
-            .0
-            .oldest_overdue
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner) = oldest;
+        *self.0.oldest_overdue.lock().unwrap_or_else(PoisonError::into_inner) = oldest;
     }
 
     /// How many ended grants of an integration have residual access.
     pub fn residual_access(&self, integration: &str, count: usize) {
-        self.families()
-            .residual
-            .get_or_create(&of(integration))
-            .set(number(count));
+        self.families().residual.get_or_create(&of(integration)).set(number(count));
     }
 
     /// One call to Rancher ended: `operation` is its verb and kind (`create_crtb`), `outcome` a class (`ok`,
     /// `not_found`, `timeout`).
-    pub fn observe_call(
-        &self,
-        integration: &str,
-        operation: &'static str,
-        outcome: &'static str,
-        took: Duration,
-    ) {
-        let call = Call {
-            integration: integration.to_owned(),
-            operation,
-            outcome,
-        };
+    pub fn observe_call(&self, integration: &str, operation: &'static str, outcome: &'static str, took: Duration) {
+        let call = Call { integration: integration.to_owned(), operation, outcome };
         self.families().calls.get_or_create(&call).inc();
-        let operation = Operation {
-            integration: integration.to_owned(),
-            operation,
-        };
-        self.families()
-            .call_seconds
-            .get_or_create(&operation)
-            .observe(took.as_secs_f64());
+        let operation = Operation { integration: integration.to_owned(), operation };
+        self.families().call_seconds.get_or_create(&operation).observe(took.as_secs_f64());
     }
 
     /// Whether an integration's Rancher can be reached.
     pub fn integration_up(&self, integration: &str, up: bool) {
-        self.families()
-            .up
-            .get_or_create(&of(integration))
-            .set(i64::from(up));
+        self.families().up.get_or_create(&of(integration)).set(i64::from(up));
     }
 
     /// When the operator's key for an integration expires; `None` for never or unknown, which takes the series away.
@@ -151,39 +117,22 @@ impl Metrics {
     }
 
     /// One reconcile ended after `took`; `failed` is the reason where it failed.
-    pub fn observe_reconcile(
-        &self,
-        controller: &'static str,
-        failed: Option<&'static str>,
-        took: Duration,
-    ) {
+    pub fn observe_reconcile(&self, controller: &'static str, failed: Option<&'static str>, took: Duration) {
         let label = Controller { controller };
-        self.families()
-            .reconcile_seconds
-            .get_or_create(&label)
-            .observe(took.as_secs_f64());
+        self.families().reconcile_seconds.get_or_create(&label).observe(took.as_secs_f64());
         if let Some(reason) = failed {
-            self.families()
-                .reconcile_errors
-                .get_or_create(&Failure { controller, reason })
-                .inc();
+            self.families().reconcile_errors.get_or_create(&Failure { controller, reason }).inc();
         }
     }
 
     /// One reconcile panicked.
     pub fn reconcile_panicked(&self, controller: &'static str) {
-        self.families()
-            .reconcile_panics
-            .get_or_create(&Controller { controller })
-            .inc();
+        self.families().reconcile_panics.get_or_create(&Controller { controller }).inc();
     }
 
     /// An object of `kind` could not be decoded.
     pub fn undecodable(&self, kind: &'static str) {
-        self.families()
-            .undecodable
-            .get_or_create(&Kind { kind })
-            .inc();
+        self.families().undecodable.get_or_create(&Kind { kind }).inc();
     }
 
     /// Whether this process may create.
@@ -196,12 +145,7 @@ impl Metrics {
     }
 
     pub(super) fn event_lost(&self, why: EventLoss) {
-        self.families()
-            .events_lost
-            .get_or_create(&Reason {
-                reason: why.label(),
-            })
-            .inc();
+        self.families().events_lost.get_or_create(&Reason { reason: why.label() }).inc();
     }
 
     /// The OpenMetrics text.
@@ -209,14 +153,8 @@ impl Metrics {
     /// # Errors
     /// A metric cannot be written as text.
     pub fn encode(&self) -> Result<String, fmt::Error> {
-        let oldest = *self
-            .0
-            .oldest_overdue
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        let age = oldest.map_or(0.0, |end| {
-            self.0.clock.now().duration_since(end).as_secs_f64()
-        });
+        let oldest = *self.0.oldest_overdue.lock().unwrap_or_else(PoisonError::into_inner);
+        let age = oldest.map_or(0.0, |end| self.0.clock.now().duration_since(end).as_secs_f64());
         self.families().overdue_age.set(age.max(0.0));
         let mut out = String::new();
         text::encode(&mut out, &self.0.registry)?;
@@ -235,9 +173,7 @@ impl fmt::Debug for Metrics {
 }
 
 fn of(integration: &str) -> Integration {
-    Integration {
-        integration: integration.to_owned(),
-    }
+    Integration { integration: integration.to_owned() }
 }
 
 fn number(count: usize) -> i64 {

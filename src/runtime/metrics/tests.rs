@@ -11,10 +11,7 @@ fn metrics_at(second: i64) -> (Metrics, Arc<AtomicI64>) {
 
 fn has(metrics: &Metrics, line: &str) {
     let text = metrics.encode().unwrap();
-    assert!(
-        text.lines().any(|l| l == line),
-        "no line {line:?} in\n{text}"
-    );
+    assert!(text.lines().any(|l| l == line), "no line {line:?} in\n{text}");
 }
 
 #[test]
@@ -46,13 +43,7 @@ fn names_units_and_suffixes_follow_the_conventions() {
     ] {
         has(&metrics, line);
     }
-    has(
-        &metrics,
-        &format!(
-            r#"rancher_access_build_info{{version="{}"}} 1"#,
-            env!("CARGO_PKG_VERSION")
-        ),
-    );
+    has(&metrics, &format!(r#"rancher_access_build_info{{version="{}"}} 1"#, env!("CARGO_PKG_VERSION")));
 }
 
 #[test]
@@ -60,20 +51,11 @@ fn the_oldest_overdue_end_grows_older_by_itself() {
     let (metrics, now) = metrics_at(1_000);
     metrics.overdue(2, Some(Timestamp::from_second(990).unwrap()));
     has(&metrics, "rancher_access_revocations_overdue 2");
-    has(
-        &metrics,
-        "rancher_access_oldest_overdue_revocation_age_seconds 10.0",
-    );
+    has(&metrics, "rancher_access_oldest_overdue_revocation_age_seconds 10.0");
     now.store(1_060, Ordering::SeqCst);
-    has(
-        &metrics,
-        "rancher_access_oldest_overdue_revocation_age_seconds 70.0",
-    );
+    has(&metrics, "rancher_access_oldest_overdue_revocation_age_seconds 70.0");
     now.store(900, Ordering::SeqCst);
-    has(
-        &metrics,
-        "rancher_access_oldest_overdue_revocation_age_seconds 0.0",
-    );
+    has(&metrics, "rancher_access_oldest_overdue_revocation_age_seconds 0.0");
     metrics.overdue(0, None);
     has(&metrics, "rancher_access_revocations_overdue 0");
 }
@@ -84,15 +66,9 @@ fn a_forgotten_integration_leaves_no_gauge() {
     metrics.integration_up("prod", false);
     metrics.integration_up("test", true);
     metrics.key_expiry("prod", Some(Timestamp::from_second(77).unwrap()));
-    has(
-        &metrics,
-        r#"rancher_access_key_expiry_timestamp_seconds{integration="prod"} 77"#,
-    );
+    has(&metrics, r#"rancher_access_key_expiry_timestamp_seconds{integration="prod"} 77"#);
     metrics.forget_integration("prod");
     let text = metrics.encode().unwrap();
     assert!(!text.contains(r#""prod""#), "{text}");
-    has(
-        &metrics,
-        r#"rancher_access_integration_up{integration="test"} 1"#,
-    );
+    has(&metrics, r#"rancher_access_integration_up{integration="test"} 1"#);
 }

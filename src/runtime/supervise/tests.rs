@@ -16,11 +16,7 @@ async fn obedient(token: CancellationToken, after: Duration) -> Result<(), Strin
     Ok(())
 }
 
-fn supervisor() -> (
-    Supervisor,
-    mpsc::Sender<&'static str>,
-    mpsc::Receiver<&'static str>,
-) {
+fn supervisor() -> (Supervisor, mpsc::Sender<&'static str>, mpsc::Receiver<&'static str>) {
     let (sender, receiver) = mpsc::channel(4);
     let mut supervisor = Supervisor::new(10 * SECOND);
     supervisor.spawn("obedient", |token| obedient(token, SECOND));
@@ -42,10 +38,7 @@ async fn a_signal_lets_work_in_flight_finish() {
 #[tokio::test(start_paused = true)]
 async fn one_unexpected_end_stops_all_with_an_error() {
     let ended = SuperviseError::Ended("short".to_owned());
-    let failed = SuperviseError::Failed {
-        task: "short".to_owned(),
-        error: "no luck".to_owned(),
-    };
+    let failed = SuperviseError::Failed { task: "short".to_owned(), error: "no luck".to_owned() };
     for (result, expected) in [(Ok(()), ended), (Err("no luck"), failed)] {
         for last in [false, true] {
             let (mut supervisor, _sender, signals) = supervisor();
@@ -68,10 +61,7 @@ async fn one_unexpected_end_stops_all_with_an_error() {
                 supervisor.spawn("short", short);
             }
             assert_eq!(supervisor.run(signals).await, Err(expected.clone()));
-            assert!(
-                stopped.load(Ordering::SeqCst),
-                "the others were asked to stop"
-            );
+            assert!(stopped.load(Ordering::SeqCst), "the others were asked to stop");
         }
     }
 }
@@ -85,10 +75,7 @@ async fn a_panic_is_an_end_too() {
         }
         Ok::<_, String>(())
     });
-    assert_eq!(
-        supervisor.run(signals).await,
-        Err(SuperviseError::Panicked("fragile".to_owned()))
-    );
+    assert_eq!(supervisor.run(signals).await, Err(SuperviseError::Panicked("fragile".to_owned())));
 }
 
 #[tokio::test(start_paused = true)]
@@ -97,10 +84,7 @@ async fn what_does_not_stop_is_abandoned_and_named() {
     supervisor.spawn("stubborn", |_| std::future::pending::<Result<(), String>>());
     sender.send("SIGTERM").await.unwrap();
     let started = Instant::now();
-    let abandoned = SuperviseError::Abandoned {
-        budget: 10 * SECOND,
-        tasks: "stubborn".to_owned(),
-    };
+    let abandoned = SuperviseError::Abandoned { budget: 10 * SECOND, tasks: "stubborn".to_owned() };
     assert_eq!(supervisor.run(signals).await, Err(abandoned));
     assert_eq!(started.elapsed().as_secs(), 10);
 }
@@ -141,10 +125,7 @@ async fn the_last_stage_stops_after_the_first_has_ended() {
     });
     sender.send("SIGTERM").await.unwrap();
     assert_eq!(supervisor.run(signals).await, Ok(()));
-    assert!(
-        seen.load(Ordering::SeqCst),
-        "nothing creates any more when the lease is given back"
-    );
+    assert!(seen.load(Ordering::SeqCst), "nothing creates any more when the lease is given back");
 }
 
 #[tokio::test(start_paused = true)]

@@ -3,16 +3,9 @@ use crate::rancher::{binding::BindingRef, wire::BindingKind};
 
 fn trace(cluster: &str) -> Trace {
     Trace {
-        binding: BindingRef {
-            kind: BindingKind::Cluster,
-            namespace: cluster.to_owned(),
-            name: "rao-a".to_owned(),
-        },
+        binding: BindingRef { kind: BindingKind::Cluster, namespace: cluster.to_owned(), name: "rao-a".to_owned() },
         cluster: cluster.to_owned(),
-        subject: Subject {
-            user: Some("u-1".to_owned()),
-            ..Subject::default()
-        },
+        subject: Subject { user: Some("u-1".to_owned()), ..Subject::default() },
         roles: vec!["cluster-member".to_owned(), "edit".to_owned()],
     }
 }
@@ -37,26 +30,11 @@ fn what_carries_our_label_and_names_our_subject_goes() {
         ("c-1_rao-a", "true"),
         ("authz.cluster.cattle.io/crtb-owner", "rao-a"),
     ] {
-        let found = object(
-            "x",
-            USER,
-            &[
-                label,
-                ("management.cattle.io/roletemplate-aggregation", "true"),
-            ],
-        );
+        let found = object("x", USER, &[label, ("management.cattle.io/roletemplate-aggregation", "true")]);
         let leftover = judge(&trace("c-1"), "c-1", RbacKind::RoleBinding, &found).expect("ours");
         assert_eq!(leftover.remedy, Remedy::Delete, "{label:?}");
         for other in [("User", "u-2"), ("Group", "u-1"), ("ServiceAccount", "u-1")] {
-            assert!(
-                judge(
-                    &trace("c-1"),
-                    "c-1",
-                    RbacKind::RoleBinding,
-                    &object("x", other, &[label])
-                )
-                .is_none()
-            );
+            assert!(judge(&trace("c-1"), "c-1", RbacKind::RoleBinding, &object("x", other, &[label])).is_none());
         }
     }
 }
@@ -71,39 +49,19 @@ fn what_others_own_too_only_loses_our_key() {
         ("authz.management.cattle.io/grb-owner", "grb-1"),
     ] {
         let shared = object("x", USER, &[ours, other]);
-        let leftover = judge(&trace("c-1"), LOCAL, RbacKind::ClusterRoleBinding, &shared)
-            .expect("ours as well");
-        let Remedy::DropKeys(keys) = &leftover.remedy else {
-            panic!("{other:?}: {leftover:?}")
-        };
+        let leftover = judge(&trace("c-1"), LOCAL, RbacKind::ClusterRoleBinding, &shared).expect("ours as well");
+        let Remedy::DropKeys(keys) = &leftover.remedy else { panic!("{other:?}: {leftover:?}") };
         assert_eq!(keys, &[(ours.0.to_owned(), ours.1.to_owned())]);
-        assert!(
-            judge(
-                &trace("c-1"),
-                LOCAL,
-                RbacKind::ClusterRoleBinding,
-                &object("x", USER, &[other])
-            )
-            .is_none()
-        );
+        assert!(judge(&trace("c-1"), LOCAL, RbacKind::ClusterRoleBinding, &object("x", USER, &[other])).is_none());
     }
 }
 
 #[test]
 fn the_patch_tests_before_it_takes() {
     let key = "authz.cluster.cattle.io/crtb-owner-rao-a";
-    let shared = object(
-        "x",
-        USER,
-        &[
-            (key, "true"),
-            ("authz.cluster.cattle.io/crtb-owner-b", "true"),
-        ],
-    );
+    let shared = object("x", USER, &[(key, "true"), ("authz.cluster.cattle.io/crtb-owner-b", "true")]);
     let leftover = judge(&trace("c-1"), "c-1", RbacKind::RoleBinding, &shared).unwrap();
-    let Remedy::DropKeys(keys) = &leftover.remedy else {
-        panic!("shared")
-    };
+    let Remedy::DropKeys(keys) = &leftover.remedy else { panic!("shared") };
     let path = "/metadata/labels/authz.cluster.cattle.io~1crtb-owner-rao-a";
     assert_eq!(
         drop_keys(&leftover, keys),
@@ -116,41 +74,20 @@ fn the_patch_tests_before_it_takes() {
 fn by_name_only_the_recorded_form_in_the_recorded_place() {
     let right = object("rao-a-edit", USER, &[]);
     assert!(judge(&trace("c-1"), LOCAL, RbacKind::RoleBinding, &right).is_some());
-    assert!(
-        judge(&trace("c-1"), "c-1", RbacKind::RoleBinding, &right).is_none(),
-        "not downstream"
-    );
+    assert!(judge(&trace("c-1"), "c-1", RbacKind::RoleBinding, &right).is_none(), "not downstream");
     assert!(judge(&trace("c-1"), LOCAL, RbacKind::ClusterRoleBinding, &right).is_none());
-    assert!(
-        judge(&trace("c-2"), LOCAL, RbacKind::RoleBinding, &right).is_none(),
-        "another namespace"
-    );
+    assert!(judge(&trace("c-2"), LOCAL, RbacKind::RoleBinding, &right).is_none(), "another namespace");
     for name in ["rao-a-admin", "rao-ab-edit", "rao-a"] {
-        assert!(
-            judge(
-                &trace("c-1"),
-                LOCAL,
-                RbacKind::RoleBinding,
-                &object(name, USER, &[])
-            )
-            .is_none(),
-            "{name}"
-        );
+        assert!(judge(&trace("c-1"), LOCAL, RbacKind::RoleBinding, &object(name, USER, &[])).is_none(), "{name}");
     }
     let labelled = object("rao-a-edit", USER, &[("c-1_crtb-xyz", "true")]);
-    assert!(
-        judge(&trace("c-1"), LOCAL, RbacKind::RoleBinding, &labelled).is_none(),
-        "somebody else's"
-    );
+    assert!(judge(&trace("c-1"), LOCAL, RbacKind::RoleBinding, &labelled).is_none(), "somebody else's");
 }
 
 #[test]
 fn an_object_for_two_is_not_ranchers() {
     let mut two = object("x", USER, &[("c-1_rao-a", "true")]);
-    two.subjects.push(RbacSubject {
-        kind: "User".to_owned(),
-        name: "u-2".to_owned(),
-    });
+    two.subjects.push(RbacSubject { kind: "User".to_owned(), name: "u-2".to_owned() });
     assert!(judge(&trace("c-1"), LOCAL, RbacKind::RoleBinding, &two).is_none());
     two.subjects.clear();
     assert!(judge(&trace("c-1"), LOCAL, RbacKind::RoleBinding, &two).is_none());
@@ -166,39 +103,15 @@ fn no_place_is_asked_twice_and_every_recorded_label_is_asked_for() {
     }
     assert!(local.len() < downstream.len());
     let asks = |cluster: &str, kind, label: &str| {
-        downstream.contains(&Query {
-            cluster: cluster.to_owned(),
-            kind,
-            by: By::Label(label.to_owned()),
-        })
+        downstream.contains(&Query { cluster: cluster.to_owned(), kind, by: By::Label(label.to_owned()) })
     };
     use RbacKind::{ClusterRoleBinding, RoleBinding};
-    assert!(asks(
-        "c-1",
-        RoleBinding,
-        "authz.cluster.cattle.io/rtb-owner-updated=c-1_rao-a"
-    ));
-    assert!(asks(
-        "c-1",
-        ClusterRoleBinding,
-        "authz.cluster.cattle.io/rtb-owner-updated=c-1_rao-a"
-    ));
-    assert!(asks(
-        "c-1",
-        RoleBinding,
-        "authz.cluster.cattle.io/crtb-owner-rao-a"
-    ));
+    assert!(asks("c-1", RoleBinding, "authz.cluster.cattle.io/rtb-owner-updated=c-1_rao-a"));
+    assert!(asks("c-1", ClusterRoleBinding, "authz.cluster.cattle.io/rtb-owner-updated=c-1_rao-a"));
+    assert!(asks("c-1", RoleBinding, "authz.cluster.cattle.io/crtb-owner-rao-a"));
     assert!(asks("c-1", ClusterRoleBinding, "c-1_rao-a"));
     assert!(asks(LOCAL, ClusterRoleBinding, "c-1_rao-a"));
     assert!(asks(LOCAL, RoleBinding, "c-1_rao-a"));
-    assert!(asks(
-        LOCAL,
-        RoleBinding,
-        "authz.cluster.cattle.io/crtb-owner-rao-a"
-    ));
-    assert!(asks(
-        LOCAL,
-        RoleBinding,
-        "authz.cluster.cattle.io/crtb-owner=rao-a"
-    ));
+    assert!(asks(LOCAL, RoleBinding, "authz.cluster.cattle.io/crtb-owner-rao-a"));
+    assert!(asks(LOCAL, RoleBinding, "authz.cluster.cattle.io/crtb-owner=rao-a"));
 }

@@ -119,11 +119,7 @@ impl Server {
                 {
                     return status(409, "Conflict");
                 }
-                if new == old {
-                    (200, old)
-                } else {
-                    (200, state.store(new, Some(&old)))
-                }
+                if new == old { (200, old) } else { (200, state.store(new, Some(&old))) }
             }
             (method, _) => panic!("the election sends no {method}"),
         }
@@ -155,10 +151,7 @@ impl Server {
 impl State {
     fn store(&mut self, mut lease: Value, old: Option<&Value>) -> Value {
         self.version += 1;
-        let uid = old.map_or_else(
-            || json!(format!("uid-{}", self.version)),
-            |old| old["metadata"]["uid"].clone(),
-        );
+        let uid = old.map_or_else(|| json!(format!("uid-{}", self.version)), |old| old["metadata"]["uid"].clone());
         lease["metadata"]["uid"] = uid;
         lease["metadata"]["resourceVersion"] = json!(self.version.to_string());
         self.lease = Some(lease.clone());

@@ -51,15 +51,7 @@ struct Slot<'s> {
 impl<'s> Slot<'s> {
     fn new(server: &'s Server, name: usize, phases: Vec<(u64, Phase)>) -> Self {
         let running = Contender::start(server, &format!("{name}-0"));
-        Self {
-            server,
-            name,
-            starts: 0,
-            running,
-            crashed: Vec::new(),
-            phases: phases.into_iter(),
-            next: Instant::now(),
-        }
+        Self { server, name, starts: 0, running, crashed: Vec::new(), phases: phases.into_iter(), next: Instant::now() }
     }
 
     fn restart(&mut self) {
@@ -71,9 +63,7 @@ impl<'s> Slot<'s> {
 
     fn leaders(&self) -> impl Iterator<Item = usize> {
         let handles = self.crashed.iter().chain([&self.running.handle]);
-        handles
-            .filter(|handle| handle.may_create())
-            .map(|_| self.name)
+        handles.filter(|handle| handle.may_create()).map(|_| self.name)
     }
 
     /// Whether its schedule is over.
@@ -104,11 +94,8 @@ impl<'s> Slot<'s> {
 
 async fn run(schedules: Vec<Vec<(u64, Phase)>>) -> Result<(), TestCaseError> {
     let server = Server::default();
-    let mut slots: Vec<_> = schedules
-        .into_iter()
-        .enumerate()
-        .map(|(name, phases)| Slot::new(&server, name, phases))
-        .collect();
+    let mut slots: Vec<_> =
+        schedules.into_iter().enumerate().map(|(name, phases)| Slot::new(&server, name, phases)).collect();
     let mut healed: Option<Instant> = None;
     loop {
         let mut over = true;
@@ -122,10 +109,7 @@ async fn run(schedules: Vec<Vec<(u64, Phase)>>) -> Result<(), TestCaseError> {
             if leaders.len() == 1 {
                 return Ok(());
             }
-            prop_assert!(
-                since.elapsed() < 60 * SECOND,
-                "nobody leads though all links are up"
-            );
+            prop_assert!(since.elapsed() < 60 * SECOND, "nobody leads though all links are up");
         }
         sleep(STEP).await;
     }

@@ -190,7 +190,7 @@ fn go_build(program: &Program, half: &Path, log: &Path) -> Result<Child, Error> 
 
 fn progress(program: &Program, log: &Path, count: &str, begun: Instant) -> String {
     let text = fs::read_to_string(log).unwrap_or_default();
-    let now = text.lines().last().unwrap_or("reading modules");
+    let now = text.lines().last().unwrap_or("reading modules or linking");
     let compiled = text.lines().count();
     format!(
         "[{count}] {}: {} s, {compiled} packages, now {now}",

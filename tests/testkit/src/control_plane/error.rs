@@ -1,9 +1,9 @@
 //! What can go wrong around the control plane, each with what to do about it.
 
-use std::{io, path::PathBuf};
+use std::{fmt, io, path::PathBuf};
 
 /// Why the control plane could not be had, or did not answer as asked.
-#[derive(Debug, thiserror::Error)]
+#[derive(thiserror::Error)]
 pub enum Error {
     /// A file, directory or process could not be handled.
     #[error("{what} ({path}): {source}")]
@@ -79,6 +79,13 @@ pub enum Error {
     /// A line of the audit log is not an audit event.
     #[error("the audit log has a line that is no event: {0}")]
     AuditLine(#[from] serde_json::Error),
+}
+
+/// As people read it: most tests `unwrap`, and that prints this.
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
 }
 
 impl Error {

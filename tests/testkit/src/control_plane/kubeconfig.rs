@@ -1,7 +1,6 @@
 //! Who a client or `kubectl` is.
 
 use base64::{Engine, engine::general_purpose::STANDARD};
-use http::{HeaderName, HeaderValue};
 use serde_json::{Value, json};
 
 use super::certs::Certificates;
@@ -48,20 +47,4 @@ pub(super) fn document(url: &str, certificates: &Certificates, identity: Identit
         "current-context": "tests",
     })
     .to_string()
-}
-
-/// The headers that impersonate: kube-rs does not make them from a kubeconfig.
-///
-/// # Panics
-/// When a name cannot stand in a header: the test's author chose it.
-pub(super) fn impersonation(user: &str, groups: &[&str]) -> Vec<(HeaderName, HeaderValue)> {
-    let value = |name: &str| match HeaderValue::from_str(name) {
-        Ok(value) => value,
-        Err(_) => panic!("{name:?} cannot be impersonated: it cannot stand in a header"),
-    };
-    let user = (HeaderName::from_static("impersonate-user"), value(user));
-    let groups = groups
-        .iter()
-        .map(|group| (HeaderName::from_static("impersonate-group"), value(group)));
-    std::iter::once(user).chain(groups).collect()
 }

@@ -86,6 +86,21 @@ pub struct Output {
     pub stderr: String,
 }
 
+impl Output {
+    /// What it printed, where the test cannot go on without.
+    ///
+    /// # Panics
+    /// When it failed, with all that it said.
+    pub fn expect_success(self) -> String {
+        assert!(
+            self.success,
+            "kubectl failed:\n{}{}",
+            self.stdout, self.stderr
+        );
+        self.stdout
+    }
+}
+
 /// A running control plane. Dropping it stops the servers and removes all they wrote.
 #[derive(Debug)]
 pub struct ControlPlane {
@@ -157,8 +172,7 @@ impl ControlPlane {
             .await
     }
 
-    /// A kubeconfig for any user with any number of groups, for `kubectl`. (kube-rs ignores the impersonation in a
-    /// kubeconfig: use [`Self::client_for`].)
+    /// A kubeconfig for any user with any number of groups, for `kubectl`.
     pub fn kubeconfig_for(&self, user: &str, groups: &[&str]) -> Result<PathBuf, Error> {
         self.servers
             .write_kubeconfig(&self.file(), Identity::Impersonated { user, groups })
@@ -266,7 +280,7 @@ impl ControlPlane {
     }
 
     async fn client_of(&self, identity: Identity<'_>) -> Client {
-        client(&self.servers.kubeconfig_text(identity), identity).await
+        client(&self.servers.kubeconfig_text(identity)).await
     }
 
     /// A new name for a kubeconfig.
@@ -276,14 +290,11 @@ impl ControlPlane {
 }
 
 /// A client from a kubeconfig that this module wrote.
-async fn client(kubeconfig: &str, identity: Identity<'_>) -> Client {
+async fn client(kubeconfig: &str) -> Client {
     let kubeconfig =
         Kubeconfig::from_yaml(kubeconfig).expect("a kubeconfig written here can be read");
-    let mut config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default())
+    let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default())
         .await
         .expect("a kubeconfig written here is complete");
-    if let Identity::Impersonated { user, groups } = identity {
-        config.headers = kubeconfig::impersonation(user, groups);
-    }
     Client::try_from(config).expect("certificates made here make a client")
 }

@@ -126,7 +126,7 @@ impl Servers {
     /// Waits until the API server says that it is ready and has made the namespace `default`, which it does last.
     async fn await_ready(&self, server: &mut Server) -> Result<(), Error> {
         let begun = Instant::now();
-        let client = super::client(&self.kubeconfig_text(Identity::Admin), Identity::Admin).await;
+        let client = super::client(&self.kubeconfig_text(Identity::Admin)).await;
         loop {
             server.check()?;
             self.etcd.lock().await.check()?;

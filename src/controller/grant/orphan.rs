@@ -1,0 +1,59 @@
+//! A binding that is ours by name and that no grant holds: it is taken away like any other, from a record made of what
+//! it says itself.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+use super::act::Hand;
+use crate::{
+    api::{
+        AccessGrantStatus,
+        status::{BindingRecord, BindingState, End, EndReason},
+    },
+    controller::{Context, connection::Connection, words},
+    grant::{GrantKey, GrantView, Progress, binding::Goal, view::Summary},
+    rancher::wire::Binding,
+};
+
+/// Takes an orphan away. Under its lock it is asked once more whether a grant holds it.
+pub async fn take(ctx: &Context, integration: &str, connection: &Arc<Connection>, orphan: &Binding) -> Progress {
+    let access = words::access_of(orphan);
+    // Any form that proves the name will do.
+    let Some(subject) = words::subjects_of(orphan).into_iter().next() else { return Progress::Done };
+    let seen = orphan.meta.creation_timestamp.unwrap_or(Timestamp::UNIX_EPOCH);
+    let record = BindingRecord {
+        kind: access.kind,
+        cluster: access.cluster,
+        project: access.project,
+        namespace: orphan.meta.namespace.clone(),
+        name: orphan.meta.name.clone(),
+        uid: Some(orphan.meta.uid.clone()),
+        subject: subject.to_string(),
+        subject_uid: None,
+        role: access.role,
+        state: BindingState::Present,
+        since: seen.into(),
+        touch_pending: false,
+    };
+    let now = ctx.now();
+    let nobody = GrantView {
+        key: GrantKey { namespace: String::new(), name: format!("orphan {}", orphan.meta.name) },
+        uid: String::new(),
+        generation: None,
+        created: seen,
+        deleted: None,
+        finalizer: false,
+        start_time: None,
+        end_time: None,
+        summary: Summary::default(),
+        status: AccessGrantStatus {
+            bindings: vec![record],
+            end: Some(End { reason: EndReason::Deleted, time: now.into() }),
+            ..AccessGrantStatus::default()
+        },
+    };
+    let hand = Hand { ctx, grant: &nobody, integration, connection, may_grant: &Ok(()) };
+    let (_, progress) = hand.settle(Goal::Take).await;
+    progress.into_iter().next().unwrap_or(Progress::Done)
+}

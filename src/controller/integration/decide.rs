@@ -1,0 +1,163 @@
+//! What a look at one Rancher means. Pure.
+
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
+use super::observe::Findings;
+use crate::{
+    api::{
+        ConditionStatus, RancherIntegration,
+        condition::{
+            self,
+            ConditionStatus::{False, True, Unknown},
+        },
+        integration::{KeyStatus, RancherIntegrationStatus, RancherStatus},
+    },
+    grant::{Because, record::whole_seconds},
+    rancher::identity::Expiry,
+};
+
+/// How long before its end a key is warned about.
+const KEY_ENDS_SOON: SignedDuration = SignedDuration::from_hours(7 * 24);
+
+/// What a look means: for grants, and for people.
+pub(super) struct Verdict {
+    pub may_grant: Result<(), Because>,
+    pub status: RancherIntegrationStatus,
+}
+
+/// Everything besides the look that counts.
+pub(super) struct Surroundings<'a> {
+    pub now: Timestamp,
+    pub installation: &'a str,
+    pub proof: &'a Result<(), Because>,
+}
+
+/// Judges one look.
+pub(super) fn verdict(integration: &RancherIntegration, found: &Findings, around: &Surroundings<'_>) -> Verdict {
+    let mut status = integration.status.clone().unwrap_or_default();
+    let recorded = status.rancher.as_ref().and_then(|r| r.install_uuid.clone());
+    let same = match (&recorded, &found.install_uuid) {
+        (Some(recorded), Some(found)) if recorded != found => Err(Because::new(
+            "DifferentRancher",
+            format!(
+                "Another Rancher answers at {} (install-uuid {found}) than the one that was registered ({recorded}): nothing is granted, and access on the first cannot be taken away through this one. Point spec.host back, or register the new one under another name.",
+                integration.spec.host
+            ),
+        )),
+        _ => Ok(()),
+    };
+    if same.is_ok() {
+        let known = status.rancher.take().unwrap_or_default();
+        status.rancher = Some(RancherStatus {
+            version: found.version.clone().or(known.version),
+            install_uuid: found.install_uuid.clone().or(known.install_uuid),
+        });
+    }
+    if let Some(Ok((who, key))) = &found.authenticated {
+        status.key = Some(KeyStatus {
+            user: Some(who.user_id.clone()),
+            name: key.as_ref().map(|key| key.name.clone()),
+            expires_time: key.as_ref().and_then(|key| match key.expiry {
+                Expiry::At(end) => Some(Time(whole_seconds(end))),
+                Expiry::Never | Expiry::Unknown => None,
+            }),
+        });
+    }
+    status.observed_generation = integration.metadata.generation;
+    status.installation = Some(around.installation.to_owned());
+    let may_grant = paint(integration, found, around, same, &mut status);
+    Verdict { may_grant, status }
+}
+
+fn paint(
+    integration: &RancherIntegration,
+    found: &Findings,
+    around: &Surroundings<'_>,
+    same: Result<(), Because>,
+    status: &mut RancherIntegrationStatus,
+) -> Result<(), Because> {
+    let (now, generation) = (whole_seconds(around.now), integration.metadata.generation);
+    let version = found.version.clone().unwrap_or_default();
+    let reached = outcome(
+        found.reached.clone(),
+        "Reachable",
+        &format!("Rancher {version} answers at {}.", integration.spec.host),
+    );
+    let authenticated = outcome(
+        found.authenticated.as_ref().map(|a| a.as_ref().map(|_| ()).map_err(Clone::clone)),
+        "Authenticated",
+        &key_words(found, around.now),
+    );
+    let authorized = outcome(
+        found.authorized.clone(),
+        "Authorized",
+        "The key's user may do all that the operator needs on Rancher's own cluster.",
+    );
+    let enforced = outcome(
+        Some(around.proof.clone()),
+        "AdmissionEnforced",
+        "The API server checks who asks: a forged request is refused.",
+    );
+    let claimed = match &found.claimed {
+        Some(Err(because)) => Err(because.clone()),
+        _ => Ok(()),
+    };
+    for (type_, (holds, reason, message)) in [
+        ("Reachable", &reached),
+        ("Authenticated", &authenticated),
+        ("Authorized", &authorized),
+        ("AdmissionEnforced", &enforced),
+    ] {
+        condition::set(&mut status.conditions, now, generation, type_, *holds, reason, message);
+    }
+    let first = [&reached, &authenticated].into_iter().find_map(trouble);
+    let first = first.or(same.err()).or_else(|| trouble(&authorized)).or(claimed.err()).or_else(|| trouble(&enforced));
+    let (holds, reason, message) = match &first {
+        Some(because) => (False, because.reason.clone(), because.message.clone()),
+        None if integration.spec.suspend => (
+            True,
+            "Suspended".to_owned(),
+            "Suspended by spec.suspend: nothing new is granted; revoking goes on.".to_owned(),
+        ),
+        None => (True, "Ready".to_owned(), format!("Access can be given and taken away. {}", authenticated.2)),
+    };
+    condition::set(&mut status.conditions, now, generation, "Ready", holds, &reason, message);
+    status.conditions.sort_by_key(|c| c.type_ != "Ready");
+    first.map_or(Ok(()), Err)
+}
+
+type Face = (ConditionStatus, String, String);
+
+fn outcome(found: Option<Result<(), Because>>, good: &str, words: &str) -> Face {
+    match found {
+        Some(Ok(())) => (True, good.to_owned(), words.to_owned()),
+        Some(Err(because)) => (False, because.reason, because.message),
+        None => (Unknown, "NotLooked".to_owned(), "Something before it stands in the way.".to_owned()),
+    }
+}
+
+fn trouble((holds, reason, message): &Face) -> Option<Because> {
+    (*holds != True).then(|| Because::new(reason.clone(), message.clone()))
+}
+
+/// Whose the key is and when it ends, in words.
+fn key_words(found: &Findings, now: Timestamp) -> String {
+    let Some(Ok((who, key))) = &found.authenticated else { return String::new() };
+    let whose = match &who.username {
+        Some(name) => format!("The key is of Rancher user {name} ({})", who.user_id),
+        None => format!("The key is of Rancher user {}", who.user_id),
+    };
+    let Some(key) = key else { return format!("{whose}; when it expires could not be read.") };
+    match key.expiry {
+        Expiry::Never => format!("{whose}, has no cluster scope and does not expire."),
+        Expiry::Unknown => format!("{whose} and has no cluster scope; Rancher does not say when it expires."),
+        Expiry::At(end) if end.duration_since(now) < KEY_ENDS_SOON => {
+            format!(
+                "{whose}, has no cluster scope and expires at {}: make a new one and write it into the Secret before then, or nothing can be taken away any more.",
+                whole_seconds(end)
+            )
+        }
+        Expiry::At(end) => format!("{whose}, has no cluster scope and expires at {}.", whole_seconds(end)),
+    }
+}

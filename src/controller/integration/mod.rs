@@ -1,0 +1,237 @@
+//! One Rancher's way: observe, decide, act, record; one task for each, so that none waits for another.
+//!
+//! What it finds goes to the grants through [`super::connection::Registry`]; when a Rancher comes back, all grants that
+//! wait for it are looked at at once.
+
+mod claim;
+mod decide;
+mod observe;
+mod record;
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use tokio::{
+    sync::{Notify, mpsc, watch},
+    task::JoinSet,
+    time::sleep,
+};
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use super::{
+    Context,
+    connection::{Connection, Link},
+    drift, grants, sweep,
+};
+use crate::{
+    api::RancherIntegration,
+    grant::GrantView,
+    runtime::{Backoff, Breaker, CircuitConfig, CircuitState},
+};
+
+/// How often a Rancher that is ready is looked at.
+const READY: Duration = Duration::from_secs(60);
+
+/// How often one is looked at that is not: at first, and at most. What waits for it goes on as soon as it answers, so
+/// this is how late a revocation may be after an outage.
+const NOT_READY: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(5));
+
+/// Three failures in a row are no accident. The integration's own look probes the server too, and more often.
+const CIRCUIT: CircuitConfig = CircuitConfig {
+    threshold: 3,
+    backoff: Backoff::new(NOT_READY.0, NOT_READY.1, 0),
+    probe_timeout: Duration::from_secs(15),
+};
+
+/// Keeps one task for each integration of this connector, until `shutdown`. `changed` names integrations that changed;
+/// an empty name means all (a Secret or ConfigMap changed).
+pub async fn run(
+    ctx: Arc<Context>,
+    mut changed: mpsc::UnboundedReceiver<String>,
+    shutdown: CancellationToken,
+) -> Result<(), std::convert::Infallible> {
+    let mut tasks = JoinSet::new();
+    let mut served: BTreeMap<String, Served> = BTreeMap::new();
+    serve(&ctx, &mut served, &mut tasks, &shutdown);
+    loop {
+        tokio::select! {
+            biased;
+            () = shutdown.cancelled() => break,
+            Some(ended) = tasks.join_next(), if !tasks.is_empty() => {
+                if let Err(error) = ended {
+                    // It is started again below: a fault in one integration costs that one only.
+                    warn!(%error, "The task of an integration panicked; it is started again");
+                    ctx.metrics.reconcile_panicked("integration");
+                    served.retain(|_, task| !task.handle.is_finished());
+                    serve(&ctx, &mut served, &mut tasks, &shutdown);
+                }
+            }
+            name = changed.recv() => match name {
+                Some(name) => {
+                    serve(&ctx, &mut served, &mut tasks, &shutdown);
+                    for (_, task) in served.iter().filter(|(known, _)| name.is_empty() || **known == name) {
+                        task.poke.notify_one();
+                    }
+                }
+                None => break,
+            },
+        }
+    }
+    tasks.shutdown().await;
+    Ok(())
+}
+
+/// One integration's task, as its keeper sees it.
+struct Served {
+    poke: Arc<Notify>,
+    stop: CancellationToken,
+    handle: tokio::task::AbortHandle,
+}
+
+/// Starts what is missing and stops what is gone.
+fn serve(
+    ctx: &Arc<Context>,
+    served: &mut BTreeMap<String, Served>,
+    tasks: &mut JoinSet<()>,
+    shutdown: &CancellationToken,
+) {
+    let wanted: Vec<String> = ctx
+        .integrations
+        .all()
+        .iter()
+        .filter(|integration| integration.spec.connector == ctx.settings.connector)
+        .filter_map(|integration| integration.metadata.name.clone())
+        .collect();
+    served.retain(|name, task| {
+        let stays = wanted.contains(name);
+        if !stays {
+            task.stop.cancel();
+            ctx.registry.remove(name);
+            ctx.metrics.forget_integration(name);
+        }
+        stays
+    });
+    for name in wanted {
+        served.entry(name.clone()).or_insert_with(|| {
+            let (poke, stop) = (Arc::new(Notify::new()), shutdown.child_token());
+            let handle = tasks.spawn(one(ctx.clone(), name, poke.clone(), stop.clone()));
+            Served { poke, stop, handle }
+        });
+    }
+}
+
+/// What goes on beside a connection: its watch and its sweep. Ends when it is dropped.
+struct Company {
+    connection: Arc<Connection>,
+    sweep: Arc<Notify>,
+    _stop: tokio_util::sync::DropGuard,
+}
+
+async fn one(ctx: Arc<Context>, name: String, poke: Arc<Notify>, stop: CancellationToken) {
+    let breaker = Breaker::new(CIRCUIT);
+    let mut kept =
+        observe::Kept { inputs: None, rancher: None, connection: None, stale: false, breaker: breaker.clone(), authorized: false };
+    let (mut circuit, mut proof) = (breaker.watch(), ctx.proof.clone());
+    let mut company: Option<Company> = None;
+    let (mut ready, mut failures) = (false, 0_u32);
+    while let Some(integration) = ctx.integrations.get(&name) {
+        circuit.mark_unchanged();
+        proof.mark_unchanged();
+        let was_ready = ready;
+        ready = pass(&ctx, &name, &integration, &mut kept).await;
+        failures = if ready { 0 } else { failures.saturating_add(1) };
+        keep_company(&ctx, &name, &kept, &mut company, &stop);
+        if ready && !was_ready {
+            recovered(&ctx, &name);
+            company.iter().for_each(|company| company.sweep.notify_one());
+        }
+        let again = if ready { READY } else { NOT_READY.0.saturating_mul(failures).min(NOT_READY.1) };
+        tokio::select! {
+            biased;
+            () = stop.cancelled() => return,
+            () = poke.notified() => {}
+            () = opened(&mut circuit) => {}
+            _ = proof.changed() => {}
+            () = sleep(again) => {}
+        }
+    }
+}
+
+/// One look, its verdict, and what follows. Says whether access can be given and taken away.
+async fn pass(ctx: &Arc<Context>, name: &str, integration: &RancherIntegration, kept: &mut observe::Kept) -> bool {
+    if let Some(other) = foreign(ctx, integration) {
+        warn!(
+            integration = name,
+            installation = other,
+            ours = ctx.installation.id,
+            "Another installation serves this integration: it is left alone. Run one operator for a connector, or restore its installation Secret"
+        );
+        ctx.registry.remove(name);
+        return false;
+    }
+    let found = observe::look(ctx, integration, kept).await;
+    let proof = ctx.proof.borrow().clone();
+    let around = decide::Surroundings { now: ctx.now(), installation: &ctx.installation.id, proof: &proof };
+    let verdict = decide::verdict(integration, &found, &around);
+    let ready = verdict.may_grant.is_ok();
+    let reached = found.connection.is_some()
+        && matches!(found.reached, Some(Ok(())))
+        && matches!(found.authenticated, Some(Ok(_)));
+    ctx.metrics.integration_up(name, reached);
+    ctx.metrics
+        .key_expiry(name, verdict.status.key.as_ref().and_then(|key| key.expires_time.as_ref()).map(|end| end.0));
+    ctx.registry.set(name, Link { connection: found.connection, may_grant: verdict.may_grant });
+    if let Err(error) = record::record(ctx, integration, &verdict.status).await {
+        warn!(integration = name, %error, "The integration's status could not be written; it is tried again");
+    }
+    // Without proof of identity nothing is granted, but what is to be taken away can be: that is ready enough.
+    ready || (reached && proof.is_err() && found.authorized.is_some_and(|a| a.is_ok()))
+}
+
+/// The other installation that serves this integration, if one does.
+fn foreign<'a>(ctx: &Context, integration: &'a RancherIntegration) -> Option<&'a str> {
+    let serving = integration.status.as_ref()?.installation.as_deref()?;
+    (serving != ctx.installation.id).then_some(serving)
+}
+
+fn keep_company(
+    ctx: &Arc<Context>,
+    name: &str,
+    kept: &observe::Kept,
+    company: &mut Option<Company>,
+    stop: &CancellationToken,
+) {
+    let Some(connection) = &kept.connection else {
+        *company = None;
+        return;
+    };
+    if company.as_ref().is_some_and(|company| Arc::ptr_eq(&company.connection, connection)) {
+        return;
+    }
+    let (token, asked) = (stop.child_token(), ctx.memory.sweep_of(name));
+    tokio::spawn(drift::run(ctx.clone(), name.to_owned(), connection.clone(), token.clone()));
+    tokio::spawn(sweep::run(ctx.clone(), name.to_owned(), connection.clone(), asked.clone(), token.clone()));
+    *company = Some(Company { connection: connection.clone(), sweep: asked, _stop: token.drop_guard() });
+}
+
+/// Everything that waits for that Rancher is looked at at once.
+fn recovered(ctx: &Context, name: &str) {
+    let mut waiting = 0;
+    for grant in ctx.grants.of_integration(name) {
+        if !GrantView::from(grant.as_ref()).is_finished() {
+            waiting += 1;
+            ctx.queue.push(grants::key_of(&grant));
+        }
+    }
+    info!(integration = name, waiting, "Rancher is ready");
+}
+
+/// Waits until calls begin to fail in a row, or until they go through again.
+async fn opened(circuit: &mut watch::Receiver<CircuitState>) {
+    while circuit.changed().await.is_ok() {
+        if *circuit.borrow_and_update() != CircuitState::HalfOpen {
+            return;
+        }
+    }
+    std::future::pending().await
+}

@@ -1,0 +1,283 @@
+//! The whole operator, put together: watches feed memory, memory feeds the queue, the queue feeds the workers.
+
+use std::sync::{Arc, Mutex};
+
+use jiff::Timestamp;
+use k8s_openapi::api::{
+    authentication::v1::SelfSubjectReview,
+    core::v1::{ConfigMap, Namespace, Secret},
+};
+use kube::{
+    Api, Client, Resource,
+    api::{PartialObjectMeta, PostParams},
+    core::DeserializeGuard,
+};
+use tokio::sync::{mpsc, watch};
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use super::{
+    Context, Settings, Transports,
+    connection::Registry,
+    due,
+    grants::Grants,
+    installation::{self, InstallationError},
+    integration,
+    memory::Memory,
+    pools::Pools,
+    proof,
+    queue::{Queue, Ready},
+    shared::Shared,
+    watch::{Change, SILENCE, Signs, watch},
+    workers,
+};
+use crate::{
+    api::{AccessGrant, AccessPolicy, RancherIntegration},
+    grant::{GrantKey, GrantView},
+    runtime::{Clock, EventSink, Health, KeyedLocks, LeaderHandle, Metrics, Standing, Supervisor},
+};
+
+/// The operator could not be started.
+#[derive(Debug, thiserror::Error)]
+pub enum OperatorError {
+    /// Its installation Secret cannot be used.
+    #[error(transparent)]
+    Installation(#[from] InstallationError),
+    /// The API server did not say who we are, or which cluster this is.
+    #[error("cannot ask the API server for {what}: {source}")]
+    Api {
+        /// What was asked.
+        what: &'static str,
+        /// Why not.
+        source: Box<kube::Error>,
+    },
+}
+
+/// What the operator needs to start.
+pub struct Operator {
+    /// Its own API server.
+    pub client: Client,
+    /// The one clock.
+    pub clock: Clock,
+    /// What it was told.
+    pub settings: Settings,
+    /// Whether it leads.
+    pub leader: LeaderHandle,
+    /// Figures.
+    pub metrics: Metrics,
+    /// Events.
+    pub events: EventSink,
+    /// Where it tells that it lives and is ready.
+    pub health: Health,
+    /// How a Rancher is reached.
+    pub transports: Transports,
+}
+
+impl Operator {
+    /// Starts all tasks under the supervisor.
+    ///
+    /// # Errors
+    /// See [`OperatorError`]. Nothing was started then.
+    pub async fn start(self, supervisor: &mut Supervisor) -> Result<(), OperatorError> {
+        let installation = installation::load(&self.client, &self.settings.namespace).await?;
+        let (me, cluster_uid) = (who_am_i(&self.client).await?, cluster_uid(&self.client).await?);
+        info!(installation = installation.id, cluster = cluster_uid, user = me, "Starting");
+        let (queue, ready) = Queue::new();
+        let (proven, proof) = watch::channel(proof::unknown());
+        let (health, client, namespace) = (self.health.clone(), self.client.clone(), self.settings.namespace.clone());
+        let ctx = Arc::new(Context {
+            client: self.client,
+            clock: self.clock,
+            settings: self.settings,
+            installation,
+            cluster_uid,
+            leader: self.leader,
+            metrics: self.metrics,
+            events: self.events,
+            grants: Grants::default(),
+            policies: Shared::default(),
+            integrations: Shared::default(),
+            queue,
+            pools: Pools::default(),
+            registry: Registry::default(),
+            locks: KeyedLocks::new(),
+            memory: Memory::default(),
+            proof,
+            transports: self.transports,
+            latest: Mutex::new(Timestamp::UNIX_EPOCH),
+        });
+        let (changed, changes) = mpsc::unbounded_channel();
+        watches(&ctx, &health, supervisor, changed);
+        supervisor.spawn("proof", |stop| proof::run(client, namespace, me, proven, stop));
+        let beat = health.heartbeat("due list", std::time::Duration::from_secs(60));
+        supervisor.spawn("work", |stop| lead(ctx, ready, changes, beat, stop));
+        Ok(())
+    }
+}
+
+/// Waits until this process leads, then works until `stop`. It works on while the lease has lapsed: what has ended is
+/// taken away without it. If another leads by then, the process ends (the lease's own task sees to that).
+async fn lead(
+    ctx: Arc<Context>,
+    ready: Ready,
+    changes: mpsc::UnboundedReceiver<String>,
+    beat: crate::runtime::Heartbeat,
+    stop: CancellationToken,
+) -> Result<(), std::convert::Infallible> {
+    let mut standing = ctx.leader.watch();
+    while *standing.borrow_and_update() != Standing::Leading {
+        beat.beat();
+        tokio::select! {
+            biased;
+            () = stop.cancelled() => return Ok(()),
+            // An error would mean that the lease's task is gone; then everything ends.
+            _ = standing.changed() => {}
+            () = tokio::time::sleep(std::time::Duration::from_secs(5)) => {}
+        }
+    }
+    ctx.metrics.leading(true);
+    for grant in ctx.grants.all() {
+        let view = GrantView::from(grant.as_ref());
+        if !view.is_finished() || view.deleted.is_some() {
+            ctx.queue.push(view.key);
+        }
+    }
+    let (workers, integrations, due) = tokio::join!(
+        workers::run(ctx.clone(), ready, stop.clone()),
+        integration::run(ctx.clone(), changes, stop.clone()),
+        due::run(ctx.clone(), beat, stop.clone()),
+    );
+    ctx.metrics.leading(false);
+    workers.and(integrations).and(due)
+}
+
+fn watches(ctx: &Arc<Context>, health: &Health, supervisor: &mut Supervisor, changed: mpsc::UnboundedSender<String>) {
+    let signs = |kind: &'static str| Signs {
+        heartbeat: health.heartbeat(kind, SILENCE),
+        gate: health.gate(kind, "its objects have not been listed yet"),
+        metrics: ctx.metrics.clone(),
+    };
+    let own = &ctx.settings.namespace;
+    let all = |client: &Client| client.clone();
+    let (c, s) = (ctx.clone(), signs("accessgrants"));
+    supervisor.spawn("watch accessgrants", |stop| {
+        watch(Api::<DeserializeGuard<AccessGrant>>::all(all(&ctx.client)), "AccessGrant", s, stop, move |change| {
+            grant_changed(&c, change)
+        })
+    });
+    let (c, s) = (ctx.clone(), signs("accesspolicies"));
+    supervisor.spawn("watch accesspolicies", |stop| {
+        watch(Api::<DeserializeGuard<AccessPolicy>>::all(all(&ctx.client)), "AccessPolicy", s, stop, move |change| {
+            policy_changed(&c, change)
+        })
+    });
+    let (c, s, tell) = (ctx.clone(), signs("rancherintegrations"), changed.clone());
+    supervisor.spawn("watch rancherintegrations", |stop| {
+        watch(
+            Api::<DeserializeGuard<RancherIntegration>>::all(all(&ctx.client)),
+            "RancherIntegration",
+            s,
+            stop,
+            move |change| {
+                for name in c.integrations.take(change) {
+                    judge_again(&c, |grant| grant.spec.integration_ref.name == name);
+                    let _ = tell.send(name);
+                }
+            },
+        )
+    });
+    let (s, tell) = (signs("secrets"), changed.clone());
+    supervisor.spawn("watch secrets", |stop| {
+        watch(
+            Api::<DeserializeGuard<PartialObjectMeta<Secret>>>::namespaced(all(&ctx.client), own),
+            "Secret",
+            s,
+            stop,
+            move |change| trust_changed(&tell, change),
+        )
+    });
+    let s = signs("configmaps");
+    supervisor.spawn("watch configmaps", |stop| {
+        watch(
+            Api::<DeserializeGuard<PartialObjectMeta<ConfigMap>>>::namespaced(all(&ctx.client), own),
+            "ConfigMap",
+            s,
+            stop,
+            move |change| trust_changed(&changed, change),
+        )
+    });
+}
+
+/// A key or certificate may have changed: every integration reads its own again.
+fn trust_changed<K>(tell: &mpsc::UnboundedSender<String>, _: Change<K>) {
+    // The reading end goes only when the process does.
+    let _ = tell.send(String::new());
+}
+
+fn grant_changed(ctx: &Context, change: Change<AccessGrant>) {
+    match change {
+        Change::Seen(grant) => {
+            let view = GrantView::from(grant.as_ref());
+            if ctx.grants.observe(*grant) && (!view.is_finished() || view.deleted.is_some()) {
+                ctx.queue.push(view.key);
+            }
+        }
+        Change::Gone { namespace, name, uid } => gone(ctx, &GrantKey { namespace, name }, uid.as_deref()),
+        Change::Listed(there) => {
+            let there: std::collections::HashSet<_> = there.into_iter().collect();
+            for grant in ctx.grants.all() {
+                let key = GrantView::from(grant.as_ref()).key;
+                if !there.contains(&(key.namespace.clone(), key.name.clone())) {
+                    gone(ctx, &key, None);
+                }
+            }
+        }
+    }
+}
+
+/// A grant is gone. With something left to take away somebody forced it; then the sweep does.
+fn gone(ctx: &Context, key: &GrantKey, uid: Option<&str>) {
+    let Some(grant) = ctx.grants.remove(key, uid) else { return };
+    let view = GrantView::from(grant.as_ref());
+    if view.is_settled() {
+        return;
+    }
+    warn!(grant = %key, "The grant went before its access was taken away: somebody removed our finalizer. It is swept now");
+    for binding in &view.status.bindings {
+        ctx.memory.release(&binding.name, key);
+    }
+    ctx.memory.sweep_of(&grant.spec.integration_ref.name).notify_one();
+}
+
+fn policy_changed(ctx: &Context, change: Change<AccessPolicy>) {
+    ctx.policies.take(change);
+    judge_again(ctx, |_| true);
+}
+
+/// Every grant that nothing was recorded for yet is judged again.
+fn judge_again(ctx: &Context, concerned: impl Fn(&AccessGrant) -> bool) {
+    for grant in ctx.grants.all() {
+        let view = GrantView::from(grant.as_ref());
+        if !view.is_recorded() && !view.is_finished() && concerned(&grant) {
+            ctx.queue.push(view.key);
+        }
+    }
+}
+
+async fn who_am_i(client: &Client) -> Result<String, OperatorError> {
+    let api: Api<SelfSubjectReview> = Api::all(client.clone());
+    let review = api
+        .create(&PostParams::default(), &SelfSubjectReview::default())
+        .await
+        .map_err(|source| OperatorError::Api { what: "its own name", source: Box::new(source) })?;
+    Ok(review.status.and_then(|s| s.user_info).and_then(|user| user.username).unwrap_or_default())
+}
+
+async fn cluster_uid(client: &Client) -> Result<String, OperatorError> {
+    let api: Api<Namespace> = Api::all(client.clone());
+    let kube_system = api
+        .get_metadata("kube-system")
+        .await
+        .map_err(|source| OperatorError::Api { what: "the UID of namespace kube-system", source: Box::new(source) })?;
+    Ok(kube_system.meta().uid.clone().unwrap_or_default())
+}

@@ -1,0 +1,133 @@
+//! What nobody remembers.
+//!
+//! Bindings that are ours by name and that no unsettled grant holds are taken away: whatever was lost (a status, a grant
+//! whose finalizer somebody forced off, a whole etcd), no binding of ours stays for ever. The bindings are listed before
+//! the grants: an intent is recorded before its binding is made, so every binding that somebody holds has a grant in the
+//! second list.
+
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
+
+use kube::{Api, api::ListParams, core::DeserializeGuard};
+use tokio::{sync::Notify, time::sleep};
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, info, warn};
+
+use super::{Context, connection::Connection, grant::orphan, words};
+use crate::{
+    api::{AccessGrant, LABEL_INSTALLATION},
+    grant::Progress,
+    rancher::{
+        Error,
+        wire::{Binding, BindingKind},
+    },
+};
+
+/// How often it is swept while nothing is left over, and while something is.
+const AGAIN: (Duration, Duration) = (Duration::from_secs(600), Duration::from_secs(15));
+
+/// A sweep could not be done; it is tried again.
+#[derive(Debug, thiserror::Error)]
+pub enum SweepError {
+    /// Rancher's bindings could not be listed.
+    #[error("cannot list the bindings: {0}")]
+    Rancher(#[from] Error),
+    /// The grants could not be listed: then nobody knows what is held.
+    #[error("cannot list the grants: {0}")]
+    Grants(#[from] kube::Error),
+    /// A grant could not be read: it may hold what looks like nobody's.
+    #[error("the grant {0} cannot be read, and may hold anything: mend or delete it")]
+    Unreadable(String),
+}
+
+/// Sweeps one Rancher until `shutdown`: at once, every ten minutes, and when asked.
+pub async fn run(
+    ctx: Arc<Context>,
+    integration: String,
+    connection: Arc<Connection>,
+    asked: Arc<Notify>,
+    shutdown: CancellationToken,
+) {
+    let mut reported = BTreeSet::new();
+    loop {
+        let wait = match sweep(&ctx, &integration, &connection, &mut reported).await {
+            Ok(true) => AGAIN.0,
+            Ok(false) => AGAIN.1,
+            Err(error) => {
+                debug!(integration, %error, "The sweep is tried again");
+                AGAIN.1
+            }
+        };
+        tokio::select! {
+            biased;
+            () = shutdown.cancelled() => return,
+            () = asked.notified() => {}
+            () = sleep(wait) => {}
+        }
+    }
+}
+
+/// One sweep. Says whether nothing is left to do.
+async fn sweep(
+    ctx: &Context,
+    integration: &str,
+    connection: &Arc<Connection>,
+    reported: &mut BTreeSet<String>,
+) -> Result<bool, SweepError> {
+    if !ctx.leader.may_create() {
+        return Ok(false);
+    }
+    let mut ours = Vec::new();
+    for kind in [BindingKind::Cluster, BindingKind::Project] {
+        for binding in connection.rancher.bindings(kind, None).await? {
+            if words::is_ours(&ctx.installation.key, &connection.install_uuid, &binding) {
+                ours.push(binding);
+            } else {
+                report(ctx, integration, &binding, reported);
+            }
+        }
+    }
+    let held = held(ctx).await?;
+    let mut clean = true;
+    for orphan in ours.iter().filter(|binding| !held.contains(&binding.meta.name)) {
+        info!(integration, binding = %orphan.reference(), "No grant holds this binding of ours; it is taken away");
+        match orphan::take(ctx, integration, connection, orphan).await {
+            Progress::Done => {}
+            Progress::Waiting { because, .. } => {
+                clean = false;
+                debug!(integration, binding = %orphan.reference(), message = because.message, "The orphan is not gone yet");
+            }
+            Progress::RemovedInRancher(message) | Progress::Refused(message) => {
+                clean = false;
+                warn!(integration, binding = %orphan.reference(), message, "The orphan cannot be taken away");
+            }
+        }
+    }
+    Ok(clean)
+}
+
+/// The names of all bindings that a grant still has to do with.
+async fn held(ctx: &Context) -> Result<BTreeSet<String>, SweepError> {
+    let api: Api<DeserializeGuard<AccessGrant>> = Api::all(ctx.client.clone());
+    let mut held = BTreeSet::new();
+    for DeserializeGuard(grant) in api.list(&ListParams::default()).await? {
+        let grant = grant.map_err(|invalid| {
+            let meta = invalid.metadata;
+            SweepError::Unreadable(format!("{}/{}", meta.namespace.unwrap_or_default(), meta.name.unwrap_or_default()))
+        })?;
+        let bindings = grant.status.unwrap_or_default().bindings;
+        held.extend(bindings.into_iter().filter(|b| !b.is_settled()).map(|b| b.name));
+    }
+    Ok(held)
+}
+
+/// Says once that a binding carries our mark and is not ours: somebody forged it, or another installation's key made it.
+fn report(ctx: &Context, integration: &str, binding: &Binding, reported: &mut BTreeSet<String>) {
+    let marked = binding.meta.labels.get(LABEL_INSTALLATION).is_some_and(|id| *id == ctx.installation.id);
+    if marked && reported.insert(binding.meta.uid.clone()) {
+        warn!(
+            integration,
+            binding = %binding.reference(),
+            "This binding carries our label, but its name does not prove that it is ours: it is not touched. Look at who made it"
+        );
+    }
+}

@@ -1,0 +1,287 @@
+//! Every rule of `RancherIntegration`.
+
+use serde_json::{Value, json};
+
+use crate::server::{Kind, OK, Row, long};
+
+fn base() -> Value {
+    json!({"host": "rancher.example.com", "credentialsSecretRef": {"name": "rancher-prod"}})
+}
+
+async fn kind() -> Kind {
+    Kind::new("RancherIntegration", "rancherintegrations", None).await
+}
+
+fn one(pointer: &'static str, value: Value, expected: &'static str) -> Row {
+    (vec![(pointer, value)], expected)
+}
+
+#[tokio::test]
+async fn where_the_server_is() {
+    let rows = vec![
+        (vec![], OK),
+        one("/host", json!("192.0.2.7"), OK),
+        one("/host", json!("Rancher"), OK),
+        one("/host", Value::Null, "spec.host: Required"),
+        one("/host", json!(""), "spec.host"),
+        one(
+            "/host",
+            json!("https://rancher.example.com"),
+            "spec.host in body should match",
+        ),
+        one(
+            "/host",
+            json!("rancher.example.com:8443"),
+            "spec.host in body should match",
+        ),
+        one(
+            "/host",
+            json!("rancher.example.com/v3"),
+            "spec.host in body should match",
+        ),
+        one(
+            "/host",
+            json!("user@rancher"),
+            "spec.host in body should match",
+        ),
+        one(
+            "/host",
+            json!("rancher\n"),
+            "spec.host in body should match",
+        ),
+        one("/host", long(254, "a"), "spec.host: Too long"),
+        one("/port", json!(1), OK),
+        one("/port", json!(65535), OK),
+        one("/port", json!(0), "spec.port"),
+        one("/port", json!(65536), "spec.port"),
+        one("/port", json!("443"), "spec.port"),
+        one("/uiUrl", json!("https://rancher.example.com/dashboard"), OK),
+        one(
+            "/uiUrl",
+            json!("http://rancher.example.com"),
+            "spec.uiUrl in body should match",
+        ),
+        one(
+            "/uiUrl",
+            json!("https://"),
+            "spec.uiUrl in body should match",
+        ),
+        one(
+            "/uiUrl",
+            json!("https://a b"),
+            "spec.uiUrl in body should match",
+        ),
+        one(
+            "/uiUrl",
+            json!("https://a\u{202e}b"),
+            "spec.uiUrl in body should match",
+        ),
+        one("/uiUrl", long(300, "https://"), "spec.uiUrl: Too long"),
+        one("/displayName", json!("Production: Frankfurt ü"), OK),
+        one("/displayName", json!(""), "spec.displayName"),
+        one(
+            "/displayName",
+            json!("a\tb"),
+            "spec.displayName in body should match",
+        ),
+        one("/displayName", long(254, "a"), "spec.displayName: Too long"),
+        one("/connector", json!("blue"), OK),
+        one(
+            "/connector",
+            json!("Blue"),
+            "spec.connector in body should match",
+        ),
+        one("/connector", json!(""), "spec.connector"),
+        one("/connector", long(64, "a"), "spec.connector: Too long"),
+        one("/suspend", json!(true), OK),
+        one("/suspend", json!("true"), "spec.suspend"),
+    ];
+    kind().await.creates(&base(), rows).await;
+}
+
+#[tokio::test]
+async fn which_keys_and_certificates() {
+    let reference = || json!({"name": "rancher-ca", "key": "ca.crt"});
+    let rows = vec![
+        one(
+            "/credentialsSecretRef",
+            Value::Null,
+            "spec.credentialsSecretRef: Required",
+        ),
+        one(
+            "/credentialsSecretRef",
+            json!({}),
+            "spec.credentialsSecretRef.name: Required",
+        ),
+        one(
+            "/credentialsSecretRef/name",
+            json!("A"),
+            "spec.credentialsSecretRef.name in body should match",
+        ),
+        one(
+            "/credentialsSecretRef/name",
+            json!("../a"),
+            "spec.credentialsSecretRef.name in body should match",
+        ),
+        one(
+            "/credentialsSecretRef/name",
+            long(254, "a"),
+            "spec.credentialsSecretRef.name: Too long",
+        ),
+        one("/certificateAuthority/configMapRef", reference(), OK),
+        one("/certificateAuthority/secretRef", reference(), OK),
+        one(
+            "/certificateAuthority",
+            json!({}),
+            "must set exactly one of configMapRef and secretRef",
+        ),
+        (
+            vec![
+                ("/certificateAuthority/secretRef", reference()),
+                ("/certificateAuthority/configMapRef", reference()),
+            ],
+            "must set exactly one of configMapRef and secretRef",
+        ),
+        one(
+            "/certificateAuthority/secretRef",
+            json!({"name": "a"}),
+            "secretRef.key: Required",
+        ),
+        one(
+            "/certificateAuthority/secretRef",
+            json!({"key": "a"}),
+            "secretRef.name: Required",
+        ),
+        one(
+            "/certificateAuthority/configMapRef",
+            json!({"name": "a"}),
+            "configMapRef.key: Required",
+        ),
+        one(
+            "/certificateAuthority/configMapRef",
+            json!({"name": "a", "key": "a/b"}),
+            "key in body should match",
+        ),
+        one(
+            "/certificateAuthority/secretRef",
+            json!({"name": "A", "key": "a"}),
+            "name in body should match",
+        ),
+    ];
+    kind().await.creates(&base(), rows).await;
+}
+
+#[tokio::test]
+async fn how_names_map_and_what_users_are_told() {
+    let rows = vec![
+        one("/identityMapping", json!({}), OK),
+        one(
+            "/identityMapping/userPrincipal",
+            json!("okta_user://{name}"),
+            OK,
+        ),
+        one(
+            "/identityMapping/userPrincipal",
+            json!("openldap_user://uid={name},ou=people,dc=example"),
+            OK,
+        ),
+        one(
+            "/identityMapping/userPrincipal",
+            json!("okta_user://alice"),
+            "userPrincipal in body should match",
+        ),
+        one(
+            "/identityMapping/userPrincipal",
+            json!("okta_user://{user}"),
+            "userPrincipal in body should match",
+        ),
+        one(
+            "/identityMapping/userPrincipal",
+            json!("a://{name}{name}"),
+            "userPrincipal in body should match",
+        ),
+        one(
+            "/identityMapping/userPrincipal",
+            json!("{name}"),
+            "userPrincipal in body should match",
+        ),
+        one(
+            "/identityMapping/groupPrincipal",
+            json!("okta_group://{name}"),
+            OK,
+        ),
+        one(
+            "/identityMapping/groupPrincipal",
+            json!("okta_group://all"),
+            "groupPrincipal in body should match",
+        ),
+        one(
+            "/identityMapping/groupPrincipal",
+            long(90, "g://{n"),
+            "groupPrincipal",
+        ),
+        one("/customAccessDetails", long(400, "ü"), OK),
+        one(
+            "/customAccessDetails",
+            long(401, "a"),
+            "spec.customAccessDetails: Too long",
+        ),
+        one(
+            "/customAccessDetails",
+            json!("a\nb"),
+            "spec.customAccessDetails in body should match",
+        ),
+        one(
+            "/customAccessDetails",
+            json!("a\u{202e}b"),
+            "spec.customAccessDetails in body should match",
+        ),
+        one(
+            "/customAccessDetails",
+            json!("a\u{200b}b"),
+            "spec.customAccessDetails in body should match",
+        ),
+    ];
+    kind().await.creates(&base(), rows).await;
+}
+
+#[tokio::test]
+async fn what_is_left_out_is_filled_in() {
+    let stored = kind().await.stored(&base()).await;
+    let mut expected = base();
+    expected["connector"] = json!("default");
+    expected["port"] = json!(443);
+    expected["suspend"] = json!(false);
+    assert_eq!(stored, expected);
+}
+
+#[tokio::test]
+async fn only_the_connector_is_immutable() {
+    let mut blue = base();
+    blue["connector"] = json!("blue");
+    let immutable = "connector is immutable: delete the integration and create it anew";
+    let others = || {
+        vec![
+            (vec![], OK),
+            one("/host", json!("other.example.com"), OK),
+            one("/port", json!(8443), OK),
+            one("/credentialsSecretRef/name", json!("other"), OK),
+            one("/suspend", json!(true), OK),
+            one("/displayName", json!("Other"), OK),
+            one(
+                "/identityMapping/userPrincipal",
+                json!("okta_user://{name}"),
+                OK,
+            ),
+            one("/connector", json!("green"), immutable),
+        ]
+    };
+    let kind = kind().await;
+    let mut rows = others();
+    rows.push(one("/connector", json!("default"), OK));
+    kind.updates("default-connector", &base(), rows).await;
+    let mut rows = others();
+    // Taken away, it would be filled in as `default`.
+    rows.push(one("/connector", Value::Null, immutable));
+    kind.updates("blue-connector", &blue, rows).await;
+}

@@ -1,0 +1,9 @@
+//! The CustomResourceDefinitions: their shape, and what a real API server makes of every rule in them.
+
+mod grant;
+mod grant_update;
+mod integration;
+mod policy;
+mod selector;
+mod server;
+mod shape;

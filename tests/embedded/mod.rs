@@ -1,0 +1,149 @@
+//! The whole operator, embedded: on the in-memory API server and the Rancher simulator, without a socket.
+//!
+//! Shared by the end-to-end tests and the demo. What it applies is what ships: the generated CRDs and the admission
+//! policies of `config/`.
+
+use std::{sync::Arc, time::Duration};
+
+use jiff::Timestamp;
+use kube::{
+    Api, Client,
+    api::{DynamicObject, PostParams},
+    core::{ApiResource, GroupVersionKind},
+    discovery::Scope,
+};
+use rancher_access_operator::{
+    api,
+    controller::{Operator, Settings, Transports},
+    grant::Limits,
+    runtime::{Clock, Health, Leader, LeaseConfig, Metrics, Supervisor, events, supervise::SuperviseError},
+};
+use serde_json::Value;
+use testkit::apiserver::ApiServer;
+use tokio::{sync::mpsc, task::JoinHandle};
+use tokio_util::sync::CancellationToken;
+
+/// The operator's namespace and name, as `config/` has them.
+pub const NAMESPACE: &str = "rancher-access-system";
+const OPERATOR: &str = "system:serviceaccount:rancher-access-system:rancher-access-operator";
+
+/// A clock that follows tokio's: paused and moved with it.
+pub fn clock(start: Timestamp) -> Clock {
+    let origin = tokio::time::Instant::now();
+    Clock::new(move || start + origin.elapsed())
+}
+
+/// An API server with everything that an administrator applies before the operator starts.
+pub async fn api_server(clock: &Clock) -> ApiServer {
+    let tell = clock.clone();
+    let server = ApiServer::builder().now(move || tell.now()).seed(1).build();
+    let admin = server.client();
+    for crd in api::crds().expect("the CRDs can be generated") {
+        apply(&admin, serde_json::to_value(crd).expect("a CRD is JSON")).await;
+    }
+    apply(&admin, serde_json::json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}})).await;
+    for document in documents(include_str!("../../config/admission/validating.yaml")) {
+        apply(&admin, document).await;
+    }
+    server
+}
+
+/// The operator's client: its own ServiceAccount.
+pub fn operator_client(server: &ApiServer) -> Client {
+    server.client_as(OPERATOR, &["system:serviceaccounts", "system:serviceaccounts:rancher-access-system", "system:authenticated"])
+}
+
+/// A running operator.
+pub struct Running {
+    task: JoinHandle<Result<(), SuperviseError>>,
+    stop: CancellationToken,
+    pub health: Health,
+    pub metrics: Metrics,
+}
+
+impl Running {
+    /// Starts one. Its name is its identity in the Lease.
+    pub async fn start(client: Client, clock: Clock, transports: Transports, name: &str) -> Self {
+        let (metrics, health) = (Metrics::new(clock.clone()), Health::new());
+        let mut supervisor = Supervisor::new(Duration::from_secs(5));
+        let lease = LeaseConfig::new(NAMESPACE, "rancher-access-operator-default", name);
+        let (contender, handle) = Leader::new(client.clone(), lease, clock.clone()).expect("the lease's times fit");
+        let (sink, publisher) = events::channel(client.clone(), "rancher-access-operator", name, metrics.clone());
+        supervisor.spawn_last("lease", |stop| contender.run(stop));
+        supervisor.spawn("events", |stop| publisher.run(stop));
+        let settings =
+            Settings { namespace: NAMESPACE.into(), connector: "default".into(), limits: Limits::default() };
+        let operator = Operator {
+            client,
+            clock,
+            settings,
+            leader: handle,
+            metrics: metrics.clone(),
+            events: sink,
+            health: health.clone(),
+            transports,
+        };
+        operator.start(&mut supervisor).await.expect("the operator starts");
+        let stop = supervisor.token();
+        let task = tokio::spawn(async move {
+            let (_keep, signals) = mpsc::channel(1);
+            supervisor.run(signals).await
+        });
+        Self { task, stop, health, metrics }
+    }
+
+    /// Ends it at once, as SIGKILL would: nothing is finished, and the Lease is not given back.
+    pub async fn kill(self) {
+        self.task.abort();
+        let _ = self.task.await;
+    }
+
+    /// Ends it in good order.
+    pub async fn stop(self) {
+        self.stop.cancel();
+        self.task.await.expect("no panic").expect("an orderly end");
+    }
+}
+
+/// Creates any object from its JSON.
+pub async fn apply(client: &Client, object: Value) -> DynamicObject {
+    try_apply(client, object.clone()).await.unwrap_or_else(|error| panic!("cannot create {object}: {error}"))
+}
+
+/// Creates any object from its JSON, or says why not.
+pub async fn try_apply(client: &Client, object: Value) -> Result<DynamicObject, kube::Error> {
+    let object: DynamicObject = serde_json::from_value(object).expect("an object");
+    let types = object.types.clone().expect("apiVersion and kind");
+    let gvk = GroupVersionKind::try_from(&types).expect("a group, version and kind");
+    let (resource, scope) = resource(&gvk);
+    let api: Api<DynamicObject> = match scope {
+        Scope::Cluster => Api::all_with(client.clone(), &resource),
+        Scope::Namespaced => {
+            Api::namespaced_with(client.clone(), object.metadata.namespace.as_deref().unwrap_or("default"), &resource)
+        }
+    };
+    api.create(&PostParams::default(), &object).await
+}
+
+fn resource(gvk: &GroupVersionKind) -> (ApiResource, Scope) {
+    let plural = match gvk.kind.as_str() {
+        "AccessPolicy" => "accesspolicies".to_owned(),
+        "ValidatingAdmissionPolicy" => "validatingadmissionpolicies".to_owned(),
+        kind => format!("{}s", kind.to_lowercase()),
+    };
+    let scope = match gvk.kind.as_str() {
+        "Secret" | "ConfigMap" | "AccessGrant" => Scope::Namespaced,
+        _ => Scope::Cluster,
+    };
+    (ApiResource::from_gvk_with_plural(gvk, &plural), scope)
+}
+
+/// The documents of a YAML text.
+pub fn documents(text: &str) -> Vec<Value> {
+    text.split("\n---\n").map(|document| serde_saphyr::from_str(document).expect("YAML")).collect()
+}
+
+/// Transports that lead to one service, whatever the address.
+pub fn transports(service: rancher_access_operator::rancher::Transport) -> Transports {
+    Arc::new(move |_| Ok(service.clone()))
+}
