@@ -8,7 +8,7 @@ use super::{
     Inner, custom,
     delete::{FOREGROUND, end},
     kind::{Gvr, Kind, StorageKey},
-    object::{Key, finalizers, is_terminating, meta, meta_mut, stamp},
+    object::{Key, finalizers, is_terminating, meta, meta_mut, owner_uids, stamp},
     state::State,
 };
 
@@ -53,14 +53,6 @@ fn end_namespaces(state: &mut State, now: &Value) {
     }
 }
 
-fn owner_uids(object: &Value) -> Vec<&str> {
-    let list = object["metadata"]["ownerReferences"].as_array();
-    list.into_iter()
-        .flatten()
-        .filter_map(|owner| owner["uid"].as_str())
-        .collect()
-}
-
 type Found = (Arc<Kind>, Key, Arc<Value>);
 
 fn all(state: &State) -> Vec<Found> {
@@ -77,13 +69,7 @@ fn all(state: &State) -> Vec<Found> {
 }
 
 fn collect_garbage(state: &mut State, now: &Value) {
-    let owned = state
-        .everything()
-        .any(|(_, _, object)| !owner_uids(object).is_empty());
-    let waiting = state
-        .everything()
-        .any(|(_, _, object)| finalizers(object).iter().any(|one| one == FOREGROUND));
-    if !owned && !waiting {
+    if !std::mem::take(&mut state.garbage) {
         return;
     }
     let objects = all(state);

@@ -62,11 +62,7 @@ impl Watch {
         cuts: u64,
     ) -> Result<Answer, ApiError> {
         let query = &call.query;
-        let mut fields = query.get("fieldSelector").to_owned();
-        if !call.name.is_empty() {
-            fields = format!("metadata.name={}", call.name);
-        }
-        let selector = Selector::parse(&call.kind, query.get("labelSelector"), &fields)?;
+        let selector = selector(call)?;
         let wake = inner.wake.subscribe();
         let state = inner.state();
         let asked = asked_revision(call, &state)?;
@@ -76,13 +72,7 @@ impl Watch {
                 "sendInitialEvents needs resourceVersionMatch=NotOlderThan",
             ));
         }
-        let from = match asked {
-            Some(asked) if asked < state.compacted && !initial => {
-                return Err(ApiError::expired(asked, state.compacted));
-            }
-            Some(asked) if !initial => asked,
-            _ => state.revision,
-        };
+        let from = begin(&state, asked.filter(|_| !initial))?;
         let seconds = query
             .get("timeoutSeconds")
             .parse()
@@ -246,6 +236,27 @@ impl Watch {
         stream::unfold(self, |mut watch| async move {
             Some((watch.next().await?, watch))
         })
+    }
+}
+
+/// A watch of one object is one by its name.
+fn selector(call: &Call) -> Result<Selector, ApiError> {
+    let (labels, fields) = (
+        call.query.get("labelSelector"),
+        call.query.get("fieldSelector"),
+    );
+    if call.name.is_empty() {
+        return Selector::parse(&call.kind, labels, fields);
+    }
+    Selector::parse(&call.kind, labels, &format!("metadata.name={}", call.name))
+}
+
+/// The revision after which a watch begins.
+fn begin(state: &State, asked: Option<u64>) -> Result<u64, ApiError> {
+    match asked {
+        Some(asked) if asked < state.compacted => Err(ApiError::expired(asked, state.compacted)),
+        Some(asked) => Ok(asked),
+        None => Ok(state.revision),
     }
 }
 

@@ -8,7 +8,6 @@ use serde_json::{Value, json};
 
 use super::{
     Inner,
-    access::user_info,
     admission::{AdmissionRequest, Operation},
     kind::Gvr,
     lock,
@@ -111,7 +110,7 @@ impl Inner {
         let mut scope = Scope::new(&[
             ("object", request.object.clone().unwrap_or_default()),
             ("oldObject", request.old_object.clone().unwrap_or_default()),
-            ("request", describe(request)),
+            ("request", matching::describe(request)),
             ("namespaceObject", namespace.clone()),
             ("params", Value::Null),
         ]);
@@ -282,27 +281,4 @@ impl Inner {
         }
         Ok(changed.object.unwrap_or_default())
     }
-}
-
-/// The variable `request`: what is empty is absent, as on a real server.
-fn describe(request: &AdmissionRequest) -> Value {
-    let gvr = &request.gvr;
-    let kind = json!({"group": gvr.group, "version": gvr.version, "kind": request.kind});
-    let resource = json!({"group": gvr.group, "version": gvr.version, "resource": gvr.resource});
-    let mut described = json!({
-        "kind": kind, "requestKind": kind, "resource": resource, "requestResource": resource,
-        "operation": request.operation.as_str(), "userInfo": user_info(&request.user), "dryRun": request.dry_run,
-    });
-    let texts = [
-        ("subResource", &request.subresource),
-        ("requestSubResource", &request.subresource),
-        ("name", &request.name),
-        ("namespace", &request.namespace),
-    ];
-    for (field, text) in texts {
-        if !text.is_empty() {
-            described[field] = text.clone().into();
-        }
-    }
-    described
 }

@@ -128,6 +128,11 @@ pub(super) async fn status_and_generation(script: &mut Script) {
             &probe("p", json!({"size": 1})),
         )
         .await;
+}
+
+pub(super) async fn fixed_fields(script: &mut Script) {
+    let path = script.custom("probes/p");
+    let status = format!("{path}/status");
     script.get("the status subresource", &status).await;
     script
         .merge(
@@ -206,6 +211,9 @@ pub(super) async fn finalizers(script: &mut Script) {
         .await;
     script.get("and so does the object", &path).await;
     script.delete("a delete of what is gone", &path, None).await;
+}
+
+pub(super) async fn unheld(script: &mut Script) {
     script
         .quietly(
             "POST",

@@ -43,6 +43,9 @@ pub(super) async fn refusals(script: &mut Script) {
             &script.core("configmaps?resourceVersion=x"),
         )
         .await;
+}
+
+pub(super) async fn role_bindings(script: &mut Script) {
     let binding = json!({"metadata": {"name": "rb"}, "subjects": [{"kind": "User", "name": "u"}],
         "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "view"}});
     let rbac = format!(
@@ -62,7 +65,7 @@ pub(super) async fn refusals(script: &mut Script) {
         .await;
 }
 
-pub(super) async fn other_kinds(script: &mut Script) {
+pub(super) async fn leases(script: &mut Script) {
     let leases = format!(
         "/apis/coordination.k8s.io/v1/namespaces/{}/leases",
         script.namespace
@@ -80,6 +83,9 @@ pub(super) async fn other_kinds(script: &mut Script) {
     script
         .delete("delete the lease", &format!("{leases}/l"), None)
         .await;
+}
+
+pub(super) async fn events(script: &mut Script) {
     let events = format!(
         "/apis/events.k8s.io/v1/namespaces/{}/events",
         script.namespace
@@ -101,6 +107,9 @@ pub(super) async fn other_kinds(script: &mut Script) {
     script
         .delete("delete the event", &script.core("events/e"), None)
         .await;
+}
+
+pub(super) async fn accounts_and_maps(script: &mut Script) {
     let account = json!({"metadata": {"name": "sa"}});
     script
         .post(
@@ -138,6 +147,9 @@ pub(super) async fn other_kinds(script: &mut Script) {
             None,
         )
         .await;
+}
+
+pub(super) async fn reviews(script: &mut Script) {
     let access = json!({"spec": {"resourceAttributes": {"verb": "get", "resource": "secrets"}}});
     let review = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews";
     let allowed =

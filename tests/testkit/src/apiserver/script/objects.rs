@@ -42,6 +42,9 @@ pub(super) async fn create_and_read(script: &mut Script) {
     script
         .get("get after the dry run", &script.core("configmaps/dry"))
         .await;
+}
+
+pub(super) async fn secrets_and_forms(script: &mut Script) {
     let secret = json!({"metadata": {"name": "s", "labels": {"script": "one"}}, "stringData": {"k": "v"}, "unknown": 1});
     script
         .post("create a secret", &script.core("secrets"), &secret)
@@ -88,6 +91,11 @@ pub(super) async fn update_and_patch(script: &mut Script) {
     script
         .put("update under another name", &path, &map("z", "one", "3"))
         .await;
+}
+
+pub(super) async fn patch(script: &mut Script) {
+    let path = script.core("configmaps/a");
+    let stale = script.quietly("GET", &path, None).await.1;
     let mut foreign = map("a", "one", "3");
     foreign["metadata"]["uid"] = "11111111-1111-1111-1111-111111111111".into();
     script.put("update with another uid", &path, &foreign).await;
@@ -120,6 +128,10 @@ pub(super) async fn update_and_patch(script: &mut Script) {
             &json!({"data": {"l": "5"}}),
         )
         .await;
+}
+
+pub(super) async fn more_patches(script: &mut Script) {
+    let path = script.core("configmaps/a");
     let before = script.quietly("GET", &path, None).await.1;
     let after = script
         .merge(

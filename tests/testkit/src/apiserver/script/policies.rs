@@ -23,9 +23,8 @@ async fn remove(script: &Script, plural: &str, name: &str) {
     }
 }
 
-pub(super) async fn validating(script: &mut Script) {
-    let name = format!("script-{}", script.namespace);
-    let policy = json!({
+fn validating_policy(script: &Script, name: &str) -> Value {
+    json!({
         "metadata": {"name": name},
         "spec": {
             "failurePolicy": "Fail",
@@ -41,57 +40,37 @@ pub(super) async fn validating(script: &mut Script) {
                 {"expression": "object == null || !has(object.spec.reason) || object.spec.reason != 'who' || request.userInfo.username == 'nobody'", "message": "only nobody"},
             ],
         },
-    });
-    let binding = json!({"metadata": {"name": name}, "spec": {"policyName": name, "validationActions": ["Deny"]}});
-    let (code, _) = script
-        .quietly(
-            "POST",
-            &format!("{POLICIES}/validatingadmissionpolicies"),
-            Some(&policy),
-        )
-        .await;
-    script
-        .lines
-        .push(format!("create a validating policy: {code}"));
-    let (code, _) = script
-        .quietly(
-            "POST",
-            &format!("{POLICIES}/validatingadmissionpolicybindings"),
-            Some(&binding),
-        )
-        .await;
-    script.lines.push(format!("bind it: {code}"));
-    let probes = script.custom("probes");
-    let trial = probe("trial", json!({"size": 60, "reason": "x"}));
-    script
-        .until("POST", &format!("{probes}?dryRun=All"), Some(&trial), 422)
-        .await;
-    script.post("a denied create", &probes, &trial).await;
+    })
+}
+
+/// What the policy refuses, and what it lets pass.
+async fn judged(script: &mut Script, probes: &str, trial: &Value) {
+    script.post("a denied create", probes, trial).await;
     script
         .post(
             "a create denied with a reason",
-            &probes,
+            probes,
             &probe("t", json!({"size": 13, "reason": "x"})),
         )
         .await;
     script
         .post(
             "a create denied for its user",
-            &probes,
+            probes,
             &probe("t", json!({"size": 1, "reason": "who"})),
         )
         .await;
     script
         .post(
             "an exempt create",
-            &probes,
+            probes,
             &probe("exempt", json!({"size": 60, "reason": "x"})),
         )
         .await;
     script
         .post(
             "an allowed create",
-            &probes,
+            probes,
             &probe("t", json!({"size": 9, "reason": "x"})),
         )
         .await;
@@ -129,15 +108,44 @@ pub(super) async fn validating(script: &mut Script) {
     script
         .delete("an exempt delete", &script.custom("probes/exempt"), None)
         .await;
+}
+
+pub(super) async fn validating(script: &mut Script) {
+    let name = format!("script-{}", script.namespace);
+    let policy = validating_policy(script, &name);
+    let binding = json!({"metadata": {"name": name}, "spec": {"policyName": name, "validationActions": ["Deny"]}});
+    let (code, _) = script
+        .quietly(
+            "POST",
+            &format!("{POLICIES}/validatingadmissionpolicies"),
+            Some(&policy),
+        )
+        .await;
+    script
+        .lines
+        .push(format!("create a validating policy: {code}"));
+    let (code, _) = script
+        .quietly(
+            "POST",
+            &format!("{POLICIES}/validatingadmissionpolicybindings"),
+            Some(&binding),
+        )
+        .await;
+    script.lines.push(format!("bind it: {code}"));
+    let probes = script.custom("probes");
+    let trial = probe("trial", json!({"size": 60, "reason": "x"}));
+    script
+        .until("POST", &format!("{probes}?dryRun=All"), Some(&trial), 422)
+        .await;
+    judged(script, &probes, &trial).await;
     remove(script, "validatingadmission", &name).await;
     script
         .until("POST", &format!("{probes}?dryRun=All"), Some(&trial), 201)
         .await;
 }
 
-pub(super) async fn mutating(script: &mut Script) {
-    let name = format!("script-{}", script.namespace);
-    let policy = json!({
+fn mutating_policy(script: &Script, name: &str) -> Value {
+    json!({
         "metadata": {"name": name},
         "spec": {
             "failurePolicy": "Fail", "reinvocationPolicy": "Never",
@@ -147,7 +155,12 @@ pub(super) async fn mutating(script: &mut Script) {
                 "[JSONPatch{op: 'add', path: '/spec/reason', value: 'because ' + request.operation},\
                  JSONPatch{op: 'add', path: '/spec/choice', value: Object.spec.choice{a: 'mutated'}}]"}}],
         },
-    });
+    })
+}
+
+pub(super) async fn mutating(script: &mut Script) {
+    let name = format!("script-{}", script.namespace);
+    let policy = mutating_policy(script, &name);
     let binding = json!({"metadata": {"name": name}, "spec": {"policyName": name}});
     let (code, _) = script
         .quietly(

@@ -49,6 +49,7 @@ pub(super) fn definition_of(group: &str) -> Value {
 }
 
 /// Specs, each with what is wrong about it.
+#[rustfmt::skip] // a table
 pub(super) fn cases() -> Vec<(&'static str, Value)> {
     vec![
         ("a missing field", json!({})),

@@ -172,6 +172,11 @@ async fn the_unknown_is_refused_loudly() {
             "{method} {path}: {answer}"
         );
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn server_side_apply_is_refused() {
+    let server = ApiServer::builder().build();
     let api: Api<ConfigMap> = Api::namespaced(server.client(), "default");
     let applied = api
         .patch("a", &PatchParams::apply("me"), &Patch::Apply(&map("a")))
