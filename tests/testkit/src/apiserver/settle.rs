@@ -58,13 +58,7 @@ type Found = (Arc<Kind>, Key, Arc<Value>);
 fn all(state: &State) -> Vec<Found> {
     let every = state.everything();
     every
-        .filter_map(|(storage, key, object)| {
-            Some((
-                state.kind_of_storage(storage)?,
-                key.clone(),
-                Arc::clone(object),
-            ))
-        })
+        .filter_map(|(storage, key, object)| Some((state.kind_of_storage(storage)?, key.clone(), Arc::clone(object))))
         .collect()
 }
 
@@ -73,18 +67,10 @@ fn collect_garbage(state: &mut State, now: &Value) {
         return;
     }
     let objects = all(state);
-    let present: BTreeSet<&str> = objects
-        .iter()
-        .map(|(_, _, object)| meta(object, "uid"))
-        .collect();
-    let foreground = |object: &Value| {
-        is_terminating(object) && finalizers(object).iter().any(|one| one == FOREGROUND)
-    };
-    let ending: BTreeSet<&str> = objects
-        .iter()
-        .filter(|(_, _, object)| foreground(object))
-        .map(|(_, _, object)| meta(object, "uid"))
-        .collect();
+    let present: BTreeSet<&str> = objects.iter().map(|(_, _, object)| meta(object, "uid")).collect();
+    let foreground = |object: &Value| is_terminating(object) && finalizers(object).iter().any(|one| one == FOREGROUND);
+    let ending: BTreeSet<&str> =
+        objects.iter().filter(|(_, _, object)| foreground(object)).map(|(_, _, object)| meta(object, "uid")).collect();
     for (kind, key, object) in &objects {
         let owners = owner_uids(object);
         let lost = |uid: &&str| !present.contains(uid) || ending.contains(uid);
@@ -117,11 +103,7 @@ fn drop_owners(state: &mut State, kind: &Kind, key: &Key, kept: &dyn Fn(&str) ->
 fn release_owners(state: &mut State, objects: &[Found], ending: &BTreeSet<&str>) {
     for (kind, key, object) in objects {
         let uid = meta(object, "uid");
-        if !ending.contains(uid)
-            || state
-                .everything()
-                .any(|(_, _, other)| owner_uids(other).contains(&uid))
-        {
+        if !ending.contains(uid) || state.everything().any(|(_, _, other)| owner_uids(other).contains(&uid)) {
             continue;
         }
         let Some(current) = state.get(&kind.gvr, key) else {

@@ -38,12 +38,7 @@ pub(in crate::apiserver) fn check(kind: &Kind, policy: &Value) -> Vec<FieldError
             errors.push(unknown(&format!("spec.{field}")));
         }
     }
-    for (index, mutation) in policy["spec"]["mutations"]
-        .as_array()
-        .into_iter()
-        .flatten()
-        .enumerate()
-    {
+    for (index, mutation) in policy["spec"]["mutations"].as_array().into_iter().flatten().enumerate() {
         if mutation["patchType"] != "JSONPatch" {
             errors.push(unknown(&format!("spec.mutations[{index}].patchType")));
         }
@@ -81,11 +76,7 @@ pub(in crate::apiserver) fn default(kind: &Kind, policy: &mut Value) {
     if kind.gvr.group != GROUP || !policy["spec"].is_object() {
         return;
     }
-    let field = if kind.kind.ends_with("Binding") {
-        "matchResources"
-    } else {
-        "matchConstraints"
-    };
+    let field = if kind.kind.ends_with("Binding") { "matchResources" } else { "matchConstraints" };
     if policy["spec"][field].is_object() {
         default_matching(&mut policy["spec"][field]);
     } else if let Some(spec) = policy["spec"].as_object_mut() {

@@ -18,17 +18,10 @@ pub(super) fn junctor(errors: &mut Vec<FieldError>, detail: &str) {
 /// oneOf, anyOf, allOf and not. Where none of several fits, the faults of the nearest are named too.
 pub(super) fn check(schema: &Value, value: &Value, path: &str, errors: &mut Vec<FieldError>) {
     let judged = |name: &str| -> Option<Vec<Vec<FieldError>>> {
-        Some(
-            schema[name]
-                .as_array()?
-                .iter()
-                .map(|one| faults(one, value, path))
-                .collect(),
-        )
+        Some(schema[name].as_array()?.iter().map(|one| faults(one, value, path)).collect())
     };
     let fitting = |all: &[Vec<FieldError>]| all.iter().filter(|faults| faults.is_empty()).count();
-    let nearest =
-        |all: Vec<Vec<FieldError>>| all.into_iter().min_by_key(Vec::len).unwrap_or_default();
+    let nearest = |all: Vec<Vec<FieldError>>| all.into_iter().min_by_key(Vec::len).unwrap_or_default();
     if let Some(all) = judged("oneOf") {
         let start = format!("{path:?} must validate one and only one schema (oneOf). Found");
         match fitting(&all) {
@@ -41,28 +34,15 @@ pub(super) fn check(schema: &Value, value: &Value, path: &str, errors: &mut Vec<
         }
     }
     if let Some(all) = judged("anyOf").filter(|all| fitting(all) == 0) {
-        junctor(
-            errors,
-            &format!("{path:?} must validate at least one schema (anyOf)"),
-        );
+        junctor(errors, &format!("{path:?} must validate at least one schema (anyOf)"));
         errors.extend(nearest(all));
     }
     if let Some(all) = judged("allOf").filter(|all| fitting(all) < all.len()) {
-        let none = if fitting(&all) == 0 {
-            ". None validated"
-        } else {
-            ""
-        };
-        junctor(
-            errors,
-            &format!("{path:?} must validate all the schemas (allOf){none}"),
-        );
+        let none = if fitting(&all) == 0 { ". None validated" } else { "" };
+        junctor(errors, &format!("{path:?} must validate all the schemas (allOf){none}"));
         errors.extend(all.into_iter().flatten());
     }
     if schema["not"].is_object() && faults(&schema["not"], value, path).is_empty() {
-        junctor(
-            errors,
-            &format!("{path:?} must not validate the schema (not)"),
-        );
+        junctor(errors, &format!("{path:?} must not validate the schema (not)"));
     }
 }

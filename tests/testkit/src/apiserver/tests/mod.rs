@@ -23,19 +23,9 @@ fn refusal(error: Error) -> (u16, String, String) {
 }
 
 /// A raw request of the administrator: code and JSON.
-async fn raw(
-    server: &super::ApiServer,
-    method: &str,
-    path: &str,
-    accept: &str,
-    body: Value,
-) -> (u16, Value) {
+async fn raw(server: &super::ApiServer, method: &str, path: &str, accept: &str, body: Value) -> (u16, Value) {
     use http_body_util::BodyExt;
-    let bytes = if body.is_null() {
-        Vec::new()
-    } else {
-        body.to_string().into_bytes()
-    };
+    let bytes = if body.is_null() { Vec::new() } else { body.to_string().into_bytes() };
     let request = http::Request::builder()
         .method(method)
         .uri(format!("https://any.host{path}"))
@@ -43,9 +33,7 @@ async fn raw(
         .header("content-type", "application/json")
         .body(bytes.into())
         .unwrap();
-    let response = tower::ServiceExt::oneshot(server.service_as(super::User::admin()), request)
-        .await
-        .unwrap();
+    let response = tower::ServiceExt::oneshot(server.service_as(super::User::admin()), request).await.unwrap();
     let code = response.status().as_u16();
     let text = response.into_body().collect().await.unwrap().to_bytes();
     (code, serde_json::from_slice(&text).unwrap_or(Value::Null))
