@@ -27,6 +27,8 @@ struct Inner {
     second_looks: HashMap<String, Instant>,
     /// Bindings that this process deleted when Rancher could clean up after them.
     clean_deletes: HashSet<String>,
+    /// Bindings that are proven gone with all that Rancher made for them, though it could not be written down yet.
+    cleared: HashSet<String>,
     /// Who holds which binding until when, as decided under that binding's lock.
     holders: HashMap<String, BTreeMap<GrantKey, Timestamp>>,
     /// Bindings that a watch said something about, and which grant has not looked at them since.
@@ -46,6 +48,7 @@ impl Memory {
         let mut inner = self.inner();
         inner.attempts.retain(|_, sent| now.duration_since(*sent) < LATE_CREATE);
         inner.attempts.insert(binding.to_owned(), now);
+        inner.cleared.remove(binding);
     }
 
     /// Whether a create of that binding could still land: sent by this process, or by one that led before `since`.
@@ -78,9 +81,26 @@ impl Memory {
         self.inner().clean_deletes.remove(binding)
     }
 
+    /// That binding is proven gone, with all that Rancher made for it.
+    pub fn cleared(&self, binding: &str) {
+        self.inner().cleared.insert(binding.to_owned());
+    }
+
+    /// Whether it was, and was not asked for since.
+    pub fn is_cleared(&self, binding: &str) -> bool {
+        self.inner().cleared.contains(binding)
+    }
+
+    /// That it was is written down, or no longer matters.
+    pub fn forget_cleared(&self, binding: &str) {
+        self.inner().cleared.remove(binding);
+    }
+
     /// That grant holds the binding until then. Said under the binding's lock.
     pub fn hold(&self, binding: &str, grant: &GrantKey, until: Timestamp) {
-        self.inner().holders.entry(binding.to_owned()).or_default().insert(grant.clone(), until);
+        let mut inner = self.inner();
+        inner.cleared.remove(binding);
+        inner.holders.entry(binding.to_owned()).or_default().insert(grant.clone(), until);
     }
 
     /// That grant holds the binding no longer. Said under the binding's lock.
@@ -102,6 +122,11 @@ impl Memory {
     /// A watch said something about that binding: that grant is to look at it.
     pub fn suspect(&self, binding: &str, grant: &GrantKey) {
         self.inner().suspects.insert((binding.to_owned(), grant.clone()));
+    }
+
+    /// Whether that grant is to look at the binding.
+    pub fn is_suspect(&self, binding: &str, grant: &GrantKey) -> bool {
+        self.inner().suspects.contains(&(binding.to_owned(), grant.clone()))
     }
 
     /// Whether that grant is to look at the binding; asking clears it.

@@ -8,6 +8,9 @@ use crate::api::{
     status::{BindingRecord, EndReason, Phase},
 };
 
+/// How long after its creation a grant that nothing came of is looked at once more, whatever was planned.
+const GIVEN_UP: SignedDuration = SignedDuration::from_hours(24);
+
 /// Namespace and name of a grant.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct GrantKey {
@@ -166,17 +169,19 @@ impl GrantView {
         self.status.bindings.iter().any(|b| b.name == binding && !b.is_settled())
     }
 
-    /// When it must be looked at by its record alone: its end, or at once where its end is past and not settled.
-    /// This is what backs every timer.
+    /// When it must be looked at by its record alone, whoever forgot it. This is what backs every timer.
     pub fn due(&self) -> Option<Timestamp> {
         if self.is_finished() {
-            return self.deleted.filter(|_| self.finalizer);
+            let touch = self.status.bindings.iter().any(|b| b.touch_pending).then_some(self.created);
+            return touch.or(self.deleted.filter(|_| self.finalizer));
         }
-        if !self.is_recorded() {
-            return self.deleted.or(self.start_time).or(Some(self.created));
+        match self.status.phase {
+            // Under way, or never judged.
+            Some(Phase::Activating | Phase::Revoking) | None => Some(self.created),
+            Some(Phase::Scheduled) => self.deleted.or(self.start_time),
+            _ if self.is_recorded() => [self.deleted, self.recorded_end()].into_iter().flatten().min(),
+            _ => [self.deleted, self.end_time, self.created.checked_add(GIVEN_UP).ok()].into_iter().flatten().min(),
         }
-        let end = self.status.end.as_ref().map(|end| end.time.0).or(self.deleted);
-        [end, self.recorded_end()].into_iter().flatten().min()
     }
 
     /// Which pool its work belongs to at that time.

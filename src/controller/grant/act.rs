@@ -132,7 +132,7 @@ impl Hand<'_> {
                     None
                 }
                 Move::AskHolders => {
-                    case.world.holders = holders::ask(self.ctx, self.grant, self.integration, &case.record.name).await;
+                    case.world.holders = holders::ask(self.ctx, self.grant, &case.record.name).await;
                     None
                 }
                 Move::Create => self.create(case).await,

@@ -34,6 +34,9 @@ pub(super) async fn clear(hand: &Hand<'_>, case: &mut Case) -> Progress {
     let name = case.record.name.clone();
     let waiting = Waiting::new(hand.ctx, &hand.grant.key);
     let target = words::access(&case.record).target();
+    if hand.ctx.memory.is_cleared(&name) {
+        return removed(hand, case);
+    }
     let second = hand.ctx.memory.second_look(&name);
     if let Some(due) = second.filter(|due| *due > Instant::now()) {
         return waiting.in_(due - Instant::now(), "SecondLook", second_look_words(&target));
@@ -55,7 +58,12 @@ pub(super) async fn clear(hand: &Hand<'_>, case: &mut Case) -> Progress {
         return waiting.in_(SECOND_LOOK, "SecondLook", second_look_words(&target));
     }
     hand.ctx.memory.set_second_look(&name, None);
-    hand.ctx.memory.release(&name, &hand.grant.key);
+    hand.ctx.memory.cleared(&name);
+    removed(hand, case)
+}
+
+fn removed(hand: &Hand<'_>, case: &mut Case) -> Progress {
+    hand.ctx.memory.release(&case.record.name, &hand.grant.key);
     case.record.state = BindingState::Removed;
     case.record.since = whole_seconds(hand.ctx.now()).into();
     Progress::Done

@@ -2,7 +2,7 @@
 
 use futures::future::join_all;
 use jiff::Timestamp;
-use kube::{Api, ResourceExt};
+use kube::Api;
 use tracing::debug;
 
 use crate::{
@@ -13,7 +13,7 @@ use crate::{
 
 /// Whether a grant other than `grant` calls for that binding beyond now. Live reads where the API server answers, what
 /// is known where it does not, and always what was decided under this lock before.
-pub(super) async fn ask(ctx: &Context, grant: &GrantView, integration: &str, binding: &str) -> Holders {
+pub(super) async fn ask(ctx: &Context, grant: &GrantView, binding: &str) -> Holders {
     let now = ctx.now();
     let named = ctx.grants.naming(binding);
     let decided = ctx.memory.holders(binding);
@@ -23,9 +23,9 @@ pub(super) async fn ask(ctx: &Context, grant: &GrantView, integration: &str, bin
     others.retain(|key| *key != grant.key);
     let asked = others.iter().map(|key| async {
         match live(ctx, key).await {
-            Some(found) => found.is_some_and(|other| holds(&other, integration, binding, now)),
+            Some(found) => found.is_some_and(|other| holds(&other, binding, now)),
             None => {
-                let known = ctx.grants.get(key).is_some_and(|other| holds(&other, integration, binding, now));
+                let known = ctx.grants.get(key).is_some_and(|other| holds(&other, binding, now));
                 known || decided.get(key).is_some_and(|until| *until > now)
             }
         }
@@ -62,8 +62,7 @@ async fn live(ctx: &Context, key: &GrantKey) -> Option<Option<AccessGrant>> {
     }
 }
 
-fn holds(other: &AccessGrant, integration: &str, binding: &str, now: Timestamp) -> bool {
-    other.spec.integration_ref.name == integration
-        && !other.uid().unwrap_or_default().is_empty()
-        && GrantView::from(other).holds(binding, now)
+/// By the binding's name alone: it is unique to one Rancher, whichever integration leads there.
+fn holds(other: &AccessGrant, binding: &str, now: Timestamp) -> bool {
+    GrantView::from(other).holds(binding, now)
 }

@@ -24,7 +24,10 @@ use tracing::{debug, info};
 
 use super::Context;
 use crate::{
-    api::{AccessGrant, AccessGrantStatus},
+    api::{
+        AccessGrant, AccessGrantStatus,
+        status::{BindingRecord, BindingState},
+    },
     grant::{
         Because, Decision, GrantKey, GrantView, Judged, Lane, Observed, Progress, Step, Wake, binding::Goal, decide,
         view,
@@ -159,12 +162,15 @@ impl Pass<'_> {
     }
 
     async fn settle(&mut self, goal: Goal) {
-        let count = self.view.status.bindings.len();
+        if goal == Goal::Give && self.is_quiet() {
+            self.world.progress = vec![Progress::Done; self.view.status.bindings.len()];
+            return;
+        }
         let (connection, may_grant) = match self.connection() {
             Ok(found) => found,
             Err(because) => {
                 let waiting = wait::Waiting::new(self.ctx, &self.view.key).progress(&because.reason, because.message);
-                let progress = |b: &crate::api::status::BindingRecord| {
+                let progress = |b: &BindingRecord| {
                     if b.is_settled() { Progress::Done } else { waiting.clone() }
                 };
                 self.world.progress = self.view.status.bindings.iter().map(progress).collect();
@@ -179,12 +185,18 @@ impl Pass<'_> {
             may_grant: &may_grant,
         };
         let (bindings, progress) = hand.settle(goal).await;
-        debug_assert_eq!(bindings.len(), count);
         if progress.iter().all(|p| *p == Progress::Done) {
             self.ctx.memory.got_on(&self.view.key);
         }
         self.view.status.bindings = bindings;
         self.world.progress = progress;
+    }
+
+    /// Whether all is in force, and nothing was heard that would say otherwise: then Rancher is not asked.
+    fn is_quiet(&self) -> bool {
+        self.view.status.bindings.iter().all(|b| {
+            b.is_settled() || b.state == BindingState::Present && !self.ctx.memory.is_suspect(&b.name, &self.view.key)
+        })
     }
 
     /// The Rancher that the record names, if it is the one that answers.
@@ -264,6 +276,9 @@ impl Pass<'_> {
         self.grant = Arc::new(written);
         report::changed(self.ctx, &self.grant, &stood, &now_stands);
         let finished = now_stands.phase.is_some_and(view::is_terminal);
+        for settled in now_stands.bindings.iter().filter(|b| b.is_settled()) {
+            self.ctx.memory.forget_cleared(&settled.name);
+        }
         self.view.status = now_stands;
         // A finished grant that is to be deleted has one step left; all else waits for its time.
         Ok(finished && self.view.deleted.is_some())

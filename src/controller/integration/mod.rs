@@ -130,7 +130,7 @@ struct Company {
 async fn one(ctx: Arc<Context>, name: String, poke: Arc<Notify>, stop: CancellationToken) {
     let breaker = Breaker::new(CIRCUIT);
     let mut kept =
-        observe::Kept { inputs: None, rancher: None, connection: None, breaker: breaker.clone(), authorized: false };
+        observe::Kept { inputs: None, rancher: None, connection: None, stale: false, breaker: breaker.clone(), authorized: false };
     let (mut circuit, mut proof) = (breaker.watch(), ctx.proof.clone());
     let mut company: Option<Company> = None;
     let (mut ready, mut failures) = (false, 0_u32);

@@ -57,6 +57,8 @@ pub(super) struct Kept {
     pub inputs: Option<Inputs>,
     pub rancher: Option<Rancher>,
     pub connection: Option<Arc<Connection>>,
+    /// Whether the connection was made from other inputs than those that stand now.
+    pub stale: bool,
     pub breaker: Breaker,
     /// Whether the rights were found complete with these inputs.
     pub authorized: bool,
@@ -69,6 +71,7 @@ pub(super) async fn look(ctx: &Context, integration: &RancherIntegration, kept: 
         Ok(rancher) => rancher,
         Err(because) => {
             findings.reached = Some(Err(because));
+            findings.connection = kept.connection.clone();
             return findings;
         }
     };
@@ -111,11 +114,12 @@ async fn identify(rancher: &Rancher, kept: &mut Kept, findings: &mut Findings) {
             return;
         }
     };
-    let stands = kept.connection.as_ref().is_some_and(|c| c.install_uuid == found && c.version == findings.version);
-    if !stands {
+    let same = |c: &Arc<Connection>| c.install_uuid == found && c.version == findings.version;
+    if kept.stale || !kept.connection.as_ref().is_some_and(same) {
         let connection =
             Connection::new(rancher.clone(), found.clone(), findings.version.clone(), kept.breaker.clone());
         kept.connection = Some(Arc::new(connection));
+        kept.stale = false;
     }
     findings.connection = kept.connection.clone();
     findings.install_uuid = Some(found);
@@ -149,7 +153,8 @@ async fn rancher(ctx: &Context, integration: &RancherIntegration, kept: &mut Kep
     let rancher = Rancher::new(transport, &endpoint, key);
     kept.inputs = Some(inputs);
     kept.rancher = Some(rancher.clone());
-    kept.connection = None;
+    // What was reached with the old ones stays the way to take access away, until the new ones are proven to work.
+    kept.stale = true;
     kept.authorized = false;
     Ok(rancher)
 }
