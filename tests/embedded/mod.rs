@@ -3,6 +3,8 @@
 //! Shared by the end-to-end tests and the demo. What it applies is what ships: the generated CRDs and the admission
 //! policies of `config/`.
 
+pub mod world;
+
 use std::{sync::Arc, time::Duration};
 
 use jiff::Timestamp;

@@ -28,13 +28,14 @@ pub(super) fn is_built_in(kind: &Kind) -> bool {
 }
 
 /// The fields of core events and what events.k8s.io calls them.
-const EVENT_FIELDS: [(&str, &str); 6] = [
+const EVENT_FIELDS: [(&str, &str); 7] = [
     ("message", "note"),
     ("involvedObject", "regarding"),
     ("source", "deprecatedSource"),
     ("firstTimestamp", "deprecatedFirstTimestamp"),
     ("lastTimestamp", "deprecatedLastTimestamp"),
     ("count", "deprecatedCount"),
+    ("reportingComponent", "reportingController"),
 ];
 
 fn rename_event(object: &mut Value, to_core: bool) {
@@ -106,6 +107,14 @@ pub(super) fn default(kind: &Kind, object: &mut Value) -> Result<(), ApiError> {
             typed::<rbac::v1::ClusterRoleBinding>(kind, object)?;
             default_subjects(object);
         }
+        "Event" => {
+            let source = if kind.gvr.group.is_empty() {
+                "source"
+            } else {
+                "deprecatedSource"
+            };
+            let _ = child_mut(object, source);
+        }
         "CustomResourceDefinition" => custom::default(object),
         "ValidatingAdmissionPolicy" => {
             typed::<admissionregistration::v1::ValidatingAdmissionPolicy>(kind, object)?
@@ -175,14 +184,20 @@ pub(super) fn check(kind: &Kind, object: &Value, old: Option<&Value>) -> Vec<Fie
     let Some(old) = old.filter(|_| is_built_in(kind)) else {
         return errors;
     };
-    let mut fixed = |field: &str, why: &str| {
-        if object[field] != old[field] {
-            errors.push(FieldError::invalid(field, &object[field], why));
-        }
-    };
     match kind.kind.as_str() {
-        "RoleBinding" | "ClusterRoleBinding" => fixed("roleRef", "cannot change roleRef"),
-        "Secret" => fixed("type", "field is immutable"),
+        "RoleBinding" | "ClusterRoleBinding" if object["roleRef"] != old["roleRef"] => {
+            let role = &object["roleRef"];
+            let shown =
+                json!({"APIGroup": role["apiGroup"], "Kind": role["kind"], "Name": role["name"]});
+            errors.push(FieldError::invalid("roleRef", &shown, "field is immutable"));
+        }
+        "Secret" if object["type"] != old["type"] => {
+            errors.push(FieldError::invalid(
+                "type",
+                &object["type"],
+                "field is immutable",
+            ));
+        }
         _ => {}
     }
     if old["immutable"] == true {

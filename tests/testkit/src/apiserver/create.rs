@@ -57,7 +57,7 @@ impl Inner {
             let message = "resourceVersion should not be set on objects to be created";
             return Err(ApiError::new(
                 StatusCode::INTERNAL_SERVER_ERROR,
-                "InternalError",
+                "",
                 message,
             ));
         }
@@ -66,7 +66,6 @@ impl Inner {
             "creationTimestamp",
             "deletionTimestamp",
             "deletionGracePeriodSeconds",
-            "generation",
         ] {
             meta_mut(&mut object).remove(field);
         }
@@ -103,7 +102,7 @@ impl Inner {
         metadata::tidy(&mut object);
         schema::default(kind, &mut object);
         let mut errors = metadata::check(kind, &object);
-        errors.extend(check_content(kind, &object, None));
+        errors.extend(check_content(kind, &object, None, ""));
         if !errors.is_empty() {
             return Err(ApiError::invalid(kind, meta(&object, "name"), &errors));
         }
@@ -128,10 +127,15 @@ impl Inner {
 }
 
 /// Faults of the object beyond its metadata: the schema's and the kind's own.
-pub(super) fn check_content(kind: &Kind, object: &Value, old: Option<&Value>) -> Vec<FieldError> {
+pub(super) fn check_content(
+    kind: &Kind,
+    object: &Value,
+    old: Option<&Value>,
+    subresource: &str,
+) -> Vec<FieldError> {
     let mut errors = builtin::check(kind, object, old);
     if let Some(schema) = &kind.schema {
-        errors.extend(schema.check(object, old));
+        errors.extend(schema.check(object, old, subresource));
     }
     errors
 }

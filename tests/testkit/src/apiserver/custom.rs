@@ -66,7 +66,7 @@ fn kinds(definition: &Value) -> Result<Vec<Kind>, Vec<FieldError>> {
         let root = &version["schema"]["openAPIV3Schema"];
         let field = format!("spec.versions[{index}].schema.openAPIV3Schema");
         if !root.is_object() {
-            errors.push(FieldError::required(&field, "schemas are required"));
+            errors.push(FieldError::required(&field, ""));
             continue;
         }
         match Schema::compile(&kind.gvr.group, &kind.gvr.version, &kind.kind, root) {

@@ -6,7 +6,7 @@ use super::{
     Inner,
     admission::{AdmissionRequest, Operation},
     builtin, custom,
-    kind::{Gvr, Kind},
+    kind::Kind,
     object::{Key, finalizers, is_terminating, meta, meta_mut, stamp},
     read::Format,
     request::Call,
@@ -75,22 +75,22 @@ impl Options {
         }
     }
 
-    fn preconditions(&self, gvr: &Gvr, name: &str, current: &Value) -> Result<(), ApiError> {
-        let uid = meta(current, "uid");
-        if !self.uid.is_empty() && self.uid != uid {
+    fn preconditions(&self, kind: &Kind, name: &str, current: &Value) -> Result<(), ApiError> {
+        let (asked, uid) = (&self.uid, meta(current, "uid"));
+        if !asked.is_empty() && asked != uid {
             let why = format!(
-                "Precondition failed: UID in precondition: {}, UID in object meta: {uid}",
-                self.uid
+                "the UID in the precondition ({asked}) does not match the UID in record ({uid}). \
+                 The object might have been deleted and then recreated"
             );
-            return Err(ApiError::conflict(gvr, name, &why));
+            return Err(ApiError::precondition(kind, name, &why));
         }
-        let version = meta(current, "resourceVersion");
-        if !self.resource_version.is_empty() && self.resource_version != version {
+        let (asked, version) = (&self.resource_version, meta(current, "resourceVersion"));
+        if !asked.is_empty() && asked != version {
             let why = format!(
-                "Precondition failed: ResourceVersion in precondition: {}, ResourceVersion in object meta: {version}",
-                self.resource_version
+                "the ResourceVersion in the precondition ({asked}) does not match the ResourceVersion in record \
+                 ({version}). The object might have been modified"
             );
-            return Err(ApiError::conflict(gvr, name, &why));
+            return Err(ApiError::precondition(kind, name, &why));
         }
         Ok(())
     }
@@ -126,7 +126,7 @@ impl Inner {
         loop {
             let found = self.state().get(&kind.gvr, &call.key());
             let current = found.ok_or_else(|| ApiError::not_found(&kind.gvr, &call.name))?;
-            options.preconditions(&kind.gvr, &call.name, &current)?;
+            options.preconditions(kind, &call.name, &current)?;
             let shown = Format::Full.show(kind, &current);
             let mut request = AdmissionRequest::of(call, Operation::Delete, None, Some(shown));
             request.dry_run = options.dry_run;
@@ -170,7 +170,7 @@ impl Inner {
                 ..call.clone()
             };
             match self.delete_object(&one, &options).await {
-                Ok((object, _)) => deleted.push(Format::Full.show(&call.kind, &object)),
+                Ok((object, _)) => deleted.push(Format::Full.item(&call.kind, &object)),
                 Err(error) if error.reason == "NotFound" => {}
                 Err(error) => return Err(error),
             }

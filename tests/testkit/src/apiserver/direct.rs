@@ -81,6 +81,14 @@ impl ApiServer {
         request::parse(&self.0.state(), User::admin(), request)
     }
 
+    /// The object with its type, which callers may leave out.
+    fn with_type(&self, gvr: &Gvr, object: &Value) -> Result<Value, ApiError> {
+        let mut object = object.clone();
+        object["apiVersion"] = gvr.api_version().into();
+        object["kind"] = self.kind(gvr)?.kind.clone().into();
+        Ok(object)
+    }
+
     async fn write(&self, call: Result<Call, ApiError>) -> Result<Value, ApiError> {
         match self.0.write(&call?).await? {
             Answer::Json(_, value) => Ok(value),
@@ -110,6 +118,7 @@ impl ApiServer {
 
     /// Creates, as a POST does; the namespace is the object's own.
     pub async fn create(&self, gvr: &Gvr, object: &Value) -> Result<Value, ApiError> {
+        let object = &self.with_type(gvr, object)?;
         let namespace = meta(object, "namespace");
         self.write(self.call(
             "POST",
@@ -122,6 +131,7 @@ impl ApiServer {
 
     /// Updates, as a PUT does.
     pub async fn update(&self, gvr: &Gvr, object: &Value) -> Result<Value, ApiError> {
+        let object = &self.with_type(gvr, object)?;
         let at = (gvr, meta(object, "namespace"), meta(object, "name"), "");
         self.write(self.call("PUT", at, "", ("application/json", Some(object))))
             .await
@@ -129,6 +139,7 @@ impl ApiServer {
 
     /// Updates the status, as a PUT to `/status` does.
     pub async fn update_status(&self, gvr: &Gvr, object: &Value) -> Result<Value, ApiError> {
+        let object = &self.with_type(gvr, object)?;
         let at = (
             gvr,
             meta(object, "namespace"),

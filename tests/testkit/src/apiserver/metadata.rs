@@ -2,6 +2,7 @@
 use serde_json::Value;
 
 use super::{
+    builtin,
     kind::Kind,
     object::{finalizers, is_terminating, meta, meta_mut, set},
     status::{ApiError, FieldError},
@@ -69,7 +70,7 @@ pub(super) fn check(kind: &Kind, object: &Value) -> Vec<FieldError> {
 }
 
 /// Faults of an update that follow from the object as it was.
-pub(super) fn check_update(object: &Value, current: &Value) -> Vec<FieldError> {
+pub(super) fn check_update(kind: &Kind, object: &Value, current: &Value) -> Vec<FieldError> {
     let mut errors = Vec::new();
     if is_terminating(current) {
         let had = finalizers(current);
@@ -87,15 +88,28 @@ pub(super) fn check_update(object: &Value, current: &Value) -> Vec<FieldError> {
             errors.push(FieldError::forbidden("metadata.finalizers", &why));
         }
     }
-    for field in ["creationTimestamp", "deletionTimestamp"] {
-        let (new, old) = (&object["metadata"][field], &current["metadata"][field]);
-        if !new.is_null() && new != old {
-            errors.push(FieldError::invalid(
-                &format!("metadata.{field}"),
-                new,
-                "field is immutable",
-            ));
-        }
+    let (new, old) = (
+        &object["metadata"]["deletionTimestamp"],
+        &current["metadata"]["deletionTimestamp"],
+    );
+    if !new.is_null() && new != old {
+        errors.push(FieldError::invalid(
+            "metadata.deletionTimestamp",
+            new,
+            "field is immutable",
+        ));
+    }
+    let uid = &object["metadata"]["uid"];
+    if !uid.is_null() && *uid != current["metadata"]["uid"] {
+        errors.push(FieldError::invalid(
+            "metadata.uid",
+            uid,
+            "field is immutable",
+        ));
+    }
+    if !builtin::is_built_in(kind) {
+        // A real server checks the metadata of custom resources twice.
+        errors.extend_from_within(..);
     }
     errors
 }
@@ -146,6 +160,51 @@ pub(super) fn tidy(object: &mut Value) {
     }
 }
 
+/// Whether `apiVersion` and `kind` fit; only built-in kinds may leave them out.
+fn check_type(kind: &Kind, object: &Value) -> Result<(), ApiError> {
+    let text = |field: &str| object[field].as_str().unwrap_or_default();
+    let (given_version, given_kind) = (text("apiVersion"), text("kind"));
+    let expected = kind.gvr.api_version();
+    if builtin::is_built_in(kind) {
+        let fits = given_version.is_empty() || given_version == expected;
+        if fits && (given_kind.is_empty() || given_kind == kind.kind) {
+            return Ok(());
+        }
+        let message = format!(
+            "{given_kind} in version {given_version:?} cannot be handled as a {}: \
+             no kind {given_kind:?} is registered for version {given_version:?}",
+            kind.kind
+        );
+        return Err(ApiError::bad_request(message));
+    }
+    for (missing, field) in [(given_kind, "Kind"), (given_version, "apiVersion")] {
+        if missing.is_empty() {
+            let data = object.to_string();
+            let start: String = data.chars().take(30).collect();
+            return Err(ApiError::bad_request(format!(
+                "the object provided is unrecognized (must be of type {}): Object '{field}' is missing in '{data}' ({start} ...)",
+                kind.kind
+            )));
+        }
+    }
+    if given_version != expected {
+        return Err(ApiError::bad_request(format!(
+            "the API version in the data ({given_version}) does not match the expected API version ({expected})"
+        )));
+    }
+    if given_kind != kind.kind {
+        let mut named = kind.clone();
+        given_kind.clone_into(&mut named.kind);
+        let error = FieldError::invalid(
+            "kind",
+            &given_kind.into(),
+            &format!("must be {}", kind.kind),
+        );
+        return Err(ApiError::invalid(&named, meta(object, "name"), &[error]));
+    }
+    Ok(())
+}
+
 /// Whether a body speaks of the kind, name and namespace of its path; fills in what it left out.
 pub(super) fn fit(
     kind: &Kind,
@@ -162,21 +221,8 @@ pub(super) fn fit(
             "the object provided is unrecognized (must be of type Object)",
         ));
     }
+    check_type(kind, object)?;
     let expected = kind.gvr.api_version();
-    let given = object["apiVersion"].as_str().unwrap_or_default();
-    if !given.is_empty() && given != expected {
-        return Err(ApiError::bad_request(format!(
-            "the API version in the data ({given}) does not match the expected API version ({expected})"
-        )));
-    }
-    let given = object["kind"].as_str().unwrap_or_default();
-    if !given.is_empty() && given != kind.kind {
-        let version = &kind.gvr.version;
-        return Err(ApiError::bad_request(format!(
-            "{given} in version {version:?} cannot be handled as a {}: the kind in the data does not match",
-            kind.kind
-        )));
-    }
     object["apiVersion"] = expected.into();
     object["kind"] = kind.kind.clone().into();
     let given = meta(object, "namespace");

@@ -1,6 +1,6 @@
 //! Bodies and patches.
 use http::StatusCode;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{request::Call, status::ApiError};
 
@@ -77,11 +77,14 @@ impl Patch {
         let mut object = current.clone();
         match self {
             Self::Merge(patch) => json_patch::merge(&mut object, patch),
-            Self::Json(patch) => json_patch::patch(&mut object, patch).map_err(|error| {
-                let message = format!(
-                    "the server rejected our request due to an error in our request: {error}"
-                );
-                ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, "Invalid", message)
+            // Which operation failed is not said by a real server either.
+            Self::Json(patch) => json_patch::patch(&mut object, patch).map_err(|_| {
+                let message = "the server rejected our request due to an error in our request";
+                let error = ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, "Invalid", message);
+                ApiError {
+                    details: json!({}),
+                    ..error
+                }
             })?,
         }
         Ok(object)

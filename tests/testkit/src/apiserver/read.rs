@@ -54,6 +54,19 @@ impl Format {
         }
     }
 
+    /// An object as an item of a list: there the built-in kinds leave their type out.
+    pub fn item(self, kind: &Kind, object: &Value) -> Value {
+        let mut item = self.show(kind, object);
+        if self == Self::Full
+            && builtin::is_built_in(kind)
+            && let Some(map) = item.as_object_mut()
+        {
+            map.remove("apiVersion");
+            map.remove("kind");
+        }
+        item
+    }
+
     /// `apiVersion` and `kind` of single objects in this form.
     pub fn type_of(self, kind: &Kind) -> (String, String) {
         match self {
@@ -98,7 +111,11 @@ pub(super) fn asked_revision(call: &Call, state: &State) -> Result<Option<u64>, 
     }
     let asked: u64 = text
         .parse()
-        .map_err(|_| ApiError::bad_request(format!("invalid resource version {text:?}")))?;
+        .map_err(|_| {
+            ApiError::bad_request(format!(
+                "invalid resource version: resourceVersion: Invalid value: {text:?}: strconv.ParseUint: parsing {text:?}: invalid syntax"
+            ))
+        })?;
     if asked > state.revision {
         let message = format!(
             "Too large resource version: {asked}, current: {}",
@@ -201,6 +218,9 @@ fn list_document(
     plain: bool,
 ) -> Value {
     let mut metadata = json!({"resourceVersion": revision.to_string()});
+    if !builtin::is_built_in(kind) {
+        metadata["continue"] = "".into();
+    }
     if objects.len() > limit
         && let Some((after, _)) = objects.iter().nth(limit.saturating_sub(1))
     {
@@ -217,7 +237,7 @@ fn list_document(
     let items: Vec<Value> = objects
         .values()
         .take(limit)
-        .map(|object| format.show(kind, object))
+        .map(|object| format.item(kind, object))
         .collect();
     let (api_version, list_kind) = match format {
         Format::Full => (kind.gvr.api_version(), kind.list_kind.clone()),

@@ -1,7 +1,7 @@
 //! Label and field selectors.
 use serde_json::Value;
 
-use super::{kind::Kind, object::at_path, status::ApiError};
+use super::{builtin, kind::Kind, object::at_path, status::ApiError};
 
 #[derive(Clone, Debug)]
 enum Test {
@@ -126,9 +126,14 @@ fn parse_field(kind: &Kind, term: &str) -> Result<(String, String, bool), ApiErr
             .iter()
             .any(|one| one.trim_start_matches('.') == path);
     if !known {
-        return Err(ApiError::bad_request(format!(
-            "field label not supported: {path}"
-        )));
+        let plain = builtin::is_built_in(kind) && kind.selectable.is_empty();
+        return Err(ApiError::bad_request(if plain {
+            format!(
+                "{path:?} is not a known field selector: only \"metadata.name\", \"metadata.namespace\""
+            )
+        } else {
+            format!("field label not supported: {path}")
+        }));
     }
     Ok((path.to_owned(), value.trim().to_owned(), equal))
 }

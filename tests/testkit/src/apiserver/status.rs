@@ -1,4 +1,6 @@
 //! Errors as a Kubernetes API server words them: a `Status` object with code, reason, message and details.
+use std::collections::BTreeSet;
+
 use http::StatusCode;
 use serde_json::{Map, Value, json};
 
@@ -10,7 +12,7 @@ use super::kind::{Gvr, Kind};
 pub struct ApiError {
     /// The HTTP status code.
     pub code: u16,
-    /// `Status.reason`, such as `NotFound`.
+    /// `Status.reason`, such as `NotFound`; empty where a real server gives none.
     pub reason: String,
     /// `Status.message`.
     pub message: String,
@@ -170,6 +172,13 @@ impl ApiError {
         Self::about(StatusCode::CONFLICT, "Conflict", gvr, name, message)
     }
 
+    /// 409 for a DELETE whose precondition does not hold; unlike elsewhere the kind stands where the plural does.
+    pub(super) fn precondition(kind: &Kind, name: &str, why: &str) -> Self {
+        let mut gvr = kind.gvr.clone();
+        gvr.resource.clone_from(&kind.kind);
+        Self::conflict(&gvr, name, why)
+    }
+
     /// 409 for a stale resourceVersion.
     pub fn modified(gvr: &Gvr, name: &str) -> Self {
         let why = "the object has been modified; please apply your changes to the latest version and try again";
@@ -224,7 +233,10 @@ impl ApiError {
     }
 
     pub(super) fn invalid(kind: &Kind, name: &str, errors: &[FieldError]) -> Self {
-        let texts: Vec<String> = errors.iter().map(FieldError::text).collect();
+        let mut texts: Vec<String> = errors.iter().map(FieldError::text).collect();
+        // The causes may name a fault twice, the message does not.
+        let mut seen = BTreeSet::new();
+        texts.retain(|text| seen.insert(text.clone()));
         let list = if texts.len() == 1 {
             texts.concat()
         } else {
@@ -265,8 +277,11 @@ impl ApiError {
     pub fn to_status(&self) -> Value {
         let mut status = json!({
             "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
-            "message": self.message, "reason": self.reason, "code": self.code,
+            "message": self.message, "code": self.code,
         });
+        if !self.reason.is_empty() {
+            status["reason"] = self.reason.clone().into();
+        }
         if !self.details.is_null() {
             status["details"] = self.details.clone();
         }

@@ -84,7 +84,7 @@ impl Inner {
         let mut object = self.mutate(&mut request).await?;
         metadata::fit(kind, &mut object, &call.namespace, &call.name)?;
         check_revision(call, &object, &current)?;
-        let errors = metadata::check_update(&object, &current);
+        let errors = metadata::check_update(kind, &object, &current);
         if !errors.is_empty() {
             return Err(ApiError::invalid(kind, &call.name, &errors));
         }
@@ -127,13 +127,29 @@ impl Inner {
     }
 }
 
+/// A PUT that names another UID fails in the storage; a patch is refused as a change of a fixed field.
 fn check_uid(call: &Call, object: &Value, current: &Value) -> Result<(), ApiError> {
     let (asked, is) = (meta(object, "uid"), meta(current, "uid"));
-    if asked.is_empty() || asked == is {
+    if asked.is_empty() || asked == is || call.verb == "patch" {
         return Ok(());
     }
-    let why =
-        format!("Precondition failed: UID in precondition: {asked}, UID in object meta: {is}");
+    let kind = &call.kind;
+    let mut key = String::from("/registry");
+    let group = if builtin::is_built_in(kind) {
+        ""
+    } else {
+        &kind.gvr.group
+    };
+    for part in [group, &kind.gvr.resource, &call.namespace, &call.name] {
+        if !part.is_empty() {
+            key.push('/');
+            key.push_str(part);
+        }
+    }
+    let why = format!(
+        "StorageError: invalid object, Code: 4, Key: {key}, ResourceVersion: 0, AdditionalErrorMsg: \
+         Precondition failed: UID in precondition: {asked}, UID in object meta: {is}"
+    );
     Err(ApiError::conflict(call.gvr(), &call.name, &why))
 }
 
@@ -174,7 +190,12 @@ fn settle_fields(call: &Call, mut object: Value, current: &Value) -> Result<Valu
     builtin::default(kind, &mut object)?;
     schema::default(kind, &mut object);
     let mut errors = metadata::check(kind, &object);
-    errors.extend(check_content(kind, &object, Some(&shown)));
+    errors.extend(check_content(
+        kind,
+        &object,
+        Some(&shown),
+        &call.subresource,
+    ));
     if !errors.is_empty() {
         return Err(ApiError::invalid(kind, &call.name, &errors));
     }

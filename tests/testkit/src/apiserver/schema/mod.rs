@@ -62,9 +62,22 @@ impl Schema {
     }
 
     /// Everything that is wrong with an object; `old` is what it replaces.
-    pub fn check(&self, object: &Value, old: Option<&Value>) -> Vec<FieldError> {
+    pub fn check(&self, object: &Value, old: Option<&Value>, subresource: &str) -> Vec<FieldError> {
         let mut errors = Vec::new();
-        validate::check(&self.root, object, "", &mut errors);
+        if subresource.is_empty() {
+            validate::check(&self.root, object, "", &mut errors);
+        } else {
+            // Of a status write only the status is checked, and its faults are worded from there.
+            validate::check(
+                &self.root["properties"][subresource],
+                &object[subresource],
+                "",
+                &mut errors,
+            );
+            errors
+                .iter_mut()
+                .for_each(|error| error.field = format!("{subresource}.{}", error.field));
+        }
         if errors.iter().any(|error| BLOCKING.contains(&error.reason)) {
             let why = "some validation rules were not checked because the object was invalid; correct the existing errors \
                 to complete validation";
@@ -122,7 +135,7 @@ fn flag(schema: &Value, name: &str) -> bool {
     schema[name] == true
 }
 
-/// Removes fields that the schema does not name, and nulls that a default replaces.
+/// Removes fields that the schema does not name, and nulls where it allows none.
 fn prune(schema: &Value, value: &mut Value) {
     match value {
         Value::Object(map) => prune_object(schema, map),
@@ -144,7 +157,7 @@ fn prune_object(schema: &Value, map: &mut Map<String, Value>) {
             let meta = embedded && matches!(name.as_str(), "apiVersion" | "kind" | "metadata");
             return preserve || meta || additional.is_object() || *additional == true;
         };
-        !(value.is_null() && !flag(property, "nullable") && property.get("default").is_some())
+        !value.is_null() || flag(property, "nullable")
     });
     for (name, value) in map.iter_mut() {
         match properties.get(name) {

@@ -24,6 +24,13 @@ fn has_type(value: &Value, wanted: &str) -> bool {
     actual == wanted || wanted == "number" && actual == "integer"
 }
 
+fn names(list: &Value) -> impl Iterator<Item = &str> {
+    list.as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str)
+}
+
 fn child(path: &str, name: &str) -> String {
     if path.is_empty() {
         name.to_owned()
@@ -106,7 +113,8 @@ fn check_string(schema: &Value, text: &str, path: &str, errors: &mut Vec<FieldEr
     if let Some(format) = schema["format"].as_str()
         && !has_format(format, text)
     {
-        fault(format!("{path} in body must be of type {format}: {text:?}"));
+        let detail = format!("{path} in body must be of type {format}: {text:?}");
+        errors.push(FieldError::wrong_type(path, &text.into(), &detail));
     }
 }
 
@@ -195,12 +203,7 @@ fn check_unique(schema: &Value, items: &[Value], path: &str, errors: &mut Vec<Fi
 
 fn check_object(schema: &Value, value: &Value, path: &str, errors: &mut Vec<FieldError>) {
     let Some(map) = value.as_object() else { return };
-    for name in schema["required"]
-        .as_array()
-        .into_iter()
-        .flatten()
-        .filter_map(Value::as_str)
-    {
+    for name in names(&schema["required"]) {
         if !map.contains_key(name) {
             errors.push(FieldError::required(&child(path, name), ""));
         }
@@ -233,46 +236,64 @@ fn check_object(schema: &Value, value: &Value, path: &str, errors: &mut Vec<Fiel
     }
 }
 
-fn passes(schema: &Value, value: &Value, path: &str) -> bool {
+fn faults(schema: &Value, value: &Value, path: &str) -> Vec<FieldError> {
     let mut errors = Vec::new();
     check(schema, value, path, &mut errors);
-    errors.is_empty()
+    errors
 }
 
-/// oneOf, anyOf, allOf and not.
+fn junctor(errors: &mut Vec<FieldError>, detail: &str) {
+    errors.push(FieldError::invalid("<nil>", &"".into(), detail));
+}
+
+/// oneOf, anyOf, allOf and not. Where none of several fits, the faults of the nearest are named too.
 fn check_junctors(schema: &Value, value: &Value, path: &str, errors: &mut Vec<FieldError>) {
-    let count = |name: &str| {
-        schema[name].as_array().map(|list| {
-            (
-                list.iter().filter(|one| passes(one, value, path)).count(),
-                list.len(),
-            )
-        })
+    let judged = |name: &str| -> Option<Vec<Vec<FieldError>>> {
+        Some(
+            schema[name]
+                .as_array()?
+                .iter()
+                .map(|one| faults(one, value, path))
+                .collect(),
+        )
     };
-    let mut fault = |detail: String| errors.push(FieldError::invalid("<nil>", &"".into(), &detail));
-    match count("oneOf") {
-        Some((0, _)) => fault(format!(
-            "{path:?} must validate one and only one schema (oneOf). Found none valid"
-        )),
-        Some((2.., _)) => {
-            let found = count("oneOf").map_or(0, |(passed, _)| passed);
-            fault(format!(
-                "{path:?} must validate one and only one schema (oneOf). Found {found} valid alternatives"
-            ));
+    let fitting = |all: &[Vec<FieldError>]| all.iter().filter(|faults| faults.is_empty()).count();
+    let nearest =
+        |all: Vec<Vec<FieldError>>| all.into_iter().min_by_key(Vec::len).unwrap_or_default();
+    if let Some(all) = judged("oneOf") {
+        let start = format!("{path:?} must validate one and only one schema (oneOf). Found");
+        match fitting(&all) {
+            1 => {}
+            0 => {
+                junctor(errors, &format!("{start} none valid"));
+                errors.extend(nearest(all));
+            }
+            found => junctor(errors, &format!("{start} {found} valid alternatives")),
         }
-        _ => {}
     }
-    if let Some((0, _)) = count("anyOf") {
-        fault(format!(
-            "{path:?} must validate at least one schema (anyOf)"
-        ));
+    if let Some(all) = judged("anyOf").filter(|all| fitting(all) == 0) {
+        junctor(
+            errors,
+            &format!("{path:?} must validate at least one schema (anyOf)"),
+        );
+        errors.extend(nearest(all));
     }
-    if let Some((passed, all)) = count("allOf").filter(|(passed, all)| passed < all) {
-        fault(format!(
-            "{path:?} must validate all the schemas (allOf): {passed} of {all} do"
-        ));
+    if let Some(all) = judged("allOf").filter(|all| fitting(all) < all.len()) {
+        let none = if fitting(&all) == 0 {
+            ". None validated"
+        } else {
+            ""
+        };
+        junctor(
+            errors,
+            &format!("{path:?} must validate all the schemas (allOf){none}"),
+        );
+        errors.extend(all.into_iter().flatten());
     }
-    if schema["not"].is_object() && passes(&schema["not"], value, path) {
-        fault(format!("{path:?} must not validate the schema (not)"));
+    if schema["not"].is_object() && faults(&schema["not"], value, path).is_empty() {
+        junctor(
+            errors,
+            &format!("{path:?} must not validate the schema (not)"),
+        );
     }
 }

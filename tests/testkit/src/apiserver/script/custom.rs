@@ -26,6 +26,14 @@ fn schema() -> Value {
                     "x-kubernetes-list-map-keys": ["name"], "items": {"type": "object", "required": ["name"],
                         "properties": {"name": {"type": "string", "maxLength": 9}, "on": {"type": "boolean", "default": true}}}},
                 "tags": {"type": "array", "maxItems": 9, "x-kubernetes-list-type": "set", "items": {"type": "string", "maxLength": 9}},
+                "any": {"type": "object", "anyOf": [{"required": ["a"]}, {"required": ["b"]}], "not": {"required": ["c"]},
+                    "allOf": [{"properties": {"d": {"minimum": 3}}}, {"properties": {"d": {"maximum": 9}}}],
+                    "properties": {"a": {"type": "string"}, "b": {"type": "string"}, "c": {"type": "string"}, "d": {"type": "integer"}}},
+                "free": {"type": "object", "x-kubernetes-preserve-unknown-fields": true, "properties": {"n": {"type": "integer"}}},
+                "map": {"type": "object", "maxProperties": 2, "minProperties": 1, "additionalProperties": {"type": "integer"}},
+                "either": {"x-kubernetes-int-or-string": true},
+                "ratio": {"type": "number", "exclusiveMinimum": true, "minimum": 0, "exclusiveMaximum": true, "maximum": 1},
+                "maybe": {"type": "string", "nullable": true},
                 "choice": {"type": "object", "oneOf": [{"required": ["a"]}, {"required": ["b"]}],
                     "properties": {"a": {"type": "string"}, "b": {"type": "string"}}},
             },
@@ -100,6 +108,14 @@ pub(super) async fn validation(script: &mut Script) {
         ("a missing field", json!({})),
         ("a wrong type", json!({"size": "2"})),
         ("null", json!({"size": null})),
+        (
+            "null where nothing is needed",
+            json!({"size": 1, "reason": null}),
+        ),
+        (
+            "null instead of a default",
+            json!({"size": 1, "fixed": null, "code": "bad"}),
+        ),
         ("too small", json!({"size": 0})),
         ("too large", json!({"size": 101, "reason": "x"})),
         ("a failing rule", json!({"size": 6})),
@@ -135,6 +151,34 @@ pub(super) async fn validation(script: &mut Script) {
             "both of",
             json!({"size": 1, "choice": {"a": "x", "b": "y"}}),
         ),
+        ("none of any", json!({"size": 1, "any": {}})),
+        (
+            "the forbidden",
+            json!({"size": 1, "any": {"a": "x", "c": "y"}}),
+        ),
+        ("not all of", json!({"size": 1, "any": {"a": "x", "d": 1}})),
+        (
+            "a wrong field among free ones",
+            json!({"size": 1, "free": {"n": "x", "other": [1]}}),
+        ),
+        (
+            "a wrong value in a map",
+            json!({"size": 1, "map": {"a": "x"}}),
+        ),
+        (
+            "too many members",
+            json!({"size": 1, "map": {"a": 1, "b": 2, "c": 3}}),
+        ),
+        ("too few members", json!({"size": 1, "map": {}})),
+        (
+            "neither integer nor string",
+            json!({"size": 1, "either": true}),
+        ),
+        ("an open lower end", json!({"size": 1, "ratio": 0})),
+        ("an open upper end", json!({"size": 1, "ratio": 1.0})),
+        ("a list for an object", json!({"size": 1, "map": []})),
+        ("an object for a list", json!({"size": 1, "items": {}})),
+        ("a fraction for an integer", json!({"size": 1.5})),
         ("two faults", json!({"size": 0, "color": "green"})),
     ];
     for (what, spec) in cases {
@@ -225,6 +269,13 @@ pub(super) async fn status_and_generation(script: &mut Script) {
         .await;
     script
         .merge(
+            "a time of deletion",
+            &path,
+            &json!({"metadata": {"deletionTimestamp": "2020-01-01T00:00:00Z"}}),
+        )
+        .await;
+    script
+        .merge(
             "another generation",
             &path,
             &json!({"metadata": {"generation": 77}}),
@@ -301,7 +352,7 @@ pub(super) async fn clean_up(script: &mut Script) {
         .await;
     let mut odd = definition_of(GROUP);
     odd["metadata"]["name"] = "wrong.example.com".into();
-    odd["spec"]["versions"][0]["schema"] = Value::Null;
+    odd["spec"]["versions"][0] = json!({"name": "v1", "served": true, "storage": true});
     script
         .post("a definition without a schema", DEFINITIONS, &odd)
         .await;

@@ -246,6 +246,98 @@ pub(super) async fn refusals(script: &mut Script) {
         .await;
 }
 
+pub(super) async fn other_kinds(script: &mut Script) {
+    let leases = format!(
+        "/apis/coordination.k8s.io/v1/namespaces/{}/leases",
+        script.namespace
+    );
+    let lease = json!({"metadata": {"name": "l"}, "spec": {"holderIdentity": "me", "leaseDurationSeconds": 15,
+        "renewTime": "2026-01-01T00:00:00.000000Z"}});
+    script.post("create a lease", &leases, &lease).await;
+    script
+        .put(
+            "update a lease without a version",
+            &format!("{leases}/l"),
+            &lease,
+        )
+        .await;
+    script
+        .delete("delete the lease", &format!("{leases}/l"), None)
+        .await;
+    let events = format!(
+        "/apis/events.k8s.io/v1/namespaces/{}/events",
+        script.namespace
+    );
+    let regarding = json!({"kind": "ConfigMap", "name": "a", "namespace": script.namespace, "apiVersion": "v1"});
+    let event = json!({"metadata": {"name": "e"}, "eventTime": "2026-01-01T00:00:00.000000Z", "reportingController": "script.example/c",
+        "reportingInstance": "i", "action": "Try", "reason": "Tried", "regarding": regarding, "note": "a note", "type": "Normal"});
+    script.post("create an event", &events, &event).await;
+    script
+        .get("get it as a core event", &script.core("events/e"))
+        .await;
+    script
+        .merge(
+            "count it",
+            &format!("{events}/e"),
+            &json!({"series": {"count": 2, "lastObservedTime": "2026-01-01T00:00:01.000000Z"}}),
+        )
+        .await;
+    script
+        .delete("delete the event", &script.core("events/e"), None)
+        .await;
+    let account = json!({"metadata": {"name": "sa"}});
+    script
+        .post(
+            "create a service account",
+            &script.core("serviceaccounts"),
+            &account,
+        )
+        .await;
+    script
+        .delete(
+            "delete the service account",
+            &script.core("serviceaccounts/sa"),
+            None,
+        )
+        .await;
+    let fixed = json!({"metadata": {"name": "fixed"}, "data": {"a": "1"}, "immutable": true});
+    script
+        .post(
+            "create an immutable map",
+            &script.core("configmaps"),
+            &fixed,
+        )
+        .await;
+    script
+        .merge(
+            "change the immutable map",
+            &script.core("configmaps/fixed"),
+            &json!({"data": {"a": "2"}}),
+        )
+        .await;
+    script
+        .delete(
+            "delete the immutable map",
+            &script.core("configmaps/fixed"),
+            None,
+        )
+        .await;
+    let access = json!({"spec": {"resourceAttributes": {"verb": "get", "resource": "secrets"}}});
+    let review = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews";
+    let allowed =
+        script.quietly("POST", review, Some(&access)).await.1["status"]["allowed"].clone();
+    script
+        .lines
+        .push(format!("a self subject access review: {allowed}"));
+    script
+        .post(
+            "a bad namespace",
+            "/api/v1/namespaces",
+            &json!({"metadata": {"name": "Not.A.Label"}}),
+        )
+        .await;
+}
+
 pub(super) async fn selectors(script: &mut Script) {
     let maps = script.core("configmaps");
     for (name, label) in [("l1", "x"), ("l2", "y"), ("l3", "z")] {

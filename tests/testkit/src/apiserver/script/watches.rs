@@ -75,5 +75,30 @@ pub(super) async fn sequences(script: &mut Script) {
         "{all}&allowWatchBookmarks=true&sendInitialEvents=true&resourceVersionMatch=NotOlderThan"
     );
     read(script, "streaming list", &streaming).await;
+    read_partial(
+        script,
+        &format!("{all}&resourceVersion={start}"),
+        "watch of metadata",
+    )
+    .await;
+    read_partial(
+        script,
+        &script.core("configmaps?fieldSelector=metadata.name%3Dw1"),
+        "list of metadata",
+    )
+    .await;
     script.quietly("DELETE", &one, None).await;
+}
+
+async fn read_partial(script: &mut Script, path: &str, what: &str) {
+    let accept = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1";
+    let accept = if path.contains("watch=") {
+        accept.to_owned()
+    } else {
+        accept.replace("Metadata;", "MetadataList;")
+    };
+    let (code, text) = script.send("GET", path, JSON, &accept, None).await;
+    for line in text.lines() {
+        script.note(what, code, &serde_json::from_str(line).unwrap_or_default());
+    }
 }

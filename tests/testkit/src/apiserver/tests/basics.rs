@@ -102,7 +102,7 @@ async fn status_generation_and_finalizers() {
     let (status, _, message) = code(api.delete("w", &wrong).await.unwrap_err());
     assert_eq!(status, 409);
     assert!(
-        message.contains("Precondition failed: UID in precondition: no"),
+        message.contains("the UID in the precondition (no) does not match"),
         "{message}"
     );
     let held = api

@@ -1,2 +1,3 @@
 //! The semantics, driven through kube's client.
 mod basics;
+mod scripted;

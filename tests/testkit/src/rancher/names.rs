@@ -1,0 +1,97 @@
+//! The names and labels that Rancher gives to what it makes for a binding.
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+
+use super::{
+    binding::Kind,
+    core::{meta, text},
+};
+
+/// The legacy model's single owner of rights downstream.
+pub(super) const LEGACY_OWNER: &str = "authz.cluster.cattle.io/rtb-owner-updated";
+/// Marks what the aggregated model makes downstream.
+pub(super) const AGGREGATION: &str = "management.cattle.io/roletemplate-aggregation";
+/// Marks what the aggregated model makes on Rancher's cluster.
+pub(super) const AGGREGATION_MGMT: &str = "management.cattle.io/roletemplate-aggregation-mgmt";
+/// Value of membership labels in the legacy model.
+pub(super) const MEMBERSHIP: &str = "membership-binding-owner";
+/// Value of owner keys on ClusterRoleBindings of project bindings in the legacy model.
+pub(super) const OWNER_USER: &str = "owner-user";
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Names of more than 63 bytes are cut and end in a digest.
+pub(super) fn shortened(full: &str) -> String {
+    if full.len() < 64 {
+        return full.to_owned();
+    }
+    let digest = hex(&Sha256::digest(full.as_bytes()));
+    let ends_well = |c: &u8| c.is_ascii_lowercase() || c.is_ascii_digit();
+    let keep = if full.as_bytes().get(56).is_some_and(ends_well) {
+        57
+    } else {
+        56
+    };
+    let head: String = full.chars().take(keep).collect();
+    format!("{head}-{}", &digest[..62 - keep])
+}
+
+/// Ten characters that depend on the parts and nothing else.
+pub(super) fn hashed(parts: &[&str]) -> String {
+    let alphabet = b"abcdefghijklmnopqrstuvwxyz234567";
+    Sha256::digest(parts.join("\u{0}").as_bytes())
+        .iter()
+        .take(10)
+        .map(|byte| char::from(alphabet[usize::from(*byte) % alphabet.len()]))
+        .collect()
+}
+
+/// `<namespace>_<name>` of a binding.
+pub(super) fn pair(binding: &Value) -> String {
+    shortened(&format!(
+        "{}_{}",
+        meta(binding, "namespace"),
+        meta(binding, "name")
+    ))
+}
+
+/// The aggregated model's owner key.
+pub(super) fn aggregated_key(kind: Kind, binding: &Value) -> String {
+    shortened(&format!(
+        "authz.cluster.cattle.io/{}-owner-{}",
+        kind.short(),
+        meta(binding, "name")
+    ))
+}
+
+/// The key whose value is the binding's name, in the Fleet workspace.
+pub(super) fn fleet_key(kind: Kind) -> String {
+    format!("authz.cluster.cattle.io/{}-owner", kind.short())
+}
+
+/// Rancher's id for a user it makes for a principal it never saw: `u-` and ten characters.
+pub(super) fn user_for_principal(principal: &str) -> String {
+    format!("u-{}", hashed(&[principal]))
+}
+
+/// The subject fields, in the order in which Rancher takes one as the binding's key.
+pub(super) const SUBJECTS: [&str; 4] = [
+    "userPrincipalName",
+    "userName",
+    "groupPrincipalName",
+    "groupName",
+];
+
+/// Name and kind of the RBAC subject that a binding gives access to; `None` while its user is not known.
+pub(super) fn rbac_subject(binding: &Value) -> Option<(&'static str, String)> {
+    if !text(binding, "userName").is_empty() {
+        return Some(("User", text(binding, "userName").to_owned()));
+    }
+    let group = ["groupPrincipalName", "groupName"]
+        .into_iter()
+        .map(|field| text(binding, field))
+        .find(|name| !name.is_empty());
+    group.map(|name| ("Group", name.to_owned()))
+}

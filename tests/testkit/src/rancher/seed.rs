@@ -1,0 +1,414 @@
+//! What a fresh Rancher holds: kinds, settings, roles, its own cluster, an administrator.
+use serde_json::{Value, json};
+
+use crate::apiserver::{ApiServer, Gvr, Resource};
+
+use super::{
+    Model,
+    core::{Core, lock, management, rbac},
+    tokens::{self, TokenSpec},
+    world::plant_project,
+};
+
+/// The namespace of local users' passwords.
+pub(super) const PASSWORDS: &str = "cattle-local-user-passwords";
+/// The local administrator's id.
+const ADMIN: &str = "user-8pvqg";
+
+/// Kind, plural, and traits: n namespaced, s status subresource.
+const KINDS: [(&str, &str, &str); 12] = [
+    ("Cluster", "clusters", ""),
+    ("Project", "projects", "n"),
+    ("RoleTemplate", "roletemplates", ""),
+    ("GlobalRole", "globalroles", ""),
+    ("GlobalRoleBinding", "globalrolebindings", "s"),
+    (
+        "ClusterRoleTemplateBinding",
+        "clusterroletemplatebindings",
+        "ns",
+    ),
+    (
+        "ProjectRoleTemplateBinding",
+        "projectroletemplatebindings",
+        "n",
+    ),
+    ("User", "users", ""),
+    ("UserAttribute", "userattributes", ""),
+    ("Setting", "settings", ""),
+    ("Feature", "features", ""),
+    ("Token", "tokens", ""),
+];
+
+/// The ClusterRole that a global role stands for.
+pub(super) fn global_cluster_role(role: &str) -> String {
+    format!("cattle-globalrole-{role}")
+}
+
+fn put(server: &ApiServer, gvr: &Gvr, object: Value) {
+    if let Err(error) = server.create_unchecked(gvr, object) {
+        panic!("testkit rancher: seeding {}: {error}", gvr.resource);
+    }
+}
+
+fn namespace(server: &ApiServer, name: &str, annotations: &Value) {
+    let labels = json!({"kubernetes.io/metadata.name": name});
+    let object = json!({
+        "metadata": {"name": name, "labels": labels, "annotations": annotations},
+        "spec": {"finalizers": ["kubernetes"]}, "status": {"phase": "Active"},
+    });
+    put(server, &Gvr::core("namespaces"), object);
+}
+
+/// Puts everything into Rancher's own cluster.
+pub(super) fn plant(core: &Core, model: Model, install_uuid: &str) {
+    register(&core.local);
+    for name in [
+        "cattle-system",
+        "cattle-tokens",
+        "cattle-global-data",
+        "fleet-local",
+        "fleet-default",
+        PASSWORDS,
+    ] {
+        namespace(&core.local, name, &json!({}));
+    }
+    plant_settings(core, model, install_uuid);
+    plant_role_templates(core);
+    plant_global_roles(core);
+    plant_cluster(core, "local", "local", &json!({}));
+    plant_admin(core);
+}
+
+fn register(local: &ApiServer) {
+    let register = |group: &str, version: &str, kind: &str, plural: &str, traits: &str| {
+        local.register(Resource {
+            group: group.to_owned(),
+            version: version.to_owned(),
+            kind: kind.to_owned(),
+            plural: plural.to_owned(),
+            namespaced: traits.contains('n'),
+            status_subresource: traits.contains('s'),
+        });
+    };
+    for (kind, plural, traits) in KINDS {
+        register("management.cattle.io", "v3", kind, plural, traits);
+    }
+    register("ext.cattle.io", "v1", "Token", "tokens", "");
+    register("provisioning.cattle.io", "v1", "Cluster", "clusters", "ns");
+}
+
+fn plant_settings(core: &Core, model: Model, install_uuid: &str) {
+    for (name, value, default) in [
+        ("install-uuid", install_uuid, ""),
+        ("server-version", "", "dev"),
+        ("server-url", "https://rancher.example.com", ""),
+        ("cacerts", "", ""),
+        ("auth-token-max-ttl-minutes", "", "129600"),
+        ("auth-user-session-ttl-minutes", "", "960"),
+        ("password-min-length", "", "12"),
+    ] {
+        let setting =
+            json!({"metadata": {"name": name}, "value": value, "default": default, "source": ""});
+        put(&core.local, &management("settings"), setting);
+    }
+    let on = model == Model::Aggregated;
+    let feature = json!({
+        "metadata": {"name": "aggregated-roletemplates"}, "spec": {"value": if on { json!(true) } else { Value::Null }},
+        "status": {"default": false, "dynamic": true, "description": "Make use of aggregated cluster roles", "lockedValue": null},
+    });
+    put(&core.local, &management("features"), feature);
+}
+
+fn rule(groups: &[&str], resources: &[&str], verbs: &[&str]) -> Value {
+    json!({"apiGroups": groups, "resources": resources, "verbs": verbs})
+}
+
+const READ: [&str; 3] = ["get", "list", "watch"];
+const WRITE: [&str; 7] = [
+    "get", "list", "watch", "create", "update", "patch", "delete",
+];
+const WORKLOADS: [&str; 6] = [
+    "configmaps",
+    "pods",
+    "services",
+    "deployments",
+    "jobs",
+    "persistentvolumeclaims",
+];
+const RANCHER: [&str; 1] = ["management.cattle.io"];
+
+/// Kubernetes' own user-facing ClusterRoles.
+fn plant_kubernetes_roles(server: &ApiServer) {
+    let groups = ["", "apps", "batch"];
+    let grant = rule(
+        &["rbac.authorization.k8s.io"],
+        &["roles", "rolebindings"],
+        &WRITE,
+    );
+    for (name, rules) in [
+        ("cluster-admin", json!([rule(&["*"], &["*"], &["*"])])),
+        (
+            "admin",
+            json!([
+                rule(&groups, &WORKLOADS, &WRITE),
+                rule(&[""], &["secrets"], &WRITE),
+                grant
+            ]),
+        ),
+        (
+            "edit",
+            json!([
+                rule(&groups, &WORKLOADS, &WRITE),
+                rule(&[""], &["secrets"], &WRITE)
+            ]),
+        ),
+        ("view", json!([rule(&groups, &WORKLOADS, &READ)])),
+    ] {
+        let role = json!({"metadata": {"name": name}, "rules": rules});
+        put(server, &rbac("clusterroles"), role);
+    }
+}
+
+struct Template {
+    name: &'static str,
+    display: &'static str,
+    context: &'static str,
+    inherits: &'static [&'static str],
+    external: bool,
+    rules: Vec<Value>,
+}
+
+fn template(
+    name: &'static str,
+    display: &'static str,
+    context: &'static str,
+    rules: Vec<Value>,
+) -> Template {
+    Template {
+        name,
+        display,
+        context,
+        inherits: &[],
+        external: false,
+        rules,
+    }
+}
+
+impl Template {
+    fn inherits(mut self, names: &'static [&'static str]) -> Self {
+        self.inherits = names;
+        self
+    }
+
+    fn external(mut self) -> Self {
+        self.external = true;
+        self
+    }
+}
+
+fn cluster_templates() -> Vec<Template> {
+    let bindings = ["clusterroletemplatebindings"];
+    vec![
+        template(
+            "cluster-owner",
+            "Cluster Owner",
+            "cluster",
+            vec![rule(&["*"], &["*"], &["*"])],
+        ),
+        template(
+            "cluster-member",
+            "Cluster Member",
+            "cluster",
+            vec![
+                rule(&RANCHER, &bindings, &READ),
+                rule(&RANCHER, &["projects"], &["create"]),
+                rule(&RANCHER, &["nodes", "nodepools", "clustercatalogs"], &READ),
+                rule(&[""], &["nodes"], &READ),
+            ],
+        ),
+        template(
+            "projects-create",
+            "Create Projects",
+            "cluster",
+            vec![rule(&RANCHER, &["projects"], &["create"])],
+        ),
+        template(
+            "nodes-view",
+            "View Nodes",
+            "cluster",
+            vec![rule(&[""], &["nodes"], &READ)],
+        ),
+        template(
+            "clusterroletemplatebindings-manage",
+            "Manage Cluster Members",
+            "cluster",
+            vec![rule(&RANCHER, &bindings, &["*"])],
+        ),
+    ]
+}
+
+fn project_templates() -> Vec<Template> {
+    let bindings = ["projectroletemplatebindings"];
+    let volumes = || {
+        rule(
+            &["", "storage.k8s.io"],
+            &["persistentvolumes", "storageclasses"],
+            &READ,
+        )
+    };
+    vec![
+        template(
+            "project-owner",
+            "Project Owner",
+            "project",
+            vec![
+                rule(&RANCHER, &bindings, &["*"]),
+                rule(&RANCHER, &["projects"], &WRITE),
+                rule(&[""], &["namespaces"], &["create"]),
+                volumes(),
+            ],
+        )
+        .inherits(&["admin"]),
+        template(
+            "project-member",
+            "Project Member",
+            "project",
+            vec![
+                rule(&RANCHER, &bindings, &READ),
+                rule(&[""], &["namespaces"], &["create"]),
+                volumes(),
+            ],
+        )
+        .inherits(&["edit"]),
+        template(
+            "read-only",
+            "Read-only",
+            "project",
+            vec![rule(&RANCHER, &bindings, &READ), volumes()],
+        )
+        .inherits(&["view"]),
+        template("admin", "Kubernetes admin", "project", Vec::new()).external(),
+        template("edit", "Kubernetes edit", "project", Vec::new()).external(),
+        template("view", "Kubernetes view", "project", Vec::new()).external(),
+        template(
+            "projectroletemplatebindings-manage",
+            "Manage Project Members",
+            "project",
+            vec![rule(&RANCHER, &bindings, &["*"])],
+        ),
+        template(
+            "secrets-view",
+            "View Secrets",
+            "project",
+            vec![rule(&[""], &["secrets"], &READ)],
+        ),
+    ]
+}
+
+fn plant_role_templates(core: &Core) {
+    for one in cluster_templates().into_iter().chain(project_templates()) {
+        let role = json!({
+            "metadata": {"name": one.name}, "displayName": one.display, "context": one.context, "builtin": true,
+            "external": one.external, "hidden": false, "locked": false, "administrative": one.name == "cluster-owner",
+            "roleTemplateNames": one.inherits, "rules": one.rules,
+        });
+        put(&core.local, &management("roletemplates"), role);
+    }
+}
+
+fn plant_global_roles(core: &Core) {
+    let everything = vec![rule(&["*"], &["*"], &["*"])];
+    let base = vec![
+        rule(
+            &RANCHER,
+            &["roletemplates", "globalroles", "settings", "features"],
+            &READ,
+        ),
+        rule(&["ext.cattle.io"], &["tokens"], &["*"]),
+    ];
+    for (name, display, rules) in [
+        ("admin", "Admin", everything),
+        ("user", "Standard User", base.clone()),
+        ("user-base", "User-Base", base),
+    ] {
+        let role = json!({
+            "metadata": {"name": name}, "displayName": display, "builtin": true, "newUserDefault": name == "user",
+            "rules": rules,
+        });
+        put(&core.local, &management("globalroles"), role);
+        let cluster_role = json!({"metadata": {"name": global_cluster_role(name)}, "rules": rules});
+        put(&core.local, &rbac("clusterroles"), cluster_role);
+    }
+}
+
+/// A cluster as Rancher knows it, with projects Default and System and the usual namespaces.
+pub(super) fn plant_cluster(core: &Core, id: &str, display: &str, labels: &Value) {
+    let is_local = id == "local";
+    namespace(&core.local, id, &json!({}));
+    let workspace = if is_local {
+        "fleet-local"
+    } else {
+        "fleet-default"
+    };
+    let cluster = json!({
+        "metadata": {"name": id, "labels": labels},
+        "spec": {"displayName": display, "internal": is_local, "fleetWorkspaceName": workspace, "description": ""},
+        "status": {
+            "driver": if is_local { "local" } else { "imported" }, "provider": "k3s", "version": {"gitVersion": "v1.37.2"},
+            "conditions": [{"type": "Ready", "status": "True"}, {"type": "Connected", "status": "True"}],
+        },
+    });
+    put(&core.local, &management("clusters"), cluster);
+    let Some(server) = core.server(id) else {
+        panic!("testkit rancher: the cluster {id} has no API server");
+    };
+    plant_kubernetes_roles(&server);
+    let mark = |what: &str| json!({format!("authz.management.cattle.io/{what}-project"): "true"});
+    let system = plant_project(core, id, "System", &mark("system"));
+    let default = plant_project(core, id, "Default", &mark("default"));
+    for (name, project) in [("kube-system", system), ("default", default)] {
+        let gvr = Gvr::core("namespaces");
+        let Some(mut object) = server.get(&gvr, "", name) else {
+            continue;
+        };
+        object["metadata"]["annotations"]["field.cattle.io/projectId"] =
+            format!("{id}:{project}").into();
+        object["metadata"]["labels"]["field.cattle.io/projectId"] = project.into();
+        if let Err(error) = server.update_unchecked(&gvr, object) {
+            panic!("testkit rancher: putting {name} into its project: {error}");
+        }
+    }
+}
+
+fn plant_admin(core: &Core) {
+    let user = json!({
+        "metadata": {"name": ADMIN, "labels": {"authz.management.cattle.io/bootstrapping": "admin-user"}},
+        "username": "admin", "displayName": "Default Admin", "enabled": true, "principalIds": [format!("local://{ADMIN}")],
+    });
+    put(&core.local, &management("users"), user);
+    plant_admin_rights(core, ADMIN);
+    *lock(&core.admin_bearer) = tokens::make(core, ADMIN, &TokenSpec::default());
+}
+
+/// A GlobalRoleBinding to `admin`, already realised.
+pub(super) fn plant_admin_rights(core: &Core, user: &str) {
+    let name = format!("globalrolebinding-{}", core.random(5));
+    let binding = json!({
+        "metadata": {"name": name, "finalizers": ["controller.cattle.io/mgmt-auth-grb-controller"]},
+        "globalRoleName": "admin", "userName": user, "userPrincipalName": format!("local://{user}"),
+        "status": {"summary": "Completed", "summaryLocal": "Completed", "summaryRemote": "Completed"},
+    });
+    put(&core.local, &management("globalrolebindings"), binding);
+    let own = format!("cattle-globalrolebinding-{name}");
+    for (name, role) in [
+        (own, global_cluster_role("admin")),
+        (format!("globaladmin-{user}"), "cluster-admin".to_owned()),
+    ] {
+        let grant = json!({
+            "metadata": {"name": name},
+            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": role},
+            "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": user}],
+        });
+        put(&core.local, &rbac("clusterrolebindings"), grant);
+    }
+}
