@@ -102,9 +102,11 @@ pub struct AccessGrantSpec {
     pub duration: Option<String>,
     /// When the access ends, in UTC; the form for Git. May be moved earlier, never later. Example: `2026-12-01T18:00:00Z`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(regex(pattern = schema::TIME))]
     pub end_time: Option<Time>,
     /// When the access begins, in UTC. Default: as soon as it is allowed. Immutable. Example: `2026-12-01T08:00:00Z`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(regex(pattern = schema::TIME))]
     pub start_time: Option<Time>,
     /// Why, for the record: at most 2048 characters. A policy may require it. Immutable. Example: `INC-4711`.
     #[serde(default, skip_serializing_if = "Option::is_none")]

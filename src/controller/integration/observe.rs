@@ -44,6 +44,13 @@ pub(super) struct Findings {
     pub connection: Option<Arc<Connection>>,
 }
 
+impl Findings {
+    /// Whether Rancher answered, and accepted the key: then access can be taken away there.
+    pub(super) fn is_usable(&self) -> bool {
+        self.connection.is_some() && matches!(self.reached, Some(Ok(()))) && matches!(self.authenticated, Some(Ok(_)))
+    }
+}
+
 /// The inputs of a connection. While they stay the same, so does the connection.
 #[derive(PartialEq)]
 pub(super) struct Inputs {
@@ -251,7 +258,7 @@ fn unreachable(error: &Error) -> Because {
 }
 
 /// What the operator does on Rancher's own cluster: verb, group, resource, namespace.
-const NEEDED: [(&[&str], &str, &str, &str); 9] = [
+const NEEDED: [(&[&str], &str, &str, &str); 11] = [
     (&["get", "list", "watch", "create", "delete", "patch"], "management.cattle.io", "clusterroletemplatebindings", ""),
     (&["get", "list", "watch", "create", "delete", "patch"], "management.cattle.io", "projectroletemplatebindings", ""),
     (&["get"], "management.cattle.io", "clusters", ""),
@@ -259,8 +266,10 @@ const NEEDED: [(&[&str], &str, &str, &str); 9] = [
     (&["get"], "management.cattle.io", "roletemplates", ""),
     (&["get", "list"], "management.cattle.io", "users", ""),
     (&["get", "create"], "", "configmaps", "cattle-system"),
-    (&["list", "delete", "patch"], "rbac.authorization.k8s.io", "rolebindings", ""),
-    (&["list", "delete", "patch"], "rbac.authorization.k8s.io", "clusterrolebindings", ""),
+    (&["get"], "management.cattle.io", "settings", ""),
+    (&["get", "list", "delete", "patch"], "rbac.authorization.k8s.io", "rolebindings", ""),
+    (&["get"], "rbac.authorization.k8s.io", "clusterroles", ""),
+    (&["get", "list", "delete", "patch"], "rbac.authorization.k8s.io", "clusterrolebindings", ""),
 ];
 
 /// Asked once for a key that has them all, and again while it has not.
