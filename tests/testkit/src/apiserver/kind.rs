@@ -17,11 +17,7 @@ pub struct Gvr {
 impl Gvr {
     /// A resource of a named group.
     pub fn new(group: &str, version: &str, resource: &str) -> Self {
-        Self {
-            group: group.to_owned(),
-            version: version.to_owned(),
-            resource: resource.to_owned(),
-        }
+        Self { group: group.to_owned(), version: version.to_owned(), resource: resource.to_owned() }
     }
 
     /// A resource of `v1`, the core group.
@@ -31,20 +27,12 @@ impl Gvr {
 
     /// `resource.group`, or the bare resource in the core group: how messages name it.
     pub fn group_resource(&self) -> String {
-        if self.group.is_empty() {
-            self.resource.clone()
-        } else {
-            format!("{}.{}", self.resource, self.group)
-        }
+        if self.group.is_empty() { self.resource.clone() } else { format!("{}.{}", self.resource, self.group) }
     }
 
     /// The `apiVersion` of its objects.
     pub fn api_version(&self) -> String {
-        if self.group.is_empty() {
-            self.version.clone()
-        } else {
-            format!("{}/{}", self.group, self.version)
-        }
+        if self.group.is_empty() { self.version.clone() } else { format!("{}/{}", self.group, self.version) }
     }
 
     /// What objects of all its versions are stored under.
@@ -164,54 +152,14 @@ pub(super) fn built_ins() -> Vec<Kind> {
         (rbac, "RoleBinding", "rolebindings", "nucf"),
         (rbac, "ClusterRole", "clusterroles", "ucf"),
         (rbac, "ClusterRoleBinding", "clusterrolebindings", "ucf"),
-        (
-            "apiextensions.k8s.io",
-            "CustomResourceDefinition",
-            "customresourcedefinitions",
-            "sgd",
-        ),
-        (
-            admission,
-            "ValidatingAdmissionPolicy",
-            "validatingadmissionpolicies",
-            "sg",
-        ),
-        (
-            admission,
-            "ValidatingAdmissionPolicyBinding",
-            "validatingadmissionpolicybindings",
-            "g",
-        ),
-        (
-            admission,
-            "MutatingAdmissionPolicy",
-            "mutatingadmissionpolicies",
-            "g",
-        ),
-        (
-            admission,
-            "MutatingAdmissionPolicyBinding",
-            "mutatingadmissionpolicybindings",
-            "g",
-        ),
-        (
-            "authentication.k8s.io",
-            "SelfSubjectReview",
-            "selfsubjectreviews",
-            "v",
-        ),
-        (
-            authorization,
-            "SelfSubjectAccessReview",
-            "selfsubjectaccessreviews",
-            "v",
-        ),
-        (
-            authorization,
-            "SubjectAccessReview",
-            "subjectaccessreviews",
-            "v",
-        ),
+        ("apiextensions.k8s.io", "CustomResourceDefinition", "customresourcedefinitions", "sgd"),
+        (admission, "ValidatingAdmissionPolicy", "validatingadmissionpolicies", "sg"),
+        (admission, "ValidatingAdmissionPolicyBinding", "validatingadmissionpolicybindings", "g"),
+        (admission, "MutatingAdmissionPolicy", "mutatingadmissionpolicies", "g"),
+        (admission, "MutatingAdmissionPolicyBinding", "mutatingadmissionpolicybindings", "g"),
+        ("authentication.k8s.io", "SelfSubjectReview", "selfsubjectreviews", "v"),
+        (authorization, "SelfSubjectAccessReview", "selfsubjectaccessreviews", "v"),
+        (authorization, "SubjectAccessReview", "subjectaccessreviews", "v"),
     ]
     .into_iter()
     .map(|(group, kind, plural, traits)| Kind::built_in(group, "v1", kind, plural, traits))

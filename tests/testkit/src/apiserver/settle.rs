@@ -55,10 +55,7 @@ fn end_namespaces(state: &mut State, now: &Value) {
 
 fn owner_uids(object: &Value) -> Vec<&str> {
     let list = object["metadata"]["ownerReferences"].as_array();
-    list.into_iter()
-        .flatten()
-        .filter_map(|owner| owner["uid"].as_str())
-        .collect()
+    list.into_iter().flatten().filter_map(|owner| owner["uid"].as_str()).collect()
 }
 
 type Found = (Arc<Kind>, Key, Arc<Value>);
@@ -66,39 +63,21 @@ type Found = (Arc<Kind>, Key, Arc<Value>);
 fn all(state: &State) -> Vec<Found> {
     let every = state.everything();
     every
-        .filter_map(|(storage, key, object)| {
-            Some((
-                state.kind_of_storage(storage)?,
-                key.clone(),
-                Arc::clone(object),
-            ))
-        })
+        .filter_map(|(storage, key, object)| Some((state.kind_of_storage(storage)?, key.clone(), Arc::clone(object))))
         .collect()
 }
 
 fn collect_garbage(state: &mut State, now: &Value) {
-    let owned = state
-        .everything()
-        .any(|(_, _, object)| !owner_uids(object).is_empty());
-    let waiting = state
-        .everything()
-        .any(|(_, _, object)| finalizers(object).iter().any(|one| one == FOREGROUND));
+    let owned = state.everything().any(|(_, _, object)| !owner_uids(object).is_empty());
+    let waiting = state.everything().any(|(_, _, object)| finalizers(object).iter().any(|one| one == FOREGROUND));
     if !owned && !waiting {
         return;
     }
     let objects = all(state);
-    let present: BTreeSet<&str> = objects
-        .iter()
-        .map(|(_, _, object)| meta(object, "uid"))
-        .collect();
-    let foreground = |object: &Value| {
-        is_terminating(object) && finalizers(object).iter().any(|one| one == FOREGROUND)
-    };
-    let ending: BTreeSet<&str> = objects
-        .iter()
-        .filter(|(_, _, object)| foreground(object))
-        .map(|(_, _, object)| meta(object, "uid"))
-        .collect();
+    let present: BTreeSet<&str> = objects.iter().map(|(_, _, object)| meta(object, "uid")).collect();
+    let foreground = |object: &Value| is_terminating(object) && finalizers(object).iter().any(|one| one == FOREGROUND);
+    let ending: BTreeSet<&str> =
+        objects.iter().filter(|(_, _, object)| foreground(object)).map(|(_, _, object)| meta(object, "uid")).collect();
     for (kind, key, object) in &objects {
         let owners = owner_uids(object);
         let lost = |uid: &&str| !present.contains(uid) || ending.contains(uid);
@@ -113,11 +92,7 @@ fn collect_garbage(state: &mut State, now: &Value) {
 fn release_owners(state: &mut State, objects: &[Found], ending: &BTreeSet<&str>) {
     for (kind, key, object) in objects {
         let uid = meta(object, "uid");
-        if !ending.contains(uid)
-            || state
-                .everything()
-                .any(|(_, _, other)| owner_uids(other).contains(&uid))
-        {
+        if !ending.contains(uid) || state.everything().any(|(_, _, other)| owner_uids(other).contains(&uid)) {
             continue;
         }
         let Some(current) = state.get(&kind.gvr, key) else {

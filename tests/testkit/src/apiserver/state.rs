@@ -49,10 +49,7 @@ pub(super) struct State {
 
 impl State {
     pub fn new(seed: u64, now: Timestamp) -> Self {
-        let kinds = built_ins()
-            .into_iter()
-            .map(|kind| (kind.gvr.clone(), Arc::new(kind)))
-            .collect();
+        let kinds = built_ins().into_iter().map(|kind| (kind.gvr.clone(), Arc::new(kind))).collect();
         let mut state = Self {
             revision: 1,
             compacted: 1,
@@ -71,11 +68,7 @@ impl State {
                     "labels": {"kubernetes.io/metadata.name": name}},
                 "spec": {"finalizers": ["kubernetes"]}, "status": {"phase": "Active"},
             });
-            state.commit(
-                &Gvr::core("namespaces"),
-                &Key::cluster(name),
-                Some(namespace),
-            );
+            state.commit(&Gvr::core("namespaces"), &Key::cluster(name), Some(namespace));
         }
         state
     }
@@ -91,29 +84,14 @@ impl State {
     /// The next UID; the same seed gives the same sequence.
     pub fn uid(&mut self) -> String {
         let bytes = self.draw();
-        let hex: String = bytes
-            .iter()
-            .take(16)
-            .map(|byte| format!("{byte:02x}"))
-            .collect();
-        format!(
-            "{}-{}-4{}-a{}-{}",
-            &hex[..8],
-            &hex[8..12],
-            &hex[13..16],
-            &hex[17..20],
-            &hex[20..]
-        )
+        let hex: String = bytes.iter().take(16).map(|byte| format!("{byte:02x}")).collect();
+        format!("{}-{}-4{}-a{}-{}", &hex[..8], &hex[8..12], &hex[13..16], &hex[17..20], &hex[20..])
     }
 
     /// The five characters that generateName appends.
     pub fn suffix(&mut self) -> String {
         let alphabet = b"bcdfghjklmnpqrstvwxz2456789";
-        self.draw()
-            .iter()
-            .take(5)
-            .map(|byte| char::from(alphabet[usize::from(*byte) % alphabet.len()]))
-            .collect()
+        self.draw().iter().take(5).map(|byte| char::from(alphabet[usize::from(*byte) % alphabet.len()])).collect()
     }
 
     pub fn get(&self, gvr: &Gvr, key: &Key) -> Option<Arc<Value>> {
@@ -134,9 +112,7 @@ impl State {
 
     /// Every stored object with its storage key.
     pub fn everything(&self) -> impl Iterator<Item = (&StorageKey, &Key, &Arc<Value>)> {
-        self.objects
-            .iter()
-            .flat_map(|(storage, all)| all.iter().map(move |(key, object)| (storage, key, object)))
+        self.objects.iter().flat_map(|(storage, all)| all.iter().map(move |(key, object)| (storage, key, object)))
     }
 
     /// Writes an object (`None` removes it) under a new revision and logs it. Returns what watches will see.
@@ -151,9 +127,7 @@ impl State {
             (Some(_), None) => EventType::Deleted,
         };
         let gone = object.is_none();
-        let mut value = object
-            .or_else(|| old.as_deref().cloned())
-            .unwrap_or_default();
+        let mut value = object.or_else(|| old.as_deref().cloned()).unwrap_or_default();
         value["metadata"]["resourceVersion"] = self.revision.to_string().into();
         let stored = Arc::new(value);
         if gone {
@@ -186,9 +160,6 @@ impl State {
 
     /// Any served version of a stored resource.
     pub fn kind_of_storage(&self, storage: &StorageKey) -> Option<Arc<Kind>> {
-        self.kinds
-            .values()
-            .find(|kind| kind.gvr.storage() == *storage)
-            .cloned()
+        self.kinds.values().find(|kind| kind.gvr.storage() == *storage).cloned()
     }
 }

@@ -55,12 +55,7 @@ pub(super) struct Watch {
 
 impl Watch {
     /// Understands a watch request and stands where it wants to begin.
-    pub fn start(
-        inner: &Arc<Inner>,
-        call: &Call,
-        format: Format,
-        cuts: u64,
-    ) -> Result<Answer, ApiError> {
+    pub fn start(inner: &Arc<Inner>, call: &Call, format: Format, cuts: u64) -> Result<Answer, ApiError> {
         let query = &call.query;
         let mut fields = query.get("fieldSelector").to_owned();
         if !call.name.is_empty() {
@@ -72,9 +67,7 @@ impl Watch {
         let asked = asked_revision(call, &state)?;
         let initial = query.flag("sendInitialEvents");
         if initial && query.get("resourceVersionMatch") != "NotOlderThan" {
-            return Err(ApiError::unknown(
-                "sendInitialEvents needs resourceVersionMatch=NotOlderThan",
-            ));
+            return Err(ApiError::unknown("sendInitialEvents needs resourceVersionMatch=NotOlderThan"));
         }
         let from = match asked {
             Some(asked) if asked < state.compacted && !initial => {
@@ -83,11 +76,7 @@ impl Watch {
             Some(asked) if !initial => asked,
             _ => state.revision,
         };
-        let seconds = query
-            .get("timeoutSeconds")
-            .parse()
-            .ok()
-            .filter(|&seconds: &u64| seconds > 0);
+        let seconds = query.get("timeoutSeconds").parse().ok().filter(|&seconds: &u64| seconds > 0);
         let mut watch = Self {
             inner: Arc::clone(inner),
             kind: Arc::clone(&call.kind),
@@ -117,14 +106,12 @@ impl Watch {
         for (_, object) in state.list(&self.kind.gvr, namespace) {
             if self.selector.matches(&object) {
                 let shown = self.format.show(&self.kind, &object);
-                self.pending
-                    .push_back(json!({"type": "ADDED", "object": shown}));
+                self.pending.push_back(json!({"type": "ADDED", "object": shown}));
             }
         }
         if announce_end {
             let mut bookmark = self.bookmark();
-            bookmark["object"]["metadata"]["annotations"] =
-                json!({"k8s.io/initial-events-end": "true"});
+            bookmark["object"]["metadata"]["annotations"] = json!({"k8s.io/initial-events-end": "true"});
             self.pending.push_back(bookmark);
         }
     }
@@ -144,10 +131,7 @@ impl Watch {
         {
             return None;
         }
-        let before = change
-            .old
-            .as_ref()
-            .is_some_and(|old| self.selector.matches(old));
+        let before = change.old.as_ref().is_some_and(|old| self.selector.matches(old));
         let after = change.event != EventType::Deleted && self.selector.matches(&change.object);
         let (name, object) = match (before, after) {
             (false, true) => ("ADDED", Arc::clone(&change.object)),
@@ -168,16 +152,11 @@ impl Watch {
         let state = inner.state();
         if self.seen < state.compacted {
             let status = ApiError::expired(self.seen, state.compacted).to_status();
-            self.pending
-                .push_back(json!({"type": "ERROR", "object": status}));
+            self.pending.push_back(json!({"type": "ERROR", "object": status}));
             self.over = true;
             return;
         }
-        for change in state
-            .log
-            .iter()
-            .skip(self.position.saturating_sub(state.dropped))
-        {
+        for change in state.log.iter().skip(self.position.saturating_sub(state.dropped)) {
             if let Some(event) = self.event(change) {
                 self.pending.push_back(event);
                 self.told = change.revision;
@@ -243,9 +222,7 @@ impl Watch {
 
     /// The stream of events, each an object with `type` and `object`.
     pub fn into_stream(self) -> impl stream::Stream<Item = io::Result<Value>> + Send {
-        stream::unfold(self, |mut watch| async move {
-            Some((watch.next().await?, watch))
-        })
+        stream::unfold(self, |mut watch| async move { Some((watch.next().await?, watch)) })
     }
 }
 

@@ -22,16 +22,8 @@ const KINDS: [(&str, &str, &str); 12] = [
     ("RoleTemplate", "roletemplates", ""),
     ("GlobalRole", "globalroles", ""),
     ("GlobalRoleBinding", "globalrolebindings", "s"),
-    (
-        "ClusterRoleTemplateBinding",
-        "clusterroletemplatebindings",
-        "ns",
-    ),
-    (
-        "ProjectRoleTemplateBinding",
-        "projectroletemplatebindings",
-        "n",
-    ),
+    ("ClusterRoleTemplateBinding", "clusterroletemplatebindings", "ns"),
+    ("ProjectRoleTemplateBinding", "projectroletemplatebindings", "n"),
     ("User", "users", ""),
     ("UserAttribute", "userattributes", ""),
     ("Setting", "settings", ""),
@@ -62,14 +54,7 @@ fn namespace(server: &ApiServer, name: &str, annotations: &Value) {
 /// Puts everything into Rancher's own cluster.
 pub(super) fn plant(core: &Core, model: Model, install_uuid: &str) {
     register(&core.local);
-    for name in [
-        "cattle-system",
-        "cattle-tokens",
-        "cattle-global-data",
-        "fleet-local",
-        "fleet-default",
-        PASSWORDS,
-    ] {
+    for name in ["cattle-system", "cattle-tokens", "cattle-global-data", "fleet-local", "fleet-default", PASSWORDS] {
         namespace(&core.local, name, &json!({}));
     }
     plant_settings(core, model, install_uuid);
@@ -107,8 +92,7 @@ fn plant_settings(core: &Core, model: Model, install_uuid: &str) {
         ("auth-user-session-ttl-minutes", "", "960"),
         ("password-min-length", "", "12"),
     ] {
-        let setting =
-            json!({"metadata": {"name": name}, "value": value, "default": default, "source": ""});
+        let setting = json!({"metadata": {"name": name}, "value": value, "default": default, "source": ""});
         put(&core.local, &management("settings"), setting);
     }
     let on = model == Model::Aggregated;
@@ -124,44 +108,18 @@ fn rule(groups: &[&str], resources: &[&str], verbs: &[&str]) -> Value {
 }
 
 const READ: [&str; 3] = ["get", "list", "watch"];
-const WRITE: [&str; 7] = [
-    "get", "list", "watch", "create", "update", "patch", "delete",
-];
-const WORKLOADS: [&str; 6] = [
-    "configmaps",
-    "pods",
-    "services",
-    "deployments",
-    "jobs",
-    "persistentvolumeclaims",
-];
+const WRITE: [&str; 7] = ["get", "list", "watch", "create", "update", "patch", "delete"];
+const WORKLOADS: [&str; 6] = ["configmaps", "pods", "services", "deployments", "jobs", "persistentvolumeclaims"];
 const RANCHER: [&str; 1] = ["management.cattle.io"];
 
 /// Kubernetes' own user-facing ClusterRoles.
 fn plant_kubernetes_roles(server: &ApiServer) {
     let groups = ["", "apps", "batch"];
-    let grant = rule(
-        &["rbac.authorization.k8s.io"],
-        &["roles", "rolebindings"],
-        &WRITE,
-    );
+    let grant = rule(&["rbac.authorization.k8s.io"], &["roles", "rolebindings"], &WRITE);
     for (name, rules) in [
         ("cluster-admin", json!([rule(&["*"], &["*"], &["*"])])),
-        (
-            "admin",
-            json!([
-                rule(&groups, &WORKLOADS, &WRITE),
-                rule(&[""], &["secrets"], &WRITE),
-                grant
-            ]),
-        ),
-        (
-            "edit",
-            json!([
-                rule(&groups, &WORKLOADS, &WRITE),
-                rule(&[""], &["secrets"], &WRITE)
-            ]),
-        ),
+        ("admin", json!([rule(&groups, &WORKLOADS, &WRITE), rule(&[""], &["secrets"], &WRITE), grant])),
+        ("edit", json!([rule(&groups, &WORKLOADS, &WRITE), rule(&[""], &["secrets"], &WRITE)])),
         ("view", json!([rule(&groups, &WORKLOADS, &READ)])),
     ] {
         let role = json!({"metadata": {"name": name}, "rules": rules});
@@ -178,20 +136,8 @@ struct Template {
     rules: Vec<Value>,
 }
 
-fn template(
-    name: &'static str,
-    display: &'static str,
-    context: &'static str,
-    rules: Vec<Value>,
-) -> Template {
-    Template {
-        name,
-        display,
-        context,
-        inherits: &[],
-        external: false,
-        rules,
-    }
+fn template(name: &'static str, display: &'static str, context: &'static str, rules: Vec<Value>) -> Template {
+    Template { name, display, context, inherits: &[], external: false, rules }
 }
 
 impl Template {
@@ -209,12 +155,7 @@ impl Template {
 fn cluster_templates() -> Vec<Template> {
     let bindings = ["clusterroletemplatebindings"];
     vec![
-        template(
-            "cluster-owner",
-            "Cluster Owner",
-            "cluster",
-            vec![rule(&["*"], &["*"], &["*"])],
-        ),
+        template("cluster-owner", "Cluster Owner", "cluster", vec![rule(&["*"], &["*"], &["*"])]),
         template(
             "cluster-member",
             "Cluster Member",
@@ -226,18 +167,8 @@ fn cluster_templates() -> Vec<Template> {
                 rule(&[""], &["nodes"], &READ),
             ],
         ),
-        template(
-            "projects-create",
-            "Create Projects",
-            "cluster",
-            vec![rule(&RANCHER, &["projects"], &["create"])],
-        ),
-        template(
-            "nodes-view",
-            "View Nodes",
-            "cluster",
-            vec![rule(&[""], &["nodes"], &READ)],
-        ),
+        template("projects-create", "Create Projects", "cluster", vec![rule(&RANCHER, &["projects"], &["create"])]),
+        template("nodes-view", "View Nodes", "cluster", vec![rule(&[""], &["nodes"], &READ)]),
         template(
             "clusterroletemplatebindings-manage",
             "Manage Cluster Members",
@@ -249,13 +180,7 @@ fn cluster_templates() -> Vec<Template> {
 
 fn project_templates() -> Vec<Template> {
     let bindings = ["projectroletemplatebindings"];
-    let volumes = || {
-        rule(
-            &["", "storage.k8s.io"],
-            &["persistentvolumes", "storageclasses"],
-            &READ,
-        )
-    };
+    let volumes = || rule(&["", "storage.k8s.io"], &["persistentvolumes", "storageclasses"], &READ);
     vec![
         template(
             "project-owner",
@@ -273,20 +198,11 @@ fn project_templates() -> Vec<Template> {
             "project-member",
             "Project Member",
             "project",
-            vec![
-                rule(&RANCHER, &bindings, &READ),
-                rule(&[""], &["namespaces"], &["create"]),
-                volumes(),
-            ],
+            vec![rule(&RANCHER, &bindings, &READ), rule(&[""], &["namespaces"], &["create"]), volumes()],
         )
         .inherits(&["edit"]),
-        template(
-            "read-only",
-            "Read-only",
-            "project",
-            vec![rule(&RANCHER, &bindings, &READ), volumes()],
-        )
-        .inherits(&["view"]),
+        template("read-only", "Read-only", "project", vec![rule(&RANCHER, &bindings, &READ), volumes()])
+            .inherits(&["view"]),
         template("admin", "Kubernetes admin", "project", Vec::new()).external(),
         template("edit", "Kubernetes edit", "project", Vec::new()).external(),
         template("view", "Kubernetes view", "project", Vec::new()).external(),
@@ -296,12 +212,7 @@ fn project_templates() -> Vec<Template> {
             "project",
             vec![rule(&RANCHER, &bindings, &["*"])],
         ),
-        template(
-            "secrets-view",
-            "View Secrets",
-            "project",
-            vec![rule(&[""], &["secrets"], &READ)],
-        ),
+        template("secrets-view", "View Secrets", "project", vec![rule(&[""], &["secrets"], &READ)]),
     ]
 }
 
@@ -319,18 +230,12 @@ fn plant_role_templates(core: &Core) {
 fn plant_global_roles(core: &Core) {
     let everything = vec![rule(&["*"], &["*"], &["*"])];
     let base = vec![
-        rule(
-            &RANCHER,
-            &["roletemplates", "globalroles", "settings", "features"],
-            &READ,
-        ),
+        rule(&RANCHER, &["roletemplates", "globalroles", "settings", "features"], &READ),
         rule(&["ext.cattle.io"], &["tokens"], &["*"]),
     ];
-    for (name, display, rules) in [
-        ("admin", "Admin", everything),
-        ("user", "Standard User", base.clone()),
-        ("user-base", "User-Base", base),
-    ] {
+    for (name, display, rules) in
+        [("admin", "Admin", everything), ("user", "Standard User", base.clone()), ("user-base", "User-Base", base)]
+    {
         let role = json!({
             "metadata": {"name": name}, "displayName": display, "builtin": true, "newUserDefault": name == "user",
             "rules": rules,
@@ -345,11 +250,7 @@ fn plant_global_roles(core: &Core) {
 pub(super) fn plant_cluster(core: &Core, id: &str, display: &str, labels: &Value) {
     let is_local = id == "local";
     namespace(&core.local, id, &json!({}));
-    let workspace = if is_local {
-        "fleet-local"
-    } else {
-        "fleet-default"
-    };
+    let workspace = if is_local { "fleet-local" } else { "fleet-default" };
     let cluster = json!({
         "metadata": {"name": id, "labels": labels},
         "spec": {"displayName": display, "internal": is_local, "fleetWorkspaceName": workspace, "description": ""},
@@ -371,8 +272,7 @@ pub(super) fn plant_cluster(core: &Core, id: &str, display: &str, labels: &Value
         let Some(mut object) = server.get(&gvr, "", name) else {
             continue;
         };
-        object["metadata"]["annotations"]["field.cattle.io/projectId"] =
-            format!("{id}:{project}").into();
+        object["metadata"]["annotations"]["field.cattle.io/projectId"] = format!("{id}:{project}").into();
         object["metadata"]["labels"]["field.cattle.io/projectId"] = project.into();
         if let Err(error) = server.update_unchecked(&gvr, object) {
             panic!("testkit rancher: putting {name} into its project: {error}");
@@ -400,10 +300,9 @@ pub(super) fn plant_admin_rights(core: &Core, user: &str) {
     });
     put(&core.local, &management("globalrolebindings"), binding);
     let own = format!("cattle-globalrolebinding-{name}");
-    for (name, role) in [
-        (own, global_cluster_role("admin")),
-        (format!("globaladmin-{user}"), "cluster-admin".to_owned()),
-    ] {
+    for (name, role) in
+        [(own, global_cluster_role("admin")), (format!("globaladmin-{user}"), "cluster-admin".to_owned())]
+    {
         let grant = json!({
             "metadata": {"name": name},
             "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": role},

@@ -59,12 +59,7 @@ pub(super) fn check(kind: &Kind, policy: &Value) -> Vec<FieldError> {
             errors.push(unknown(&format!("spec.{field}")));
         }
     }
-    for (index, mutation) in policy["spec"]["mutations"]
-        .as_array()
-        .into_iter()
-        .flatten()
-        .enumerate()
-    {
+    for (index, mutation) in policy["spec"]["mutations"].as_array().into_iter().flatten().enumerate() {
         if mutation["patchType"] != "JSONPatch" {
             errors.push(unknown(&format!("spec.mutations[{index}].patchType")));
         }
@@ -102,11 +97,7 @@ pub(super) fn default(kind: &Kind, policy: &mut Value) {
     if kind.gvr.group != GROUP || !policy["spec"].is_object() {
         return;
     }
-    let field = if kind.kind.ends_with("Binding") {
-        "matchResources"
-    } else {
-        "matchConstraints"
-    };
+    let field = if kind.kind.ends_with("Binding") { "matchResources" } else { "matchConstraints" };
     if policy["spec"][field].is_object() {
         default_matching(&mut policy["spec"][field]);
     } else if let Some(spec) = policy["spec"].as_object_mut() {
@@ -131,10 +122,7 @@ struct Refusal {
 
 impl Refusal {
     fn error(message: String) -> Self {
-        Self {
-            message,
-            reason: "Invalid".to_owned(),
-        }
+        Self { message, reason: "Invalid".to_owned() }
     }
 }
 
@@ -146,35 +134,21 @@ impl Inner {
     /// The bound policies of one sort that are about a request, and the namespace the request is in.
     fn bound(&self, sort: &str, request: &AdmissionRequest) -> (Vec<Bound>, Value) {
         let state = self.state();
-        let policies = state.list(
-            &Gvr::new(GROUP, "v1", &format!("{sort}admissionpolicies")),
-            None,
-        );
+        let policies = state.list(&Gvr::new(GROUP, "v1", &format!("{sort}admissionpolicies")), None);
         if policies.is_empty() || request.gvr.group == GROUP {
             return (Vec::new(), Value::Null);
         }
-        let bindings = state.list(
-            &Gvr::new(GROUP, "v1", &format!("{sort}admissionpolicybindings")),
-            None,
-        );
+        let bindings = state.list(&Gvr::new(GROUP, "v1", &format!("{sort}admissionpolicybindings")), None);
         let of_itself = request.gvr == Gvr::core("namespaces");
         let namespace = if of_itself {
-            request
-                .object
-                .clone()
-                .or_else(|| request.old_object.clone())
+            request.object.clone().or_else(|| request.old_object.clone())
         } else {
             let found = state.get(&Gvr::core("namespaces"), &Key::cluster(&request.namespace));
             found.map(|namespace| namespace.as_ref().clone())
         };
         let mut found = Vec::new();
         for (key, policy) in policies {
-            if !matching::fits(
-                &policy["spec"]["matchConstraints"],
-                request,
-                namespace.as_ref(),
-                true,
-            ) {
+            if !matching::fits(&policy["spec"]["matchConstraints"], request, namespace.as_ref(), true) {
                 continue;
             }
             for (_, binding) in &bindings {
@@ -182,22 +156,14 @@ impl Inner {
                 if spec["policyName"] == key.name
                     && matching::fits(&spec["matchResources"], request, namespace.as_ref(), false)
                 {
-                    found.push(Bound {
-                        policy: Arc::clone(&policy),
-                        binding: Arc::clone(binding),
-                    });
+                    found.push(Bound { policy: Arc::clone(&policy), binding: Arc::clone(binding) });
                 }
             }
         }
         (found, namespace.unwrap_or_default())
     }
 
-    fn scope(
-        &self,
-        policy: &Value,
-        request: &AdmissionRequest,
-        namespace: &Value,
-    ) -> Result<Scope, String> {
+    fn scope(&self, policy: &Value, request: &AdmissionRequest, namespace: &Value) -> Result<Scope, String> {
         let mut scope = Scope::new(&[
             ("object", request.object.clone().unwrap_or_default()),
             ("oldObject", request.old_object.clone().unwrap_or_default()),
@@ -214,19 +180,13 @@ impl Inner {
 
     fn is_true(&self, scope: &Scope, source: &str) -> Result<bool, String> {
         let value = scope.evaluate(self.read(source)?.as_ref())?;
-        to_json(&value)?
-            .as_bool()
-            .ok_or_else(|| "the expression is not a bool".to_owned())
+        to_json(&value)?.as_bool().ok_or_else(|| "the expression is not a bool".to_owned())
     }
 
     /// Whether all matchConditions hold; one that is false outweighs one that fails.
     fn conditions_hold(&self, policy: &Value, scope: &Scope) -> Result<bool, String> {
         let mut fault = None;
-        for condition in policy["spec"]["matchConditions"]
-            .as_array()
-            .into_iter()
-            .flatten()
-        {
+        for condition in policy["spec"]["matchConditions"].as_array().into_iter().flatten() {
             match self.is_true(scope, condition["expression"].as_str().unwrap_or_default()) {
                 Ok(true) => {}
                 Ok(false) => return Ok(false),
@@ -236,12 +196,7 @@ impl Inner {
         fault.map_or(Ok(true), Err)
     }
 
-    fn refusal(
-        &self,
-        policy: &Value,
-        request: &AdmissionRequest,
-        namespace: &Value,
-    ) -> Option<Refusal> {
+    fn refusal(&self, policy: &Value, request: &AdmissionRequest, namespace: &Value) -> Option<Refusal> {
         let fails = policy["spec"]["failurePolicy"] != "Ignore";
         let on_error = |why: String| fails.then(|| Refusal::error(why));
         let scope = match self.scope(policy, request, namespace) {
@@ -253,19 +208,13 @@ impl Inner {
             Ok(false) => return None,
             Err(why) => return on_error(why),
         }
-        for validation in policy["spec"]["validations"]
-            .as_array()
-            .into_iter()
-            .flatten()
-        {
+        for validation in policy["spec"]["validations"].as_array().into_iter().flatten() {
             let source = validation["expression"].as_str().unwrap_or_default();
             match self.is_true(&scope, source) {
                 Ok(true) => {}
                 Ok(false) => return Some(self.denial(validation, source, &scope)),
                 Err(why) if fails => {
-                    return Some(Refusal::error(format!(
-                        "expression '{source}' resulted in error: {why}"
-                    )));
+                    return Some(Refusal::error(format!("expression '{source}' resulted in error: {why}")));
                 }
                 Err(_) => {}
             }
@@ -280,13 +229,8 @@ impl Inner {
         });
         let fixed = validation["message"].as_str().map(str::to_owned);
         Refusal {
-            message: computed
-                .or(fixed)
-                .unwrap_or_else(|| format!("failed expression: {}", source.trim())),
-            reason: validation["reason"]
-                .as_str()
-                .unwrap_or("Invalid")
-                .to_owned(),
+            message: computed.or(fixed).unwrap_or_else(|| format!("failed expression: {}", source.trim())),
+            reason: validation["reason"].as_str().unwrap_or("Invalid").to_owned(),
         }
     }
 
@@ -294,9 +238,8 @@ impl Inner {
     pub(super) fn check_policies(&self, request: &AdmissionRequest) -> Result<(), ApiError> {
         let (bound, namespace) = self.bound("validating", request);
         for one in bound {
-            let denies = one.binding["spec"]["validationActions"]
-                .as_array()
-                .is_some_and(|list| list.contains(&json!("Deny")));
+            let denies =
+                one.binding["spec"]["validationActions"].as_array().is_some_and(|list| list.contains(&json!("Deny")));
             if !denies {
                 continue;
             }
@@ -314,11 +257,7 @@ impl Inner {
                     _ => StatusCode::UNPROCESSABLE_ENTITY,
                 };
                 let error = ApiError::forbidden(&request.gvr, &request.name, &message);
-                let error = ApiError {
-                    code: code.as_u16(),
-                    reason: refusal.reason,
-                    ..error
-                };
+                let error = ApiError { code: code.as_u16(), reason: refusal.reason, ..error };
                 return Err(error.with_cause(json!({"message": message})));
             }
         }
@@ -338,8 +277,7 @@ impl Inner {
                 Err(_) if one.policy["spec"]["failurePolicy"] == "Ignore" => {}
                 Err(why) => {
                     let (policy, binding) = (meta(&one.policy, "name"), meta(&one.binding, "name"));
-                    let message =
-                        format!("policy '{policy}' with binding '{binding}' denied request: {why}");
+                    let message = format!("policy '{policy}' with binding '{binding}' denied request: {why}");
                     return Err(ApiError::forbidden(&request.gvr, &request.name, &message));
                 }
             }
@@ -347,27 +285,18 @@ impl Inner {
         Ok(())
     }
 
-    fn mutated(
-        &self,
-        policy: &Value,
-        request: &AdmissionRequest,
-        namespace: &Value,
-    ) -> Result<Value, String> {
+    fn mutated(&self, policy: &Value, request: &AdmissionRequest, namespace: &Value) -> Result<Value, String> {
         let mut changed = request.clone();
         for mutation in policy["spec"]["mutations"].as_array().into_iter().flatten() {
             let scope = self.scope(policy, &changed, namespace)?;
             if !self.conditions_hold(policy, &scope)? {
                 break;
             }
-            let source = mutation["jsonPatch"]["expression"]
-                .as_str()
-                .unwrap_or_default();
+            let source = mutation["jsonPatch"]["expression"].as_str().unwrap_or_default();
             let operations = to_json(&scope.evaluate(self.read(source)?.as_ref())?)?;
-            let patch: json_patch::Patch =
-                serde_json::from_value(operations).map_err(|error| error.to_string())?;
+            let patch: json_patch::Patch = serde_json::from_value(operations).map_err(|error| error.to_string())?;
             let mut object = changed.object.take().unwrap_or_default();
-            json_patch::patch(&mut object, &patch)
-                .map_err(|error| format!("JSON Patch: {error}"))?;
+            json_patch::patch(&mut object, &patch).map_err(|error| format!("JSON Patch: {error}"))?;
             changed.object = Some(object);
         }
         Ok(changed.object.unwrap_or_default())

@@ -13,13 +13,8 @@ fn constraints(script: &Script, operations: &[&str], resources: &[&str]) -> Valu
 }
 
 async fn remove(script: &Script, plural: &str, name: &str) {
-    for kind in [
-        format!("{plural}policybindings"),
-        format!("{plural}policies"),
-    ] {
-        script
-            .quietly("DELETE", &format!("{POLICIES}/{kind}/{name}"), None)
-            .await;
+    for kind in [format!("{plural}policybindings"), format!("{plural}policies")] {
+        script.quietly("DELETE", &format!("{POLICIES}/{kind}/{name}"), None).await;
     }
 }
 
@@ -43,96 +38,29 @@ pub(super) async fn validating(script: &mut Script) {
         },
     });
     let binding = json!({"metadata": {"name": name}, "spec": {"policyName": name, "validationActions": ["Deny"]}});
-    let (code, _) = script
-        .quietly(
-            "POST",
-            &format!("{POLICIES}/validatingadmissionpolicies"),
-            Some(&policy),
-        )
-        .await;
-    script
-        .lines
-        .push(format!("create a validating policy: {code}"));
-    let (code, _) = script
-        .quietly(
-            "POST",
-            &format!("{POLICIES}/validatingadmissionpolicybindings"),
-            Some(&binding),
-        )
-        .await;
+    let (code, _) = script.quietly("POST", &format!("{POLICIES}/validatingadmissionpolicies"), Some(&policy)).await;
+    script.lines.push(format!("create a validating policy: {code}"));
+    let (code, _) =
+        script.quietly("POST", &format!("{POLICIES}/validatingadmissionpolicybindings"), Some(&binding)).await;
     script.lines.push(format!("bind it: {code}"));
     let probes = script.custom("probes");
     let trial = probe("trial", json!({"size": 60, "reason": "x"}));
-    script
-        .until("POST", &format!("{probes}?dryRun=All"), Some(&trial), 422)
-        .await;
+    script.until("POST", &format!("{probes}?dryRun=All"), Some(&trial), 422).await;
     script.post("a denied create", &probes, &trial).await;
+    script.post("a create denied with a reason", &probes, &probe("t", json!({"size": 13, "reason": "x"}))).await;
+    script.post("a create denied for its user", &probes, &probe("t", json!({"size": 1, "reason": "who"}))).await;
+    script.post("an exempt create", &probes, &probe("exempt", json!({"size": 60, "reason": "x"}))).await;
+    script.post("an allowed create", &probes, &probe("t", json!({"size": 9, "reason": "x"}))).await;
+    script.merge("a denied update", &script.custom("probes/t"), &json!({"spec": {"size": 2}})).await;
+    script.merge("a denied status", &script.custom("probes/t/status"), &json!({"status": {"phase": "no"}})).await;
     script
-        .post(
-            "a create denied with a reason",
-            &probes,
-            &probe("t", json!({"size": 13, "reason": "x"})),
-        )
+        .merge("a status that cannot be judged", &script.custom("probes/t/status"), &json!({"status": {"seen": 1}}))
         .await;
-    script
-        .post(
-            "a create denied for its user",
-            &probes,
-            &probe("t", json!({"size": 1, "reason": "who"})),
-        )
-        .await;
-    script
-        .post(
-            "an exempt create",
-            &probes,
-            &probe("exempt", json!({"size": 60, "reason": "x"})),
-        )
-        .await;
-    script
-        .post(
-            "an allowed create",
-            &probes,
-            &probe("t", json!({"size": 9, "reason": "x"})),
-        )
-        .await;
-    script
-        .merge(
-            "a denied update",
-            &script.custom("probes/t"),
-            &json!({"spec": {"size": 2}}),
-        )
-        .await;
-    script
-        .merge(
-            "a denied status",
-            &script.custom("probes/t/status"),
-            &json!({"status": {"phase": "no"}}),
-        )
-        .await;
-    script
-        .merge(
-            "a status that cannot be judged",
-            &script.custom("probes/t/status"),
-            &json!({"status": {"seen": 1}}),
-        )
-        .await;
-    script
-        .merge(
-            "an allowed status",
-            &script.custom("probes/t/status"),
-            &json!({"status": {"phase": "yes"}}),
-        )
-        .await;
-    script
-        .delete("an allowed delete", &script.custom("probes/t"), None)
-        .await;
-    script
-        .delete("an exempt delete", &script.custom("probes/exempt"), None)
-        .await;
+    script.merge("an allowed status", &script.custom("probes/t/status"), &json!({"status": {"phase": "yes"}})).await;
+    script.delete("an allowed delete", &script.custom("probes/t"), None).await;
+    script.delete("an exempt delete", &script.custom("probes/exempt"), None).await;
     remove(script, "validatingadmission", &name).await;
-    script
-        .until("POST", &format!("{probes}?dryRun=All"), Some(&trial), 201)
-        .await;
+    script.until("POST", &format!("{probes}?dryRun=All"), Some(&trial), 201).await;
 }
 
 pub(super) async fn mutating(script: &mut Script) {
@@ -149,47 +77,17 @@ pub(super) async fn mutating(script: &mut Script) {
         },
     });
     let binding = json!({"metadata": {"name": name}, "spec": {"policyName": name}});
-    let (code, _) = script
-        .quietly(
-            "POST",
-            &format!("{POLICIES}/mutatingadmissionpolicies"),
-            Some(&policy),
-        )
-        .await;
-    script
-        .lines
-        .push(format!("create a mutating policy: {code}"));
-    let (code, _) = script
-        .quietly(
-            "POST",
-            &format!("{POLICIES}/mutatingadmissionpolicybindings"),
-            Some(&binding),
-        )
-        .await;
+    let (code, _) = script.quietly("POST", &format!("{POLICIES}/mutatingadmissionpolicies"), Some(&policy)).await;
+    script.lines.push(format!("create a mutating policy: {code}"));
+    let (code, _) =
+        script.quietly("POST", &format!("{POLICIES}/mutatingadmissionpolicybindings"), Some(&binding)).await;
     script.lines.push(format!("bind it: {code}"));
     let probes = script.custom("probes");
-    script
-        .until(
-            "POST",
-            &format!("{probes}?dryRun=All"),
-            Some(&probe("large", json!({"size": 60}))),
-            201,
-        )
-        .await;
-    script
-        .post("a mutated create", &probes, &probe("m", json!({"size": 1})))
-        .await;
-    script
-        .post(
-            "an unmutated create",
-            &probes,
-            &probe("u", json!({"size": 1, "reason": "mine"})),
-        )
-        .await;
+    script.until("POST", &format!("{probes}?dryRun=All"), Some(&probe("large", json!({"size": 60}))), 201).await;
+    script.post("a mutated create", &probes, &probe("m", json!({"size": 1}))).await;
+    script.post("an unmutated create", &probes, &probe("u", json!({"size": 1, "reason": "mine"}))).await;
     for one in ["m", "u"] {
-        script
-            .quietly("DELETE", &script.custom(&format!("probes/{one}")), None)
-            .await;
+        script.quietly("DELETE", &script.custom(&format!("probes/{one}")), None).await;
     }
     remove(script, "mutatingadmission", &name).await;
 }

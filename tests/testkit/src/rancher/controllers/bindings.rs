@@ -17,7 +17,7 @@ use super::{
 };
 
 /// Follows one kind of binding.
-pub(super) async fn run(core: Arc<Core>, kind: Kind) {
+pub(super) fn run(core: Arc<Core>, kind: Kind) -> impl Future<Output = ()> + Send {
     let mut memory = Memory::default();
     let shared = Arc::clone(&core);
     follow(&core, "local", &kind.gvr(), move |tasks, event| {
@@ -31,7 +31,6 @@ pub(super) async fn run(core: Arc<Core>, kind: Kind) {
             Meaning::Nothing => {}
         }
     })
-    .await;
 }
 
 /// Makes what the binding is to have; what a server refuses is made at the next touch.
@@ -135,25 +134,13 @@ fn local_conditions(core: &Core, binding: &Value) -> (Vec<Value>, bool) {
     let at = super::super::core::stamp((core.now)());
     let user = text(binding, "userName");
     let known = user.is_empty() || core.local.get(&management("users"), "", user).is_some();
-    let reason = if known {
-        "SubjectExists"
-    } else {
-        "FailedToGetUser"
-    };
+    let reason = if known { "SubjectExists" } else { "FailedToGetUser" };
     let names = match core.model() {
         Model::Legacy => ["SubjectExists", "LabelsReconciled", "BindingExists"],
-        Model::Aggregated => [
-            "ReconcileSubject",
-            "ReconcileMembershipBindings",
-            "ReconcileBindings",
-        ],
+        Model::Aggregated => ["ReconcileSubject", "ReconcileMembershipBindings", "ReconcileBindings"],
     };
     let mut list = vec![condition(names[0], known, reason, &at)];
-    list.extend(
-        names[1..]
-            .iter()
-            .map(|name| condition(name, true, name, &at)),
-    );
+    list.extend(names[1..].iter().map(|name| condition(name, true, name, &at)));
     (list, known)
 }
 
@@ -161,8 +148,7 @@ fn local_conditions(core: &Core, binding: &Value) -> (Vec<Value>, bool) {
 async fn rancher_side(core: &Core, kind: Kind, it: &Reference, cached: Value) -> Value {
     let fields = subject::fill(core, &cached).await;
     let empty = fields.as_object().is_none_or(|fields| fields.is_empty());
-    it.write(core, "", |_| (!empty).then(|| fields.clone()))
-        .await;
+    it.write(core, "", |_| (!empty).then(|| fields.clone())).await;
     if kind == Kind::Cluster {
         let binding = it.read(core).unwrap_or_default();
         let (conditions, known) = local_conditions(core, &binding);
@@ -206,21 +192,10 @@ async fn settle(core: &Core, kind: Kind, it: &Reference) {
     };
     let at = super::super::core::stamp((core.now)());
     let names = match core.model() {
-        Model::Legacy => [
-            "CRTBLabelsUpdated",
-            "ClusterRolesExists",
-            "ClusterRoleBindingsExists",
-        ],
-        Model::Aggregated => [
-            "ReconcileClusterRoleBindings",
-            "EnsureServiceAccountImpersonator",
-            "LabelsReconciled",
-        ],
+        Model::Legacy => ["CRTBLabelsUpdated", "ClusterRolesExists", "ClusterRoleBindingsExists"],
+        Model::Aggregated => ["ReconcileClusterRoleBindings", "EnsureServiceAccountImpersonator", "LabelsReconciled"],
     };
-    let conditions: Vec<Value> = names
-        .iter()
-        .map(|name| condition(name, true, name, &at))
-        .collect();
+    let conditions: Vec<Value> = names.iter().map(|name| condition(name, true, name, &at)).collect();
     let summary = binding["status"]["summaryLocal"].clone();
     for count in 1..=conditions.len() {
         let mut status = json!({"remoteConditions": conditions[..count]});
@@ -268,10 +243,7 @@ async fn end(core: Arc<Core>, kind: Kind, binding: Value) {
     }
     let cluster = kind.cluster(&binding);
     let sync = (kind.sync(&cluster), vec![Part::Downstream]);
-    let mut steps = vec![
-        (kind.controller(), vec![Part::Management]),
-        (kind.remove_handler(), vec![Part::Fleet]),
-    ];
+    let mut steps = vec![(kind.controller(), vec![Part::Management]), (kind.remove_handler(), vec![Part::Fleet])];
     let away = core.server(&cluster).is_some() && !core.reaches(&cluster);
     steps.insert(if away { 2 } else { 0 }, sync);
     for (finalizer, parts) in steps {
