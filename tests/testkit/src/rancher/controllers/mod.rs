@@ -16,6 +16,7 @@ mod bindings;
 mod clusters;
 mod global;
 mod role_templates;
+mod status;
 mod users;
 
 pub(super) use bindings::resync;
