@@ -103,3 +103,70 @@ async fn controllers_stop_with_the_last_handle() {
     let binding = local.get(&Kind::Cluster.gvr(), "local", "b").unwrap();
     assert!(binding["metadata"]["finalizers"].is_null());
 }
+
+#[tokio::test(start_paused = true)]
+async fn basic_with_the_key_is_as_good_as_a_bearer() {
+    use base64::{Engine, engine::general_purpose::STANDARD};
+    let rancher = rancher();
+    let auth = format!("Basic {}", STANDARD.encode(rancher.admin_token()));
+    let answer = ask_as(&rancher, &auth, "GET", &format!("{M}/clusters/local"), None).await.unwrap();
+    assert_eq!((answer.code, answer.auth.as_str()), (200, "true"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn short_passwords_are_refused_and_long_ones_kept_as_hashes() {
+    use base64::{Engine, engine::general_purpose::STANDARD};
+    let rancher = rancher();
+    rancher.add_user("u-a", "a", &[]);
+    let url = "/k8s/clusters/local/api/v1/namespaces/cattle-local-user-passwords/secrets";
+    let login = json!({"username": "a", "password": "long-enough-word"});
+    for (password, code) in [("short", 400), ("long-enough-word", 201)] {
+        let secret = json!({
+            "apiVersion": "v1", "kind": "Secret", "metadata": {"name": "u-a"}, "data": {"password": STANDARD.encode(password)},
+        });
+        let made = ask(&rancher, "POST", url, Some(&secret)).await;
+        assert_eq!(made.code, code, "{}", made.text);
+        assert!(!made.text.contains(&STANDARD.encode("long-enough-word")));
+    }
+    let door = "/v3-public/localProviders/local?action=login";
+    assert_eq!(ask_as(&rancher, "", "POST", door, Some(&login)).await.unwrap().code, 201);
+    rancher.disable_user("u-a", true);
+    let refused = ask_as(&rancher, "", "POST", door, Some(&login)).await.unwrap();
+    assert_eq!((refused.code, refused.json()["code"].as_str()), (403, Some("PermissionDenied")));
+}
+
+/// A kube client over TLS, as a process of its own would have one.
+fn https_client(rancher: &Rancher, served: &crate::rancher::Served) -> kube::Client {
+    use base64::{Engine, engine::general_purpose::STANDARD};
+    let body: String = served.ca_pem.lines().filter(|line| !line.starts_with('-')).collect();
+    let mut config = kube::Config::new(format!("{}/k8s/clusters/local", served.url).parse().unwrap());
+    config.root_cert = Some(vec![STANDARD.decode(body).unwrap()]);
+    config.auth_info.token = Some(rancher.admin_token().into());
+    kube::Client::try_from(config).unwrap()
+}
+
+#[tokio::test]
+async fn a_watch_over_https_streams() {
+    use futures::StreamExt;
+    use kube::{
+        Api,
+        api::{ApiResource, DynamicObject, WatchEvent, WatchParams},
+        core::GroupVersionKind,
+    };
+    let rancher = rancher();
+    let served = rancher.serve().await;
+    let kind = GroupVersionKind::gvk("management.cattle.io", "v3", "User");
+    let api: Api<DynamicObject> = Api::all_with(https_client(&rancher, &served), &ApiResource::from_gvk(&kind));
+    let mut events = api.watch(&WatchParams::default(), "0").await.unwrap().boxed();
+    rancher.add_user("u-late", "late", &[]);
+    loop {
+        let event = events.next().await.unwrap().unwrap();
+        if matches!(&event, WatchEvent::Added(user) if user.metadata.name.as_deref() == Some("u-late")) {
+            break;
+        }
+    }
+    let (url, client) = (served.url.clone(), https_client(&rancher, &served));
+    drop(served);
+    let after: Api<DynamicObject> = Api::all_with(client, &ApiResource::from_gvk(&kind));
+    assert!(after.list(&kube::api::ListParams::default()).await.is_err(), "{url} still answers");
+}
