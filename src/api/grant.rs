@@ -47,7 +47,7 @@ use super::{reference::ObjectReference, schema, status::AccessGrantStatus};
         .message("may not set both duration and endTime: use duration for people, endTime for Git")
 )]
 #[x_kube(
-    validation = Rule::new("!has(self.startTime) || !has(self.endTime) || timestamp(self.startTime) < timestamp(self.endTime)")
+    validation = Rule::new("!has(self.startTime) || !has(self.endTime) || self.startTime < self.endTime")
         .message("startTime must be before endTime").field_path(".startTime")
 )]
 #[x_kube(
@@ -75,7 +75,7 @@ use super::{reference::ObjectReference, schema, status::AccessGrantStatus};
         .message("reason is immutable: create another grant")
 )]
 #[x_kube(
-    validation = Rule::new("has(self.endTime) == has(oldSelf.endTime) && (!has(self.endTime) || timestamp(self.endTime) <= timestamp(oldSelf.endTime))")
+    validation = Rule::new("has(self.endTime) == has(oldSelf.endTime) && (!has(self.endTime) || self.endTime <= oldSelf.endTime)")
         .message("endTime may only move earlier: create another grant to have access for longer").field_path(".endTime")
 )]
 #[serde(rename_all = "camelCase")]

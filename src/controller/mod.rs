@@ -29,3 +29,11 @@ pub mod workers;
 
 pub use context::{Context, Settings, Transports};
 pub use operator::{Operator, OperatorError};
+
+/// What the API server said, without the whole answer that kube's own words carry.
+fn brief(error: &kube::Error) -> String {
+    match error {
+        kube::Error::Api(status) => format!("{} ({} {})", status.message, status.code, status.reason),
+        error => error.to_string(),
+    }
+}

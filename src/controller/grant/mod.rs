@@ -22,7 +22,7 @@ use std::sync::Arc;
 use jiff::SignedDuration;
 use tracing::{debug, info};
 
-use super::Context;
+use super::{Context, brief};
 use crate::{
     api::{
         AccessGrant, AccessGrantStatus,
@@ -46,7 +46,7 @@ const AGAIN: SignedDuration = SignedDuration::from_secs(1);
 #[derive(Debug, thiserror::Error)]
 pub enum GrantError {
     /// The API server did not take a write. A conflict is normal: somebody else changed the grant.
-    #[error("cannot write grant {grant}: {source}")]
+    #[error("cannot write grant {grant}: {}", brief(source))]
     Write {
         /// Which grant.
         grant: GrantKey,

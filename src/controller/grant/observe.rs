@@ -14,7 +14,7 @@ use crate::{
         integration::{RancherIntegrationSpec, RancherStatus},
         status::{AccessDetails, BindingRecord, TargetDetails},
     },
-    controller::{Context, connection::Connection, words},
+    controller::{Context, brief, connection::Connection, words},
     grant::{Because, Judged, Terms},
     policy::{self, Policy, Refusal, Request},
 };
@@ -110,7 +110,8 @@ async fn namespace_labels(ctx: &Context, namespace: &str) -> Result<BTreeMap<Str
         Ok(found) => Ok(found.metadata.labels.unwrap_or_default()),
         Err(error) => {
             let message = format!(
-                "The labels of namespace {namespace} cannot be read, so no policy can be held against them: {error}. Tried again."
+                "The labels of namespace {namespace} cannot be read, so no policy can be held against them: {}. Tried again.",
+                brief(&error)
             );
             Err(Judged::Unknown(Because::new("NamespaceUnreadable", message)))
         }

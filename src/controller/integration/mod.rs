@@ -16,10 +16,10 @@ use tokio::{
     time::sleep,
 };
 use tokio_util::sync::CancellationToken;
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use super::{
-    Context,
+    Context, brief,
     connection::{Connection, Link},
     drift, grants, sweep,
 };
@@ -181,8 +181,13 @@ async fn pass(ctx: &Arc<Context>, name: &str, integration: &RancherIntegration, 
     ctx.metrics
         .key_expiry(name, verdict.status.key.as_ref().and_then(|key| key.expires_time.as_ref()).map(|end| end.0));
     ctx.registry.set(name, Link { connection: found.connection, may_grant: verdict.may_grant });
-    if let Err(error) = record::record(ctx, integration, &verdict.status).await {
-        warn!(integration = name, %error, "The integration's status could not be written; it is tried again");
+    match record::record(ctx, integration, &verdict.status).await {
+        Ok(()) => {}
+        // Somebody changed it meanwhile: the echo of that is on its way.
+        Err(kube::Error::Api(status)) if status.code == 409 => debug!(integration = name, "The integration changed meanwhile"),
+        Err(error) => {
+            warn!(integration = name, error = brief(&error), "The integration's status could not be written; it is tried again");
+        }
     }
     // Without proof of identity nothing is granted, but what is to be taken away can be: that is ready enough.
     ready || (reached && proof.is_err() && found.authorized.is_some_and(|a| a.is_ok()))

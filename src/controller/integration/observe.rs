@@ -12,7 +12,7 @@ use super::claim;
 use crate::{
     api::{RancherIntegration, reference::KeyReference},
     controller::{
-        Context,
+        Context, brief,
         connection::{Connection, observed},
     },
     grant::Because,
@@ -172,7 +172,7 @@ async fn secret_data(ctx: &Context, name: &str, field: &str) -> Result<BTreeMap<
             ),
         )),
         Err(error) => {
-            Err(Because::new("SecretUnreadable", format!("The Secret {namespace}/{name} cannot be read: {error}.")))
+            Err(Because::new("SecretUnreadable", format!("The Secret {namespace}/{name} cannot be read: {}.", brief(&error))))
         }
     }
 }
@@ -204,7 +204,7 @@ async fn certificates(
     };
     let api: Api<ConfigMap> = Api::namespaced(ctx.client.clone(), namespace);
     let found = api.get_opt(&at.name).await.map_err(|error| {
-        Because::new("ConfigMapUnreadable", format!("The ConfigMap {namespace}/{} cannot be read: {error}.", at.name))
+        Because::new("ConfigMapUnreadable", format!("The ConfigMap {namespace}/{} cannot be read: {}.", at.name, brief(&error)))
     })?;
     found
         .and_then(|map| map.data?.get(&at.key).map(|text| text.clone().into_bytes()))
