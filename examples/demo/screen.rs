@@ -95,7 +95,7 @@ impl Screen {
             return;
         }
         let mut table = Table::new();
-        table.load_preset(UTF8_HORIZONTAL_ONLY).set_header(["Grant", "Phase", "In Rancher", "Time left"]);
+        table.load_style(UTF8_HORIZONTAL_ONLY).set_header(["Grant", "Phase", "In Rancher", "Time left"]);
         for row in &self.rows {
             let color = match row.phase.as_str() {
                 "Active" => Color::Green,

@@ -107,10 +107,10 @@ impl Operator {
             latest: Mutex::new(Timestamp::UNIX_EPOCH),
         });
         let (changed, changes) = mpsc::unbounded_channel();
-        watches(&ctx, &health, supervisor, changed);
+        let listed = watches(&ctx, &health, supervisor, changed);
         supervisor.spawn("proof", |stop| proof::run(client, namespace, me, proven, stop));
         let beat = health.heartbeat("due list", std::time::Duration::from_secs(60));
-        supervisor.spawn("work", |stop| lead(ctx, ready, changes, beat, stop));
+        supervisor.spawn("work", |stop| lead(ctx, ready, changes, listed, beat, stop));
         Ok(())
     }
 }
@@ -121,6 +121,7 @@ async fn lead(
     ctx: Arc<Context>,
     ready: Ready,
     changes: mpsc::UnboundedReceiver<String>,
+    listed: [watch::Receiver<bool>; 2],
     beat: crate::runtime::Heartbeat,
     stop: CancellationToken,
 ) -> Result<(), std::convert::Infallible> {
@@ -133,6 +134,14 @@ async fn lead(
             // An error would mean that the lease's task is gone; then everything ends.
             _ = standing.changed() => {}
             () = tokio::time::sleep(std::time::Duration::from_secs(5)) => {}
+        }
+    }
+    // What is not known yet may hold what seems to be nobody's.
+    for mut listed in listed {
+        tokio::select! {
+            biased;
+            () = stop.cancelled() => return Ok(()),
+            _ = listed.wait_for(|listed| *listed) => {}
         }
     }
     ctx.metrics.leading(true);
@@ -151,7 +160,14 @@ async fn lead(
     workers.and(integrations).and(due)
 }
 
-fn watches(ctx: &Arc<Context>, health: &Health, supervisor: &mut Supervisor, changed: mpsc::UnboundedSender<String>) {
+/// Starts all watches. What comes back tells when the grants and the integrations have been listed.
+fn watches(
+    ctx: &Arc<Context>,
+    health: &Health,
+    supervisor: &mut Supervisor,
+    changed: mpsc::UnboundedSender<String>,
+) -> [watch::Receiver<bool>; 2] {
+    let ((grants_listed, grants), (integrations_listed, integrations)) = (watch::channel(false), watch::channel(false));
     let signs = |kind: &'static str| Signs {
         heartbeat: health.heartbeat(kind, SILENCE),
         gate: health.gate(kind, "its objects have not been listed yet"),
@@ -162,7 +178,11 @@ fn watches(ctx: &Arc<Context>, health: &Health, supervisor: &mut Supervisor, cha
     let (c, s) = (ctx.clone(), signs("accessgrants"));
     supervisor.spawn("watch accessgrants", |stop| {
         watch(Api::<DeserializeGuard<AccessGrant>>::all(all(&ctx.client)), "AccessGrant", s, stop, move |change| {
-            grant_changed(&c, change)
+            let listed = matches!(change, Change::Listed(_));
+            grant_changed(&c, change);
+            if listed {
+                grants_listed.send_replace(true);
+            }
         })
     });
     let (c, s) = (ctx.clone(), signs("accesspolicies"));
@@ -179,9 +199,13 @@ fn watches(ctx: &Arc<Context>, health: &Health, supervisor: &mut Supervisor, cha
             s,
             stop,
             move |change| {
+                let listed = matches!(change, Change::Listed(_));
                 for name in c.integrations.take(change) {
                     judge_again(&c, |grant| grant.spec.integration_ref.name == name);
                     let _ = tell.send(name);
+                }
+                if listed {
+                    integrations_listed.send_replace(true);
                 }
             },
         )
@@ -206,6 +230,7 @@ fn watches(ctx: &Arc<Context>, health: &Health, supervisor: &mut Supervisor, cha
             move |change| trust_changed(&changed, change),
         )
     });
+    [grants, integrations]
 }
 
 /// A key or certificate may have changed: every integration reads its own again.
@@ -239,6 +264,7 @@ fn grant_changed(ctx: &Context, change: Change<AccessGrant>) {
 fn gone(ctx: &Context, key: &GrantKey, uid: Option<&str>) {
     let Some(grant) = ctx.grants.remove(key, uid) else { return };
     let view = GrantView::from(grant.as_ref());
+    ctx.memory.forget(key);
     if view.is_settled() {
         return;
     }

@@ -8,7 +8,8 @@
 //! | no intent | deleted | | take the finalizer off: nothing was ever given | as it was |
 //! | no intent | its end is past | | | TimedOut |
 //! | no intent | no | not judged | judge | as it was |
-//! | no intent | no | unknown, or refused | | Pending, then TimedOut |
+//! | no intent | no | unknown | | Pending |
+//! | no intent | no | refused | | Pending, then TimedOut |
 //! | no intent | no | allowed, approvals missing | | AwaitingApproval, then TimedOut |
 //! | no intent | no | allowed, starts later | | Scheduled |
 //! | no intent | no | allowed, but this process does not lead | | Pending |
@@ -25,7 +26,7 @@
 //!
 //! 1. *Write ahead*: a decision gives access only where the record names every binding and the end.
 //! 2. *Revoke from the record*: a decision to take asks neither policy nor integration nor lease, and comes before all else.
-//! 3. *Unknown is a value*: it leads to no gift and to no terminal phase, but that of a grant which was given nothing.
+//! 3. *Unknown is a value*: it leads to no gift and to no terminal phase.
 //! 4. *Wake is total*: every unfinished grant has a time to be looked at again, at its end at the latest.
 //! 5. *Expiry dominates*: past the end, or with no end, no decision gives; what has ended never un-ends.
 
@@ -78,20 +79,14 @@ fn request(now: Timestamp, grant: &GrantView, world: &Observed, limits: &Limits)
     }
     match &world.request {
         Judged::NotAsked => Decision { steps: vec![Step::Judge], status: grant.status.clone(), wake: Wake::At(now) },
-        Judged::Unknown(because) => pending(now, grant, because, limits, limits.unknown_again),
-        Judged::Refused(because) => pending(now, grant, because, limits, limits.judge_again),
+        Judged::Unknown(because) => unknown(now, grant, because, limits),
+        Judged::Refused(because) => refused(now, grant, because, limits),
         Judged::Allowed(terms) => allowed(now, grant, terms, world.may_create, limits),
     }
 }
 
-fn pending(
-    now: Timestamp,
-    grant: &GrantView,
-    because: &Because,
-    limits: &Limits,
-    again: jiff::SignedDuration,
-) -> Decision {
-    let given_up = grant.created.checked_add(limits.pending).unwrap_or(now);
+fn refused(now: Timestamp, grant: &GrantView, because: &Because, limits: &Limits) -> Decision {
+    let given_up = grant.begins().checked_add(limits.pending).unwrap_or(now);
     if given_up <= now {
         let message = format!("Not allowed within {:#} of its creation: {}", limits.pending, because.message);
         return over(now, grant, &Because::new(because.reason.clone(), message));
@@ -99,7 +94,16 @@ fn pending(
     Decision {
         steps: Vec::new(),
         status: record::pending(now, grant, because),
-        wake: Wake::after(now, again).or_at(Some(given_up)).or_at(grant.end_time),
+        wake: Wake::after(now, limits.judge_again).or_at(Some(given_up)).or_at(grant.end_time),
+    }
+}
+
+/// What cannot be judged is tried on: nothing is concluded from it but that.
+fn unknown(now: Timestamp, grant: &GrantView, because: &Because, limits: &Limits) -> Decision {
+    Decision {
+        steps: Vec::new(),
+        status: record::pending(now, grant, because),
+        wake: Wake::after(now, limits.unknown_again).or_at(grant.end_time),
     }
 }
 
@@ -128,7 +132,7 @@ fn allowed(now: Timestamp, grant: &GrantView, terms: &Terms, may_create: bool, l
             "NoLeader",
             "Allowed, but this operator does not hold its lease at the moment; it goes on as soon as it does.",
         );
-        return pending(now, grant, &because, limits, limits.unknown_again);
+        return unknown(now, grant, &because, limits);
     }
     match record::intent(now, grant, terms) {
         Some(status) => {
@@ -143,7 +147,7 @@ fn allowed(now: Timestamp, grant: &GrantView, terms: &Terms, may_create: bool, l
                 "NoEnd",
                 "No end can be computed for this grant: its duration reaches beyond what a timestamp can hold. Ask for less.",
             );
-            pending(now, grant, &because, limits, limits.judge_again)
+            refused(now, grant, &because, limits)
         }
     }
 }

@@ -142,6 +142,11 @@ impl GrantView {
         self.deleted.map(|deleted| (EndReason::Deleted, deleted))
     }
 
+    /// From when on it waits for being allowed: its start, where that lies after its creation.
+    pub fn begins(&self) -> Timestamp {
+        self.start_time.map_or(self.created, |start| start.max(self.created))
+    }
+
     /// Whether an intent stands in the record: from then on there may be something in Rancher.
     pub fn is_recorded(&self) -> bool {
         !self.status.bindings.is_empty()
@@ -180,7 +185,7 @@ impl GrantView {
             Some(Phase::Activating | Phase::Revoking) | None => Some(self.created),
             Some(Phase::Scheduled) => self.deleted.or(self.start_time),
             _ if self.is_recorded() => [self.deleted, self.recorded_end()].into_iter().flatten().min(),
-            _ => [self.deleted, self.end_time, self.created.checked_add(GIVEN_UP).ok()].into_iter().flatten().min(),
+            _ => [self.deleted, self.end_time, self.begins().checked_add(GIVEN_UP).ok()].into_iter().flatten().min(),
         }
     }
 

@@ -10,12 +10,8 @@ use testkit::{
 const NAMESPACE: &str = "same-answers";
 
 async fn answers(client: Client) -> Vec<String> {
-    let namespace: Namespace =
-        serde_json::from_value(json!({"metadata": {"name": NAMESPACE}})).unwrap();
-    Api::<Namespace>::all(client.clone())
-        .create(&PostParams::default(), &namespace)
-        .await
-        .unwrap();
+    let namespace: Namespace = serde_json::from_value(json!({"metadata": {"name": NAMESPACE}})).unwrap();
+    Api::<Namespace>::all(client.clone()).create(&PostParams::default(), &namespace).await.unwrap();
     script::run(client, NAMESPACE).await
 }
 
@@ -31,13 +27,6 @@ async fn memory_and_reality_agree() {
             differences.push_str(&format!("real:   {real}\nmemory: {memory}\n\n"));
         }
     }
-    assert!(
-        differences.is_empty() && real.len() == memory.len(),
-        "the answers differ:\n{differences}"
-    );
-    assert!(
-        real.len() > 100,
-        "the script is long enough to say something: {}",
-        real.len()
-    );
+    assert!(differences.is_empty() && real.len() == memory.len(), "the answers differ:\n{differences}");
+    assert!(real.len() > 100, "the script is long enough to say something: {}", real.len());
 }

@@ -115,16 +115,10 @@ impl Inner {
     }
 
     fn access_review(&self, user: &User, spec: &Value) -> Result<Value, ApiError> {
-        let asked = spec["resourceAttributes"].as_object().ok_or_else(|| {
-            ApiError::unknown("access reviews are answered for spec.resourceAttributes only")
-        })?;
-        let text = |name: &str| {
-            asked
-                .get(name)
-                .and_then(Value::as_str)
-                .unwrap_or_default()
-                .to_owned()
-        };
+        let asked = spec["resourceAttributes"]
+            .as_object()
+            .ok_or_else(|| ApiError::unknown("access reviews are answered for spec.resourceAttributes only"))?;
+        let text = |name: &str| asked.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
         let attributes = Attributes {
             verb: text("verb"),
             group: text("group"),
@@ -142,10 +136,7 @@ fn subject(spec: &Value) -> User {
     let groups = spec["groups"].as_array().into_iter().flatten();
     User {
         name: spec["user"].as_str().unwrap_or_default().to_owned(),
-        groups: groups
-            .filter_map(Value::as_str)
-            .map(str::to_owned)
-            .collect(),
+        groups: groups.filter_map(Value::as_str).map(str::to_owned).collect(),
     }
 }
 

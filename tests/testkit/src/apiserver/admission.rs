@@ -65,23 +65,14 @@ pub struct Denied {
 
 impl From<Denied> for ApiError {
     fn from(denied: Denied) -> Self {
-        Self {
-            code: denied.code,
-            reason: denied.reason,
-            message: denied.message,
-            details: Value::Null,
-        }
+        Self { code: denied.code, reason: denied.reason, message: denied.message, details: Value::Null }
     }
 }
 
 /// A webhook in process. Hooks may wait and may call the server: no lock is held.
 pub trait Admission: Send + Sync {
     /// May change `object` on create, update and patch; `request.object` is what it was before this hook.
-    fn mutate<'a>(
-        &'a self,
-        request: &'a AdmissionRequest,
-        object: &'a mut Value,
-    ) -> Boxed<'a, Result<(), Denied>> {
+    fn mutate<'a>(&'a self, request: &'a AdmissionRequest, object: &'a mut Value) -> Boxed<'a, Result<(), Denied>> {
         let _ = (request, object);
         Box::pin(std::future::ready(Ok(())))
     }
@@ -94,12 +85,7 @@ pub trait Admission: Send + Sync {
 }
 
 impl AdmissionRequest {
-    pub(super) fn of(
-        call: &Call,
-        operation: Operation,
-        object: Option<Value>,
-        old_object: Option<Value>,
-    ) -> Self {
+    pub(super) fn of(call: &Call, operation: Operation, object: Option<Value>, old_object: Option<Value>) -> Self {
         Self {
             operation,
             user: call.user.clone(),

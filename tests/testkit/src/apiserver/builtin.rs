@@ -73,9 +73,7 @@ fn typed<T: Serialize + DeserializeOwned>(kind: &Kind, object: &mut Value) -> Re
     let read = serde_json::from_value::<T>(object.clone()).and_then(serde_json::to_value);
     *object = read.map_err(|error| {
         let (name, version) = (&kind.kind, &kind.gvr.version);
-        ApiError::bad_request(format!(
-            "{name} in version {version:?} cannot be handled as a {name}: {error}"
-        ))
+        ApiError::bad_request(format!("{name} in version {version:?} cannot be handled as a {name}: {error}"))
     })?;
     Ok(())
 }
@@ -108,17 +106,11 @@ pub(super) fn default(kind: &Kind, object: &mut Value) -> Result<(), ApiError> {
             default_subjects(object);
         }
         "Event" => {
-            let source = if kind.gvr.group.is_empty() {
-                "source"
-            } else {
-                "deprecatedSource"
-            };
+            let source = if kind.gvr.group.is_empty() { "source" } else { "deprecatedSource" };
             let _ = child_mut(object, source);
         }
         "CustomResourceDefinition" => custom::default(object),
-        "ValidatingAdmissionPolicy" => {
-            typed::<admissionregistration::v1::ValidatingAdmissionPolicy>(kind, object)?
-        }
+        "ValidatingAdmissionPolicy" => typed::<admissionregistration::v1::ValidatingAdmissionPolicy>(kind, object)?,
         "ValidatingAdmissionPolicyBinding" => {
             typed::<admissionregistration::v1::ValidatingAdmissionPolicyBinding>(kind, object)?;
         }
@@ -141,15 +133,8 @@ fn default_namespace(object: &mut Value) {
 }
 
 fn default_secret(object: &mut Value) {
-    let texts = object
-        .as_object_mut()
-        .and_then(|map| map.remove("stringData"));
-    for (name, text) in texts
-        .as_ref()
-        .and_then(Value::as_object)
-        .into_iter()
-        .flatten()
-    {
+    let texts = object.as_object_mut().and_then(|map| map.remove("stringData"));
+    for (name, text) in texts.as_ref().and_then(Value::as_object).into_iter().flatten() {
         let encoded = STANDARD.encode(text.as_str().unwrap_or_default());
         child_mut(object, "data").insert(name.clone(), encoded.into());
     }
@@ -165,55 +150,37 @@ fn default_subjects(object: &mut Value) {
             subject["apiGroup"] = "rbac.authorization.k8s.io".into();
         }
     }
-    if object["roleRef"]["apiGroup"]
-        .as_str()
-        .unwrap_or_default()
-        .is_empty()
-    {
+    if object["roleRef"]["apiGroup"].as_str().unwrap_or_default().is_empty() {
         object["roleRef"]["apiGroup"] = "rbac.authorization.k8s.io".into();
     }
 }
 
 /// Faults that the kind itself finds.
 pub(super) fn check(kind: &Kind, object: &Value, old: Option<&Value>) -> Vec<FieldError> {
-    let mut errors = if kind.kind == "CustomResourceDefinition" {
-        custom::check(object)
-    } else {
-        policy::check(kind, object)
-    };
+    let mut errors =
+        if kind.kind == "CustomResourceDefinition" { custom::check(object) } else { policy::check(kind, object) };
     let Some(old) = old.filter(|_| is_built_in(kind)) else {
         return errors;
     };
     match kind.kind.as_str() {
         "RoleBinding" | "ClusterRoleBinding" if object["roleRef"] != old["roleRef"] => {
             let role = &object["roleRef"];
-            let shown =
-                json!({"APIGroup": role["apiGroup"], "Kind": role["kind"], "Name": role["name"]});
+            let shown = json!({"APIGroup": role["apiGroup"], "Kind": role["kind"], "Name": role["name"]});
             errors.push(FieldError::invalid("roleRef", &shown, "field is immutable"));
         }
         "Secret" if object["type"] != old["type"] => {
-            errors.push(FieldError::invalid(
-                "type",
-                &object["type"],
-                "field is immutable",
-            ));
+            errors.push(FieldError::invalid("type", &object["type"], "field is immutable"));
         }
         _ => {}
     }
     if old["immutable"] == true {
         for field in ["data", "binaryData", "stringData"] {
             if object[field] != old[field] {
-                errors.push(FieldError::forbidden(
-                    field,
-                    "field is immutable when `immutable` is set",
-                ));
+                errors.push(FieldError::forbidden(field, "field is immutable when `immutable` is set"));
             }
         }
         if object["immutable"] != true {
-            errors.push(FieldError::forbidden(
-                "immutable",
-                "field is immutable when `immutable` is set",
-            ));
+            errors.push(FieldError::forbidden("immutable", "field is immutable when `immutable` is set"));
         }
     }
     errors
@@ -223,18 +190,12 @@ pub(super) fn check(kind: &Kind, object: &Value, old: Option<&Value>) -> Vec<Fie
 pub(super) fn has_spec_finalizers(kind: &Kind, object: &Value) -> bool {
     kind.gvr.group.is_empty()
         && kind.kind == "Namespace"
-        && object["spec"]["finalizers"]
-            .as_array()
-            .is_some_and(|list| !list.is_empty())
+        && object["spec"]["finalizers"].as_array().is_some_and(|list| !list.is_empty())
 }
 
 /// What the kind's status says once a delete was asked for.
 pub(super) fn on_terminating(kind: &Kind, object: &mut Value) {
     if kind.gvr.group.is_empty() && kind.kind == "Namespace" {
-        set(
-            child_mut(object, "status"),
-            "phase",
-            Some(&"Terminating".into()),
-        );
+        set(child_mut(object, "status"), "phase", Some(&"Terminating".into()));
     }
 }

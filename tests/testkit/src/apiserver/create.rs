@@ -25,18 +25,11 @@ impl Inner {
             return self.review(call, object);
         }
         let created = self.create_object(call, object).await?;
-        Ok(Answer::Json(
-            StatusCode::CREATED,
-            Format::Full.show(&call.kind, &created),
-        ))
+        Ok(Answer::Json(StatusCode::CREATED, Format::Full.show(&call.kind, &created)))
     }
 
     /// The whole way of a create: fill in, mutate, check, validate, store.
-    pub(super) async fn create_object(
-        &self,
-        call: &Call,
-        mut object: Value,
-    ) -> Result<Value, ApiError> {
+    pub(super) async fn create_object(&self, call: &Call, mut object: Value) -> Result<Value, ApiError> {
         let kind = &call.kind;
         metadata::fit(kind, &mut object, &call.namespace, &call.name)?;
         check_namespace(&self.state(), call, meta(&object, "name"))?;
@@ -55,18 +48,9 @@ impl Inner {
     fn begin_create(&self, kind: &Kind, mut object: Value) -> Result<Value, ApiError> {
         if !meta(&object, "resourceVersion").is_empty() {
             let message = "resourceVersion should not be set on objects to be created";
-            return Err(ApiError::new(
-                StatusCode::INTERNAL_SERVER_ERROR,
-                "",
-                message,
-            ));
+            return Err(ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "", message));
         }
-        for field in [
-            "uid",
-            "creationTimestamp",
-            "deletionTimestamp",
-            "deletionGracePeriodSeconds",
-        ] {
+        for field in ["uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds"] {
             meta_mut(&mut object).remove(field);
         }
         metadata::tidy(&mut object);
@@ -127,12 +111,7 @@ impl Inner {
 }
 
 /// Faults of the object beyond its metadata: the schema's and the kind's own.
-pub(super) fn check_content(
-    kind: &Kind,
-    object: &Value,
-    old: Option<&Value>,
-    subresource: &str,
-) -> Vec<FieldError> {
+pub(super) fn check_content(kind: &Kind, object: &Value, old: Option<&Value>, subresource: &str) -> Vec<FieldError> {
     let mut errors = builtin::check(kind, object, old);
     if let Some(schema) = &kind.schema {
         errors.extend(schema.check(object, old, subresource));
@@ -150,10 +129,8 @@ fn check_namespace(state: &State, call: &Call, name: &str) -> Result<(), ApiErro
         .get(&namespaces, &Key::cluster(&call.namespace))
         .ok_or_else(|| ApiError::not_found(&namespaces, &call.namespace))?;
     if is_terminating(&namespace) {
-        let why = format!(
-            "unable to create new content in namespace {} because it is being terminated",
-            call.namespace
-        );
+        let why =
+            format!("unable to create new content in namespace {} because it is being terminated", call.namespace);
         let cause = json!({
             "reason": "NamespaceTerminating",
             "message": format!("namespace {} is being terminated", call.namespace),

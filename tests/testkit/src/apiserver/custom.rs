@@ -24,12 +24,7 @@ fn is_definition(kind: &Kind) -> bool {
 }
 
 fn texts(list: &Value) -> Vec<String> {
-    list.as_array()
-        .into_iter()
-        .flatten()
-        .filter_map(Value::as_str)
-        .map(str::to_owned)
-        .collect()
+    list.as_array().into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect()
 }
 
 /// The kinds that a definition serves, one a version; the errors say which version has which fault.
@@ -39,11 +34,7 @@ fn kinds(definition: &Value) -> Result<Vec<Kind>, Vec<FieldError>> {
     let names = &spec["names"];
     let mut found = Vec::new();
     let mut errors = Vec::new();
-    let versions = spec["versions"]
-        .as_array()
-        .into_iter()
-        .flatten()
-        .enumerate();
+    let versions = spec["versions"].as_array().into_iter().flatten().enumerate();
     for (index, version) in versions.filter(|(_, version)| version["served"] == true) {
         let mut kind = Kind::custom(&Resource {
             group: text(&spec["group"]),
@@ -75,37 +66,20 @@ fn kinds(definition: &Value) -> Result<Vec<Kind>, Vec<FieldError>> {
         }
         found.push(kind);
     }
-    if errors.is_empty() {
-        Ok(found)
-    } else {
-        Err(errors)
-    }
+    if errors.is_empty() { Ok(found) } else { Err(errors) }
 }
 
 /// Faults of a definition.
 pub(super) fn check(definition: &Value) -> Vec<FieldError> {
     let spec = &definition["spec"];
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-    let expected = format!(
-        "{}.{}",
-        text(&spec["names"]["plural"]),
-        text(&spec["group"])
-    );
+    let expected = format!("{}.{}", text(&spec["names"]["plural"]), text(&spec["group"]));
     let mut errors = kinds(definition).err().unwrap_or_default();
     if meta(definition, "name") != expected {
         let why = "must be spec.names.plural+\".\"+spec.group";
-        errors.push(FieldError::invalid(
-            "metadata.name",
-            &meta(definition, "name").into(),
-            why,
-        ));
+        errors.push(FieldError::invalid("metadata.name", &meta(definition, "name").into(), why));
     }
-    let stored = spec["versions"]
-        .as_array()
-        .into_iter()
-        .flatten()
-        .filter(|version| version["storage"] == true)
-        .count();
+    let stored = spec["versions"].as_array().into_iter().flatten().filter(|version| version["storage"] == true).count();
     if stored != 1 {
         let why = "must have exactly one version marked as storage version";
         errors.push(FieldError::invalid("spec.versions", &spec["versions"], why));
@@ -115,10 +89,7 @@ pub(super) fn check(definition: &Value) -> Vec<FieldError> {
 
 /// Fills in what a definition may leave out.
 pub(super) fn default(definition: &mut Value) {
-    let kind = definition["spec"]["names"]["kind"]
-        .as_str()
-        .unwrap_or_default()
-        .to_owned();
+    let kind = definition["spec"]["names"]["kind"].as_str().unwrap_or_default().to_owned();
     let names = &mut definition["spec"]["names"];
     if names["singular"].is_null() {
         names["singular"] = kind.to_lowercase().into();
@@ -147,10 +118,8 @@ pub(super) fn follow(state: &mut State, kind: &Kind, stored: &Value) {
     let mut established = stored.clone();
     let condition = |name: &str, reason: &str, message: &str| json!({"type": name, "status": "True", "lastTransitionTime": at, "reason": reason, "message": message});
     let versions = stored["spec"]["versions"].as_array().into_iter().flatten();
-    let storage: Vec<&Value> = versions
-        .filter(|version| version["storage"] == true)
-        .map(|version| &version["name"])
-        .collect();
+    let storage: Vec<&Value> =
+        versions.filter(|version| version["storage"] == true).map(|version| &version["name"]).collect();
     established["status"] = json!({
         "acceptedNames": stored["spec"]["names"],
         "conditions": [
@@ -164,13 +133,8 @@ pub(super) fn follow(state: &mut State, kind: &Kind, stored: &Value) {
 }
 
 fn unserve(state: &mut State, definition: &Value) {
-    let (group, plural) = (
-        &definition["spec"]["group"],
-        &definition["spec"]["names"]["plural"],
-    );
-    state
-        .kinds
-        .retain(|gvr, _| *group != gvr.group || *plural != gvr.resource);
+    let (group, plural) = (&definition["spec"]["group"], &definition["spec"]["names"]["plural"]);
+    state.kinds.retain(|gvr, _| *group != gvr.group || *plural != gvr.resource);
 }
 
 /// After a delete: the kinds are no longer served.
@@ -193,15 +157,11 @@ pub(super) fn hold(kind: &Kind, object: &mut Value) {
 /// Deletes the objects of definitions that are on their way out, and lets those go that have none left.
 pub(super) fn end_definitions(state: &mut State, now: &Value) {
     for (key, definition) in state.list(&definitions(), None) {
-        if !is_terminating(&definition) || !finalizers(&definition).iter().any(|one| one == CLEANUP)
-        {
+        if !is_terminating(&definition) || !finalizers(&definition).iter().any(|one| one == CLEANUP) {
             continue;
         }
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-        let storage = (
-            text(&definition["spec"]["group"]),
-            text(&definition["spec"]["names"]["plural"]),
-        );
+        let storage = (text(&definition["spec"]["group"]), text(&definition["spec"]["names"]["plural"]));
         let mut left = false;
         if let Some(kind) = state.kind_of_storage(&storage) {
             for (object_key, _) in state.list(&kind.gvr, None) {

@@ -41,26 +41,17 @@ impl Options {
         if call.body.is_empty() {
             return options.check();
         }
-        let body: Map<String, Value> = serde_json::from_slice(&call.body).map_err(|error| {
-            ApiError::bad_request(format!("the DeleteOptions cannot be read: {error}"))
-        })?;
+        let body: Map<String, Value> = serde_json::from_slice(&call.body)
+            .map_err(|error| ApiError::bad_request(format!("the DeleteOptions cannot be read: {error}")))?;
         for (name, value) in &body {
             let text = || value.as_str().unwrap_or_default().to_owned();
             match name.as_str() {
                 "kind" | "apiVersion" | "gracePeriodSeconds" | "orphanDependents" => {}
                 "propagationPolicy" => options.propagation = text(),
-                "dryRun" => {
-                    options.dry_run |= value.as_array().is_some_and(|list| !list.is_empty())
-                }
+                "dryRun" => options.dry_run |= value.as_array().is_some_and(|list| !list.is_empty()),
                 "preconditions" => {
-                    value["uid"]
-                        .as_str()
-                        .unwrap_or_default()
-                        .clone_into(&mut options.uid);
-                    value["resourceVersion"]
-                        .as_str()
-                        .unwrap_or_default()
-                        .clone_into(&mut options.resource_version);
+                    value["uid"].as_str().unwrap_or_default().clone_into(&mut options.uid);
+                    value["resourceVersion"].as_str().unwrap_or_default().clone_into(&mut options.resource_version);
                 }
                 other => return Err(ApiError::unknown(format!("DeleteOptions field {other:?}"))),
             }
@@ -102,26 +93,19 @@ impl Inner {
         let (object, gone) = self.delete_object(call, &options).await?;
         let kind = &call.kind;
         if !gone || kind.returns_deleted {
-            return Ok(Answer::Json(
-                StatusCode::OK,
-                Format::Full.show(kind, &object),
-            ));
+            return Ok(Answer::Json(StatusCode::OK, Format::Full.show(kind, &object)));
         }
-        let mut details =
-            json!({"name": call.name, "kind": kind.gvr.resource, "uid": meta(&object, "uid")});
+        let mut details = json!({"name": call.name, "kind": kind.gvr.resource, "uid": meta(&object, "uid")});
         if !kind.gvr.group.is_empty() {
             details["group"] = kind.gvr.group.clone().into();
         }
-        let status = json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "details": details});
+        let status =
+            json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "details": details});
         Ok(Answer::Json(StatusCode::OK, status))
     }
 
     /// Deletes or marks for deletion. Answers with the last state, and whether it is gone.
-    async fn delete_object(
-        &self,
-        call: &Call,
-        options: &Options,
-    ) -> Result<(Value, bool), ApiError> {
+    async fn delete_object(&self, call: &Call, options: &Options) -> Result<(Value, bool), ApiError> {
         let kind = &call.kind;
         loop {
             let found = self.state().get(&kind.gvr, &call.key());
@@ -139,24 +123,14 @@ impl Inner {
             if options.dry_run {
                 return Ok((current.as_ref().clone(), finalizers(&current).is_empty()));
             }
-            return Ok(end(
-                &mut state,
-                kind,
-                &call.key(),
-                &options.propagation,
-                stamp((self.now)()),
-            ));
+            return Ok(end(&mut state, kind, &call.key(), &options.propagation, stamp((self.now)())));
         }
     }
 
     pub(super) async fn delete_collection(&self, call: &Call) -> Result<Answer, ApiError> {
         let options = Options::read(call)?;
         let query = &call.query;
-        let selector = Selector::parse(
-            &call.kind,
-            query.get("labelSelector"),
-            query.get("fieldSelector"),
-        )?;
+        let selector = Selector::parse(&call.kind, query.get("labelSelector"), query.get("fieldSelector"))?;
         let namespace = Some(call.namespace.as_str()).filter(|namespace| !namespace.is_empty());
         let listed = self.state().list(call.gvr(), namespace);
         let mut deleted = Vec::new();
@@ -164,11 +138,7 @@ impl Inner {
             if !selector.matches(&object) {
                 continue;
             }
-            let one = Call {
-                name: key.name,
-                namespace: key.namespace,
-                ..call.clone()
-            };
+            let one = Call { name: key.name, namespace: key.namespace, ..call.clone() };
             match self.delete_object(&one, &options).await {
                 Ok((object, _)) => deleted.push(Format::Full.item(&call.kind, &object)),
                 Err(error) if error.reason == "NotFound" => {}
@@ -186,13 +156,7 @@ impl Inner {
 }
 
 /// Removes an object, or marks it while finalizers hold it. Answers with its last state, and whether it is gone.
-pub(super) fn end(
-    state: &mut State,
-    kind: &Kind,
-    key: &Key,
-    propagation: &str,
-    now: Value,
-) -> (Value, bool) {
+pub(super) fn end(state: &mut State, kind: &Kind, key: &Key, propagation: &str, now: Value) -> (Value, bool) {
     let Some(current) = state.get(&kind.gvr, key) else {
         return (Value::Null, true);
     };
@@ -224,10 +188,7 @@ pub(super) fn end(
         builtin::on_terminating(kind, &mut object);
     }
     if object != *current {
-        return (
-            state.commit(&kind.gvr, key, Some(object)).as_ref().clone(),
-            false,
-        );
+        return (state.commit(&kind.gvr, key, Some(object)).as_ref().clone(), false);
     }
     (object, false)
 }
@@ -235,9 +196,7 @@ pub(super) fn end(
 /// Takes an owner's UID out of the dependents it leaves behind.
 fn orphan(state: &mut State, uid: &str) {
     let owned = |object: &Value| {
-        object["metadata"]["ownerReferences"]
-            .as_array()
-            .is_some_and(|list| list.iter().any(|one| one["uid"] == uid))
+        object["metadata"]["ownerReferences"].as_array().is_some_and(|list| list.iter().any(|one| one["uid"] == uid))
     };
     let dependents: Vec<_> = state
         .everything()

@@ -30,11 +30,8 @@ pub struct Event {
 
 fn path(kind: &Kind, namespace: &str, name: &str, subresource: &str) -> String {
     let gvr = &kind.gvr;
-    let mut path = if gvr.group.is_empty() {
-        "/api/v1".to_owned()
-    } else {
-        format!("/apis/{}/{}", gvr.group, gvr.version)
-    };
+    let mut path =
+        if gvr.group.is_empty() { "/api/v1".to_owned() } else { format!("/apis/{}/{}", gvr.group, gvr.version) };
     if !namespace.is_empty() {
         path.push_str(&format!("/namespaces/{namespace}"));
     }
@@ -49,10 +46,7 @@ fn path(kind: &Kind, namespace: &str, name: &str, subresource: &str) -> String {
 
 impl ApiServer {
     fn kind(&self, gvr: &Gvr) -> Result<Arc<Kind>, ApiError> {
-        self.0
-            .state()
-            .kind(gvr)
-            .ok_or_else(|| ApiError::no_such_path(&gvr.group_resource()))
+        self.0.state().kind(gvr).ok_or_else(|| ApiError::no_such_path(&gvr.group_resource()))
     }
 
     /// A call of the administrator, unrecorded.
@@ -64,19 +58,9 @@ impl ApiServer {
         body: (&str, Option<&Value>),
     ) -> Result<Call, ApiError> {
         let (gvr, namespace, name, subresource) = at;
-        let uri = format!(
-            "{}?{query}",
-            path(self.kind(gvr)?.as_ref(), namespace, name, subresource)
-        );
-        let bytes = body
-            .1
-            .map(|body| Bytes::from(body.to_string()))
-            .unwrap_or_default();
-        let request = http::Request::builder()
-            .method(method)
-            .uri(uri)
-            .header(header::CONTENT_TYPE, body.0)
-            .body(bytes);
+        let uri = format!("{}?{query}", path(self.kind(gvr)?.as_ref(), namespace, name, subresource));
+        let bytes = body.1.map(|body| Bytes::from(body.to_string())).unwrap_or_default();
+        let request = http::Request::builder().method(method).uri(uri).header(header::CONTENT_TYPE, body.0).body(bytes);
         let request = request.map_err(|error| ApiError::bad_request(error.to_string()))?;
         request::parse(&self.0.state(), User::admin(), request)
     }
@@ -109,45 +93,28 @@ impl ApiServer {
         let Some(kind) = state.kind(gvr) else {
             return Vec::new();
         };
-        state
-            .list(gvr, namespace)
-            .iter()
-            .map(|(_, object)| Format::Full.show(&kind, object))
-            .collect()
+        state.list(gvr, namespace).iter().map(|(_, object)| Format::Full.show(&kind, object)).collect()
     }
 
     /// Creates, as a POST does; the namespace is the object's own.
     pub async fn create(&self, gvr: &Gvr, object: &Value) -> Result<Value, ApiError> {
         let object = &self.with_type(gvr, object)?;
         let namespace = meta(object, "namespace");
-        self.write(self.call(
-            "POST",
-            (gvr, namespace, "", ""),
-            "",
-            ("application/json", Some(object)),
-        ))
-        .await
+        self.write(self.call("POST", (gvr, namespace, "", ""), "", ("application/json", Some(object)))).await
     }
 
     /// Updates, as a PUT does.
     pub async fn update(&self, gvr: &Gvr, object: &Value) -> Result<Value, ApiError> {
         let object = &self.with_type(gvr, object)?;
         let at = (gvr, meta(object, "namespace"), meta(object, "name"), "");
-        self.write(self.call("PUT", at, "", ("application/json", Some(object))))
-            .await
+        self.write(self.call("PUT", at, "", ("application/json", Some(object)))).await
     }
 
     /// Updates the status, as a PUT to `/status` does.
     pub async fn update_status(&self, gvr: &Gvr, object: &Value) -> Result<Value, ApiError> {
         let object = &self.with_type(gvr, object)?;
-        let at = (
-            gvr,
-            meta(object, "namespace"),
-            meta(object, "name"),
-            "status",
-        );
-        self.write(self.call("PUT", at, "", ("application/json", Some(object))))
-            .await
+        let at = (gvr, meta(object, "namespace"), meta(object, "name"), "status");
+        self.write(self.call("PUT", at, "", ("application/json", Some(object)))).await
     }
 
     /// Patches with a merge patch; `subresource` is empty or `status`.
@@ -160,27 +127,14 @@ impl ApiServer {
         patch: &Value,
     ) -> Result<Value, ApiError> {
         let at = (gvr, namespace, name, subresource);
-        self.write(self.call(
-            "PATCH",
-            at,
-            "",
-            ("application/merge-patch+json", Some(patch)),
-        ))
-        .await
+        self.write(self.call("PATCH", at, "", ("application/merge-patch+json", Some(patch)))).await
     }
 
     /// Deletes, with a UID precondition if one is given.
-    pub async fn delete(
-        &self,
-        gvr: &Gvr,
-        namespace: &str,
-        name: &str,
-        uid: Option<&str>,
-    ) -> Result<Value, ApiError> {
+    pub async fn delete(&self, gvr: &Gvr, namespace: &str, name: &str, uid: Option<&str>) -> Result<Value, ApiError> {
         let options = uid.map(|uid| json!({"preconditions": {"uid": uid}}));
         let at = (gvr, namespace, name, "");
-        self.write(self.call("DELETE", at, "", ("application/json", options.as_ref())))
-            .await
+        self.write(self.call("DELETE", at, "", ("application/json", options.as_ref()))).await
     }
 
     /// Stores an object without any admission or check, under a new UID unless it has one: for what a test needs to be there.
@@ -211,9 +165,7 @@ impl ApiServer {
     pub fn update_unchecked(&self, gvr: &Gvr, object: Value) -> Result<Value, ApiError> {
         let key = Key::new(meta(&object, "namespace"), meta(&object, "name"));
         let mut state = self.0.state();
-        state
-            .get(gvr, &key)
-            .ok_or_else(|| ApiError::not_found(gvr, &key.name))?;
+        state.get(gvr, &key).ok_or_else(|| ApiError::not_found(gvr, &key.name))?;
         let stored = state.commit(gvr, &key, Some(object)).as_ref().clone();
         drop(state);
         self.0.settle();
@@ -222,19 +174,12 @@ impl ApiServer {
     }
 
     /// Deletes without admission; finalizers hold the object as ever.
-    pub fn delete_unchecked(
-        &self,
-        gvr: &Gvr,
-        namespace: &str,
-        name: &str,
-    ) -> Result<Value, ApiError> {
+    pub fn delete_unchecked(&self, gvr: &Gvr, namespace: &str, name: &str) -> Result<Value, ApiError> {
         let kind = self.kind(gvr)?;
         let now = stamp((self.0.now)());
         let key = Key::new(namespace, name);
         let mut state = self.0.state();
-        state
-            .get(gvr, &key)
-            .ok_or_else(|| ApiError::not_found(gvr, name))?;
+        state.get(gvr, &key).ok_or_else(|| ApiError::not_found(gvr, name))?;
         let (last, _) = end(&mut state, &kind, &key, "", now);
         drop(state);
         self.0.settle();
@@ -244,23 +189,13 @@ impl ApiServer {
 
     /// A stream of what happens to a resource: first every object there is, then each change. Ends when watches are
     /// expired or cut.
-    pub fn subscribe(
-        &self,
-        gvr: &Gvr,
-    ) -> Result<impl Stream<Item = Event> + Send + use<>, ApiError> {
-        let call = self.call(
-            "GET",
-            (gvr, "", "", ""),
-            "watch=true&timeoutSeconds=4000000000",
-            ("", None),
-        )?;
+    pub fn subscribe(&self, gvr: &Gvr) -> Result<impl Stream<Item = Event> + Send + use<>, ApiError> {
+        let call = self.call("GET", (gvr, "", "", ""), "watch=true&timeoutSeconds=4000000000", ("", None))?;
         let cuts = self.0.cuts.load(Ordering::SeqCst);
         let Answer::Watch(watch) = Watch::start(&self.0, &call, Format::Full, cuts)? else {
             return Err(ApiError::unknown("a watch was answered with a document"));
         };
-        let events = watch
-            .into_stream()
-            .take_while(|event| std::future::ready(event.is_ok()));
+        let events = watch.into_stream().take_while(|event| std::future::ready(event.is_ok()));
         Ok(events.filter_map(|event| {
             let mut event = event.unwrap_or_default();
             let kind = match event["type"].as_str() {
@@ -269,10 +204,7 @@ impl ApiServer {
                 Some("DELETED") => Some(EventType::Deleted),
                 _ => None,
             };
-            std::future::ready(kind.map(|kind| Event {
-                kind,
-                object: event["object"].take(),
-            }))
+            std::future::ready(kind.map(|kind| Event { kind, object: event["object"].take() }))
         }))
     }
 }

@@ -50,18 +50,11 @@ pub(super) fn check(kind: &Kind, object: &Value) -> Vec<FieldError> {
     let mut errors = Vec::new();
     let name = meta(object, "name");
     if name.is_empty() {
-        errors.push(FieldError::required(
-            "metadata.name",
-            "name or generateName is required",
-        ));
+        errors.push(FieldError::required("metadata.name", "name or generateName is required"));
     } else if let Some(fault) = name_fault(kind, name) {
         errors.push(FieldError::invalid("metadata.name", &name.into(), &fault));
     }
-    for value in object["metadata"]["labels"]
-        .as_object()
-        .into_iter()
-        .flat_map(|labels| labels.values())
-    {
+    for value in object["metadata"]["labels"].as_object().into_iter().flat_map(|labels| labels.values()) {
         if !is_label_value(value.as_str().unwrap_or_default()) {
             errors.push(FieldError::invalid("metadata.labels", value, LABEL_VALUE));
         }
@@ -74,10 +67,7 @@ pub(super) fn check_update(kind: &Kind, object: &Value, current: &Value) -> Vec<
     let mut errors = Vec::new();
     if is_terminating(current) {
         let had = finalizers(current);
-        let mut new: Vec<String> = finalizers(object)
-            .into_iter()
-            .filter(|one| !had.contains(one))
-            .collect();
+        let mut new: Vec<String> = finalizers(object).into_iter().filter(|one| !had.contains(one)).collect();
         new.sort();
         if !new.is_empty() {
             let list: Vec<String> = new.iter().map(|one| format!("{one:?}")).collect();
@@ -88,24 +78,13 @@ pub(super) fn check_update(kind: &Kind, object: &Value, current: &Value) -> Vec<
             errors.push(FieldError::forbidden("metadata.finalizers", &why));
         }
     }
-    let (new, old) = (
-        &object["metadata"]["deletionTimestamp"],
-        &current["metadata"]["deletionTimestamp"],
-    );
+    let (new, old) = (&object["metadata"]["deletionTimestamp"], &current["metadata"]["deletionTimestamp"]);
     if !new.is_null() && new != old {
-        errors.push(FieldError::invalid(
-            "metadata.deletionTimestamp",
-            new,
-            "field is immutable",
-        ));
+        errors.push(FieldError::invalid("metadata.deletionTimestamp", new, "field is immutable"));
     }
     let uid = &object["metadata"]["uid"];
     if !uid.is_null() && *uid != current["metadata"]["uid"] {
-        errors.push(FieldError::invalid(
-            "metadata.uid",
-            uid,
-            "field is immutable",
-        ));
+        errors.push(FieldError::invalid("metadata.uid", uid, "field is immutable"));
     }
     if !builtin::is_built_in(kind) {
         // A real server checks the metadata of custom resources twice.
@@ -150,11 +129,7 @@ pub(super) fn tidy(object: &mut Value) {
             map.remove(field);
         }
     }
-    let nulls: Vec<String> = map
-        .iter()
-        .filter(|(_, value)| value.is_null())
-        .map(|(name, _)| name.clone())
-        .collect();
+    let nulls: Vec<String> = map.iter().filter(|(_, value)| value.is_null()).map(|(name, _)| name.clone()).collect();
     for name in nulls {
         map.remove(&name);
     }
@@ -195,31 +170,18 @@ fn check_type(kind: &Kind, object: &Value) -> Result<(), ApiError> {
     if given_kind != kind.kind {
         let mut named = kind.clone();
         given_kind.clone_into(&mut named.kind);
-        let error = FieldError::invalid(
-            "kind",
-            &given_kind.into(),
-            &format!("must be {}", kind.kind),
-        );
+        let error = FieldError::invalid("kind", &given_kind.into(), &format!("must be {}", kind.kind));
         return Err(ApiError::invalid(&named, meta(object, "name"), &[error]));
     }
     Ok(())
 }
 
 /// Whether a body speaks of the kind, name and namespace of its path; fills in what it left out.
-pub(super) fn fit(
-    kind: &Kind,
-    object: &mut Value,
-    namespace: &str,
-    name: &str,
-) -> Result<(), ApiError> {
+pub(super) fn fit(kind: &Kind, object: &mut Value, namespace: &str, name: &str) -> Result<(), ApiError> {
     if !object.is_object()
-        || object
-            .get("metadata")
-            .is_some_and(|metadata| !metadata.is_object() && !metadata.is_null())
+        || object.get("metadata").is_some_and(|metadata| !metadata.is_object() && !metadata.is_null())
     {
-        return Err(ApiError::bad_request(
-            "the object provided is unrecognized (must be of type Object)",
-        ));
+        return Err(ApiError::bad_request("the object provided is unrecognized (must be of type Object)"));
     }
     check_type(kind, object)?;
     let expected = kind.gvr.api_version();

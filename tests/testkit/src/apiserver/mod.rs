@@ -68,10 +68,7 @@ pub struct User {
 impl User {
     /// A user in the given groups.
     pub fn new(name: &str, groups: &[&str]) -> Self {
-        Self {
-            name: name.to_owned(),
-            groups: groups.iter().map(|&group| group.to_owned()).collect(),
-        }
+        Self { name: name.to_owned(), groups: groups.iter().map(|&group| group.to_owned()).collect() }
     }
 
     /// The user that may do everything.
@@ -162,19 +159,13 @@ impl Builder {
 impl ApiServer {
     /// Starts to describe a server.
     pub fn builder() -> Builder {
-        Builder {
-            now: Box::new(wall_clock),
-            seed: 0,
-        }
+        Builder { now: Box::new(wall_clock), seed: 0 }
     }
 
     /// Serves a kind that has no CustomResourceDefinition: without a schema, everything in it is kept.
     pub fn register(&self, resource: Resource) {
         let kind = kind::Kind::custom(&resource);
-        self.0
-            .state()
-            .kinds
-            .insert(kind.gvr.clone(), Arc::new(kind));
+        self.0.state().kinds.insert(kind.gvr.clone(), Arc::new(kind));
     }
 
     /// A client of the administrator (`system:masters`).

@@ -11,10 +11,7 @@ pub(super) struct Key {
 
 impl Key {
     pub fn new(namespace: &str, name: &str) -> Self {
-        Self {
-            namespace: namespace.to_owned(),
-            name: name.to_owned(),
-        }
+        Self { namespace: namespace.to_owned(), name: name.to_owned() }
     }
 
     pub fn cluster(name: &str) -> Self {
@@ -24,10 +21,7 @@ impl Key {
 
 /// A time as `metav1.Time` writes it: UTC, whole seconds.
 pub(super) fn stamp(at: Timestamp) -> Value {
-    at.to_zoned(TimeZone::UTC)
-        .strftime("%Y-%m-%dT%H:%M:%SZ")
-        .to_string()
-        .into()
+    at.to_zoned(TimeZone::UTC).strftime("%Y-%m-%dT%H:%M:%SZ").to_string().into()
 }
 
 /// `metadata.<field>` as text; empty when it is not there.
@@ -70,18 +64,12 @@ pub(super) fn set(map: &mut Map<String, Value>, field: &str, value: Option<&Valu
 /// The names in `metadata.finalizers`.
 pub(super) fn finalizers(object: &Value) -> Vec<String> {
     let list = object["metadata"]["finalizers"].as_array();
-    list.into_iter()
-        .flatten()
-        .filter_map(Value::as_str)
-        .map(str::to_owned)
-        .collect()
+    list.into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect()
 }
 
 /// Whether a delete was asked for.
 pub(super) fn is_terminating(object: &Value) -> bool {
-    object["metadata"]
-        .get("deletionTimestamp")
-        .is_some_and(|time| !time.is_null())
+    object["metadata"].get("deletionTimestamp").is_some_and(|time| !time.is_null())
 }
 
 /// The revision an object was last written at; 0 when it carries none that can be read.
@@ -91,7 +79,11 @@ pub(super) fn revision(object: &Value) -> u64 {
 
 /// A dotted path such as `spec.integrationRef.name`.
 pub(super) fn at_path<'a>(object: &'a Value, path: &str) -> &'a Value {
-    path.trim_start_matches('.')
-        .split('.')
-        .fold(object, |value, part| &value[part])
+    path.trim_start_matches('.').split('.').fold(object, |value, part| &value[part])
+}
+
+/// The UIDs of an object's owners.
+pub(super) fn owner_uids(object: &Value) -> Vec<&str> {
+    let list = object["metadata"]["ownerReferences"].as_array();
+    list.into_iter().flatten().filter_map(|owner| owner["uid"].as_str()).collect()
 }

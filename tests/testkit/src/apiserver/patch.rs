@@ -6,33 +6,19 @@ use super::{request::Call, status::ApiError};
 
 /// The body of a create or update: JSON or YAML.
 pub(super) fn read_body(call: &Call) -> Result<Value, ApiError> {
-    let content_type = call
-        .content_type
-        .split(';')
-        .next()
-        .unwrap_or_default()
-        .trim();
+    let content_type = call.content_type.split(';').next().unwrap_or_default().trim();
     match content_type {
-        "" | "application/json" => serde_json::from_slice(&call.body).map_err(|error| {
-            ApiError::bad_request(format!(
-                "the body of the request cannot be read as JSON: {error}"
-            ))
-        }),
+        "" | "application/json" => serde_json::from_slice(&call.body)
+            .map_err(|error| ApiError::bad_request(format!("the body of the request cannot be read as JSON: {error}"))),
         "application/yaml" => yaml(&call.body),
-        other => Err(ApiError::unsupported_media_type(&format!(
-            "the content type {other:?} is not read"
-        ))),
+        other => Err(ApiError::unsupported_media_type(&format!("the content type {other:?} is not read"))),
     }
 }
 
 fn yaml(bytes: &[u8]) -> Result<Value, ApiError> {
-    let text =
-        std::str::from_utf8(bytes).map_err(|error| ApiError::bad_request(error.to_string()))?;
-    serde_saphyr::from_str(text).map_err(|error| {
-        ApiError::bad_request(format!(
-            "the body of the request cannot be read as YAML: {error}"
-        ))
-    })
+    let text = std::str::from_utf8(bytes).map_err(|error| ApiError::bad_request(error.to_string()))?;
+    serde_saphyr::from_str(text)
+        .map_err(|error| ApiError::bad_request(format!("the body of the request cannot be read as YAML: {error}")))
 }
 
 /// A patch, read.
@@ -45,31 +31,18 @@ pub(super) enum Patch {
 
 impl Patch {
     pub fn read(call: &Call) -> Result<Self, ApiError> {
-        let content_type = call
-            .content_type
-            .split(';')
-            .next()
-            .unwrap_or_default()
-            .trim();
-        let unreadable = |error: serde_json::Error| {
-            ApiError::bad_request(format!("error decoding patch: {error}"))
-        };
+        let content_type = call.content_type.split(';').next().unwrap_or_default().trim();
+        let unreadable = |error: serde_json::Error| ApiError::bad_request(format!("error decoding patch: {error}"));
         match content_type {
             "application/merge-patch+json" => {
                 let patch: Value = serde_json::from_slice(&call.body).map_err(unreadable)?;
                 if !patch.is_object() {
-                    return Err(ApiError::bad_request(
-                        "error decoding patch: a merge patch must be an object",
-                    ));
+                    return Err(ApiError::bad_request("error decoding patch: a merge patch must be an object"));
                 }
                 Ok(Self::Merge(patch))
             }
-            "application/json-patch+json" => Ok(Self::Json(
-                serde_json::from_slice(&call.body).map_err(unreadable)?,
-            )),
-            other => Err(ApiError::unsupported_media_type(&format!(
-                "patches of the type {other:?} are not read"
-            ))),
+            "application/json-patch+json" => Ok(Self::Json(serde_json::from_slice(&call.body).map_err(unreadable)?)),
+            other => Err(ApiError::unsupported_media_type(&format!("patches of the type {other:?} are not read"))),
         }
     }
 
@@ -81,10 +54,7 @@ impl Patch {
             Self::Json(patch) => json_patch::patch(&mut object, patch).map_err(|_| {
                 let message = "the server rejected our request due to an error in our request";
                 let error = ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, "Invalid", message);
-                ApiError {
-                    details: json!({}),
-                    ..error
-                }
+                ApiError { details: json!({}), ..error }
             })?,
         }
         Ok(object)

@@ -6,8 +6,8 @@ use http::StatusCode;
 use serde_json::{Value, json};
 
 use super::{
-    Inner, builtin, kind::Kind, object::Key, request::Call, selector::Selector, serve::Answer,
-    state::State, status::ApiError,
+    Inner, builtin, kind::Kind, object::Key, request::Call, selector::Selector, serve::Answer, state::State,
+    status::ApiError,
 };
 
 /// The form in which a client wants objects.
@@ -24,9 +24,8 @@ impl Format {
     pub fn of(accept: &str) -> Result<Self, ApiError> {
         for range in accept.split(',').map(str::trim) {
             let parts: Vec<&str> = range.split(';').map(str::trim).collect();
-            let json = parts.first().is_some_and(|&one| {
-                matches!(one, "" | "*/*" | "application/*" | "application/json")
-            });
+            let json =
+                parts.first().is_some_and(|&one| matches!(one, "" | "*/*" | "application/*" | "application/json"));
             let transform = parts.iter().find_map(|part| part.strip_prefix("as="));
             match transform {
                 None if json => return Ok(Self::Full),
@@ -37,11 +36,7 @@ impl Format {
             }
         }
         let message = format!("testkit apiserver: none of the accepted forms is served: {accept}");
-        Err(ApiError::new(
-            StatusCode::NOT_ACCEPTABLE,
-            "NotAcceptable",
-            message,
-        ))
+        Err(ApiError::new(StatusCode::NOT_ACCEPTABLE, "NotAcceptable", message))
     }
 
     /// An object as it goes out: in the asked version and form.
@@ -71,10 +66,7 @@ impl Format {
     pub fn type_of(self, kind: &Kind) -> (String, String) {
         match self {
             Self::Full => (kind.gvr.api_version(), kind.kind.clone()),
-            Self::Metadata => (
-                "meta.k8s.io/v1".to_owned(),
-                "PartialObjectMetadata".to_owned(),
-            ),
+            Self::Metadata => ("meta.k8s.io/v1".to_owned(), "PartialObjectMetadata".to_owned()),
         }
     }
 }
@@ -87,19 +79,14 @@ struct Continue {
 
 impl Continue {
     fn encode(&self) -> String {
-        URL_SAFE_NO_PAD
-            .encode(json!([self.revision, self.after.namespace, self.after.name]).to_string())
+        URL_SAFE_NO_PAD.encode(json!([self.revision, self.after.namespace, self.after.name]).to_string())
     }
 
     fn decode(token: &str) -> Result<Self, ApiError> {
         let bad = || ApiError::bad_request("continue key is not valid");
         let bytes = URL_SAFE_NO_PAD.decode(token).map_err(|_| bad())?;
-        let (revision, namespace, name): (u64, String, String) =
-            serde_json::from_slice(&bytes).map_err(|_| bad())?;
-        Ok(Self {
-            revision,
-            after: Key { namespace, name },
-        })
+        let (revision, namespace, name): (u64, String, String) = serde_json::from_slice(&bytes).map_err(|_| bad())?;
+        Ok(Self { revision, after: Key { namespace, name } })
     }
 }
 
@@ -117,36 +104,20 @@ pub(super) fn asked_revision(call: &Call, state: &State) -> Result<Option<u64>, 
             ))
         })?;
     if asked > state.revision {
-        let message = format!(
-            "Too large resource version: {asked}, current: {}",
-            state.revision
-        );
-        return Err(ApiError::new(
-            StatusCode::GATEWAY_TIMEOUT,
-            "Timeout",
-            message,
-        ));
+        let message = format!("Too large resource version: {asked}, current: {}", state.revision);
+        return Err(ApiError::new(StatusCode::GATEWAY_TIMEOUT, "Timeout", message));
     }
     Ok(Some(asked))
 }
 
 /// The objects as they were at a revision that is not compacted away.
-fn list_at(
-    state: &State,
-    call: &Call,
-    revision: u64,
-) -> Result<BTreeMap<Key, Arc<Value>>, ApiError> {
+fn list_at(state: &State, call: &Call, revision: u64) -> Result<BTreeMap<Key, Arc<Value>>, ApiError> {
     if revision < state.compacted {
         return Err(ApiError::expired(revision, state.compacted));
     }
     let storage = call.gvr().storage();
     let mut objects: BTreeMap<Key, Arc<Value>> = state.list(call.gvr(), None).into_iter().collect();
-    for change in state
-        .log
-        .iter()
-        .rev()
-        .take_while(|change| change.revision > revision)
-    {
+    for change in state.log.iter().rev().take_while(|change| change.revision > revision) {
         if change.storage != storage {
             continue;
         }
@@ -162,22 +133,13 @@ fn list_at(
 impl Inner {
     pub(super) fn get(&self, call: &Call, format: Format) -> Result<Answer, ApiError> {
         let state = self.state();
-        let object = state
-            .get(call.gvr(), &call.key())
-            .ok_or_else(|| ApiError::not_found(call.gvr(), &call.name))?;
-        Ok(Answer::Json(
-            StatusCode::OK,
-            format.show(&call.kind, &object),
-        ))
+        let object = state.get(call.gvr(), &call.key()).ok_or_else(|| ApiError::not_found(call.gvr(), &call.name))?;
+        Ok(Answer::Json(StatusCode::OK, format.show(&call.kind, &object)))
     }
 
     pub(super) fn list(&self, call: &Call, format: Format) -> Result<Answer, ApiError> {
         let query = &call.query;
-        let selector = Selector::parse(
-            &call.kind,
-            query.get("labelSelector"),
-            query.get("fieldSelector"),
-        )?;
+        let selector = Selector::parse(&call.kind, query.get("labelSelector"), query.get("fieldSelector"))?;
         let state = self.state();
         let asked = asked_revision(call, &state)?;
         let token = Some(query.get("continue")).filter(|token| !token.is_empty());
@@ -191,21 +153,12 @@ impl Inner {
             }
         };
         let mut objects = list_at(&state, call, revision)?;
-        objects.retain(|key, object| {
-            resume.as_ref().is_none_or(|resume| *key > resume.after) && selector.matches(object)
-        });
+        objects
+            .retain(|key, object| resume.as_ref().is_none_or(|resume| *key > resume.after) && selector.matches(object));
         drop(state);
-        let limit = query
-            .get("limit")
-            .parse()
-            .ok()
-            .filter(|&limit: &usize| limit > 0)
-            .unwrap_or(usize::MAX);
+        let limit = query.get("limit").parse().ok().filter(|&limit: &usize| limit > 0).unwrap_or(usize::MAX);
         let plain = query.get("labelSelector").is_empty() && query.get("fieldSelector").is_empty();
-        Ok(Answer::Json(
-            StatusCode::OK,
-            list_document(&call.kind, format, revision, &objects, limit, plain),
-        ))
+        Ok(Answer::Json(StatusCode::OK, list_document(&call.kind, format, revision, &objects, limit, plain)))
     }
 }
 
@@ -224,27 +177,15 @@ fn list_document(
     if objects.len() > limit
         && let Some((after, _)) = objects.iter().nth(limit.saturating_sub(1))
     {
-        metadata["continue"] = Continue {
-            revision,
-            after: after.clone(),
-        }
-        .encode()
-        .into();
+        metadata["continue"] = Continue { revision, after: after.clone() }.encode().into();
         if plain {
             metadata["remainingItemCount"] = (objects.len() - limit).into();
         }
     }
-    let items: Vec<Value> = objects
-        .values()
-        .take(limit)
-        .map(|object| format.item(kind, object))
-        .collect();
+    let items: Vec<Value> = objects.values().take(limit).map(|object| format.item(kind, object)).collect();
     let (api_version, list_kind) = match format {
         Format::Full => (kind.gvr.api_version(), kind.list_kind.clone()),
-        Format::Metadata => (
-            "meta.k8s.io/v1".to_owned(),
-            "PartialObjectMetadataList".to_owned(),
-        ),
+        Format::Metadata => ("meta.k8s.io/v1".to_owned(), "PartialObjectMetadataList".to_owned()),
     };
     json!({"kind": list_kind, "apiVersion": api_version, "metadata": metadata, "items": items})
 }

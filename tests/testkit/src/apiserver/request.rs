@@ -81,9 +81,7 @@ impl Query {
         };
         for name in self.0.keys() {
             if name != "pretty" && !allowed.split_whitespace().any(|one| one == name) {
-                return Err(ApiError::unknown(format!(
-                    "query parameter {name:?} is not known for {verb}"
-                )));
+                return Err(ApiError::unknown(format!("query parameter {name:?} is not known for {verb}")));
             }
         }
         let dry_run = self.get("dryRun");
@@ -102,9 +100,7 @@ fn decode(text: &str, plus: bool) -> String {
     let mut out = Vec::with_capacity(bytes.len());
     let mut at = 0;
     while let Some(byte) = bytes.get(at) {
-        let hex = bytes
-            .get(at + 1..at + 3)
-            .and_then(|pair| std::str::from_utf8(pair).ok());
+        let hex = bytes.get(at + 1..at + 3).and_then(|pair| std::str::from_utf8(pair).ok());
         match (byte, hex.and_then(|pair| u8::from_str_radix(pair, 16).ok())) {
             (b'%', Some(decoded)) => {
                 out.push(decoded);
@@ -127,11 +123,7 @@ struct Path {
 }
 
 fn parse_path(path: &str) -> Result<Path, ApiError> {
-    let parts: Vec<String> = path
-        .split('/')
-        .filter(|part| !part.is_empty())
-        .map(|part| decode(part, false))
-        .collect();
+    let parts: Vec<String> = path.split('/').filter(|part| !part.is_empty()).map(|part| decode(part, false)).collect();
     let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
     let (group, version, rest) = match parts.as_slice() {
         ["api", version, rest @ ..] => ("", *version, rest),
@@ -173,16 +165,10 @@ fn verb_of(method: &Method, collection: bool, watch: bool) -> Result<&'static st
 }
 
 /// Understands a request, or says what is not known about it.
-pub(super) fn parse(
-    state: &State,
-    user: User,
-    request: http::Request<Bytes>,
-) -> Result<Call, ApiError> {
+pub(super) fn parse(state: &State, user: User, request: http::Request<Bytes>) -> Result<Call, ApiError> {
     let (parts, body) = request.into_parts();
     let path = parse_path(parts.uri.path())?;
-    let kind = state
-        .kind(&path.gvr)
-        .ok_or_else(|| ApiError::no_such_path(parts.uri.path()))?;
+    let kind = state.kind(&path.gvr).ok_or_else(|| ApiError::no_such_path(parts.uri.path()))?;
     let misplaced = !path.namespace.is_empty() && !kind.namespaced
         || kind.namespaced && path.namespace.is_empty() && !path.name.is_empty();
     if misplaced {
@@ -193,17 +179,10 @@ pub(super) fn parse(
     query.check(verb)?;
     check_served(&kind, verb, &path.subresource, parts.uri.path())?;
     if verb == "create" && kind.namespaced && path.namespace.is_empty() {
-        return Err(ApiError::method_not_allowed(
-            "POST of a namespaced kind to all namespaces",
-        ));
+        return Err(ApiError::method_not_allowed("POST of a namespaced kind to all namespaces"));
     }
     let text = |name: header::HeaderName| {
-        parts
-            .headers
-            .get(name)
-            .and_then(|value| value.to_str().ok())
-            .unwrap_or_default()
-            .to_owned()
+        parts.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned()
     };
     Ok(Call {
         user,
@@ -221,10 +200,7 @@ pub(super) fn parse(
 
 fn check_served(kind: &Kind, verb: &str, subresource: &str, path: &str) -> Result<(), ApiError> {
     if kind.is_virtual && verb != "create" {
-        return Err(ApiError::method_not_allowed(&format!(
-            "{verb} of {}",
-            kind.kind
-        )));
+        return Err(ApiError::method_not_allowed(&format!("{verb} of {}", kind.kind)));
     }
     match subresource {
         "" => Ok(()),

@@ -9,8 +9,10 @@ use regex::Regex;
 use serde_json::{Value, json};
 
 mod custom;
+mod kinds;
 mod objects;
 mod policies;
+mod schema;
 mod watches;
 
 /// The group of the script's own kind.
@@ -23,22 +25,27 @@ const GROUP: &str = "script.testkit.example";
 ///
 /// When the server does not answer at all.
 pub async fn run(client: Client, namespace: &str) -> Vec<String> {
-    let mut script = Script {
-        client,
-        namespace: namespace.to_owned(),
-        lines: Vec::new(),
-    };
+    let mut script = Script { client, namespace: namespace.to_owned(), lines: Vec::new() };
     objects::create_and_read(&mut script).await;
+    objects::secrets_and_forms(&mut script).await;
     objects::update_and_patch(&mut script).await;
+    objects::patch(&mut script).await;
+    objects::more_patches(&mut script).await;
     objects::delete(&mut script).await;
-    objects::refusals(&mut script).await;
-    objects::other_kinds(&mut script).await;
+    kinds::refusals(&mut script).await;
+    kinds::role_bindings(&mut script).await;
+    kinds::leases(&mut script).await;
+    kinds::events(&mut script).await;
+    kinds::accounts_and_maps(&mut script).await;
+    kinds::reviews(&mut script).await;
     objects::selectors(&mut script).await;
     watches::sequences(&mut script).await;
     custom::definition(&mut script).await;
     custom::validation(&mut script).await;
     custom::status_and_generation(&mut script).await;
+    custom::fixed_fields(&mut script).await;
     custom::finalizers(&mut script).await;
+    custom::unheld(&mut script).await;
     policies::validating(&mut script).await;
     policies::mutating(&mut script).await;
     custom::clean_up(&mut script).await;
@@ -73,47 +80,31 @@ impl Script {
         accept: &str,
         body: Option<&Value>,
     ) -> (u16, String) {
-        let bytes = body
-            .map(|body| body.to_string().into_bytes())
-            .unwrap_or_default();
+        let bytes = body.map(|body| body.to_string().into_bytes()).unwrap_or_default();
         let request = Request::builder()
             .method(method)
             .uri(path)
             .header(header::CONTENT_TYPE, content_type)
             .header(header::ACCEPT, accept)
             .body(Body::from(bytes))
-            .unwrap_or_else(|error| {
-                panic!("the script's request {method} {path} is not well formed: {error}")
-            });
+            .unwrap_or_else(|error| panic!("the script's request {method} {path} is not well formed: {error}"));
         let response = self.client.send(request).await;
-        let response =
-            response.unwrap_or_else(|error| panic!("{method} {path} was not answered: {error}"));
+        let response = response.unwrap_or_else(|error| panic!("{method} {path} was not answered: {error}"));
         let code = response.status().as_u16();
         let collected = response.into_body().collect().await;
-        let bytes = collected
-            .unwrap_or_else(|error| panic!("the answer to {method} {path} broke off: {error}"))
-            .to_bytes();
+        let bytes =
+            collected.unwrap_or_else(|error| panic!("the answer to {method} {path} broke off: {error}")).to_bytes();
         (code, String::from_utf8_lossy(&bytes).into_owned())
     }
 
     /// Sends a request without noting the answer.
     async fn quietly(&self, method: &str, path: &str, body: Option<&Value>) -> (u16, Value) {
         let (code, text) = self.send(method, path, JSON, JSON, body).await;
-        (
-            code,
-            serde_json::from_str(&text).unwrap_or(Value::String(text)),
-        )
+        (code, serde_json::from_str(&text).unwrap_or(Value::String(text)))
     }
 
     /// Sends a request, notes the normalised answer, and returns the answer as it was.
-    async fn ask(
-        &mut self,
-        what: &str,
-        method: &str,
-        path: &str,
-        content_type: &str,
-        body: Option<&Value>,
-    ) -> Value {
+    async fn ask(&mut self, what: &str, method: &str, path: &str, content_type: &str, body: Option<&Value>) -> Value {
         let (code, text) = self.send(method, path, content_type, JSON, body).await;
         let answer: Value = serde_json::from_str(&text).unwrap_or(Value::String(text));
         self.note(what, code, &answer);
@@ -163,15 +154,9 @@ fn normalised(answer: &Value, namespace: &str) -> String {
     sort_faults(&mut answer);
     let text = answer.to_string();
     let replacements = [
-        (
-            r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}",
-            "<uid>",
-        ),
+        (r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", "<uid>"),
         (r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z", "<time>"),
-        (
-            r"resource version: \d+( \(\d+\))?(, current: \d+)?",
-            "resource version: <n>",
-        ),
+        (r"resource version: \d+( \(\d+\))?(, current: \d+)?", "resource version: <n>"),
         (r"in record \(\d+\)", "in record (<n>)"),
         (" in scheme [^ ]*go:[0-9]+[^ \",]*\"", ""),
         (r"\bgen-[a-z0-9]{5}\b", "gen-<5>"),
@@ -185,10 +170,7 @@ fn normalised(answer: &Value, namespace: &str) -> String {
 
 /// Several faults of one object come in no fixed order.
 fn sort_faults(answer: &mut Value) {
-    let Some(causes) = answer
-        .pointer_mut("/details/causes")
-        .and_then(Value::as_array_mut)
-    else {
+    let Some(causes) = answer.pointer_mut("/details/causes").and_then(Value::as_array_mut) else {
         return;
     };
     if causes.len() < 2 {
@@ -196,10 +178,7 @@ fn sort_faults(answer: &mut Value) {
     }
     causes.sort_by_key(Value::to_string);
     let message = answer["message"].as_str().unwrap_or_default();
-    let start = message
-        .split_once(" is invalid: ")
-        .map_or(message, |(start, _)| start)
-        .to_owned();
+    let start = message.split_once(" is invalid: ").map_or(message, |(start, _)| start).to_owned();
     answer["message"] = start.into();
 }
 
@@ -207,20 +186,10 @@ fn scrubbed(value: &Value) -> Value {
     match value {
         Value::Array(items) => items.iter().map(scrubbed).collect(),
         Value::Object(map) => {
-            let kept = map
-                .iter()
-                .filter(|(name, value)| name.as_str() != "managedFields" && !value.is_null());
+            let kept = map.iter().filter(|(name, value)| name.as_str() != "managedFields" && !value.is_null());
             kept.map(|(name, value)| {
-                let varies = matches!(name.as_str(), "uid" | "resourceVersion" | "continue")
-                    && value.is_string();
-                (
-                    name.clone(),
-                    if varies {
-                        json!(format!("<{name}>"))
-                    } else {
-                        scrubbed(value)
-                    },
-                )
+                let varies = matches!(name.as_str(), "uid" | "resourceVersion" | "continue") && value.is_string();
+                (name.clone(), if varies { json!(format!("<{name}>")) } else { scrubbed(value) })
             })
             .collect()
         }

@@ -21,10 +21,7 @@ pub(super) struct Selector {
 
 impl Selector {
     pub fn parse(kind: &Kind, labels: &str, fields: &str) -> Result<Self, ApiError> {
-        let labels = split_outside_parentheses(labels)
-            .into_iter()
-            .map(parse_label)
-            .collect::<Result<_, _>>()?;
+        let labels = split_outside_parentheses(labels).into_iter().map(parse_label).collect::<Result<_, _>>()?;
         let fields = fields
             .split(',')
             .filter(|term| !term.is_empty())
@@ -35,13 +32,8 @@ impl Selector {
 
     pub fn matches(&self, object: &Value) -> bool {
         let labels = &object["metadata"]["labels"];
-        self.labels
-            .iter()
-            .all(|(key, test)| label_matches(test, labels[key.as_str()].as_str()))
-            && self
-                .fields
-                .iter()
-                .all(|(path, value, equal)| (field_text(at_path(object, path)) == *value) == *equal)
+        self.labels.iter().all(|(key, test)| label_matches(test, labels[key.as_str()].as_str()))
+            && self.fields.iter().all(|(path, value, equal)| (field_text(at_path(object, path)) == *value) == *equal)
     }
 }
 
@@ -85,10 +77,7 @@ fn parse_label(term: &str) -> Result<(String, Test), ApiError> {
         (key, Test::In(vec![value.trim().to_owned()]))
     } else if let Some((head, rest)) = term.split_once('(') {
         let values = rest.strip_suffix(')').ok_or_else(bad)?;
-        let values = values
-            .split(',')
-            .map(|value| value.trim().to_owned())
-            .collect();
+        let values = values.split(',').map(|value| value.trim().to_owned()).collect();
         let mut words = head.split_whitespace();
         match (words.next(), words.next(), words.next()) {
             (Some(key), Some("in"), None) => (key, Test::In(values)),
@@ -114,23 +103,16 @@ fn parse_field(kind: &Kind, term: &str) -> Result<(String, String, bool), ApiErr
     } else if let Some((path, value)) = term.split_once("==").or_else(|| term.split_once('=')) {
         (path, value, true)
     } else {
-        return Err(ApiError::bad_request(format!(
-            "invalid selector: '{term}'; can't understand '{term}'"
-        )));
+        return Err(ApiError::bad_request(format!("invalid selector: '{term}'; can't understand '{term}'")));
     };
     let path = path.trim();
     let known = path == "metadata.name"
         || path == "metadata.namespace"
-        || kind
-            .selectable
-            .iter()
-            .any(|one| one.trim_start_matches('.') == path);
+        || kind.selectable.iter().any(|one| one.trim_start_matches('.') == path);
     if !known {
         let plain = builtin::is_built_in(kind) && kind.selectable.is_empty();
         return Err(ApiError::bad_request(if plain {
-            format!(
-                "{path:?} is not a known field selector: only \"metadata.name\", \"metadata.namespace\""
-            )
+            format!("{path:?} is not a known field selector: only \"metadata.name\", \"metadata.namespace\"")
         } else {
             format!("field label not supported: {path}")
         }));

@@ -33,9 +33,7 @@ pub(super) enum Answer {
 }
 
 pub(super) fn service(inner: Arc<Inner>, user: User) -> Service {
-    Service::new(service_fn(move |request: Request<Bytes>| {
-        serve(Arc::clone(&inner), user.clone(), request)
-    }))
+    Service::new(service_fn(move |request: Request<Bytes>| serve(Arc::clone(&inner), user.clone(), request)))
 }
 
 /// A kube client over the service: kube's body is collected first.
@@ -52,18 +50,10 @@ pub(super) fn client(service: Service) -> kube::Client {
 }
 
 fn unreachable_server() -> BoxError {
-    std::io::Error::new(
-        std::io::ErrorKind::ConnectionRefused,
-        "testkit apiserver: not available",
-    )
-    .into()
+    std::io::Error::new(std::io::ErrorKind::ConnectionRefused, "testkit apiserver: not available").into()
 }
 
-async fn serve(
-    inner: Arc<Inner>,
-    user: User,
-    request: Request<Bytes>,
-) -> Result<Response<Body>, BoxError> {
+async fn serve(inner: Arc<Inner>, user: User, request: Request<Bytes>) -> Result<Response<Body>, BoxError> {
     if !inner.available.load(Ordering::SeqCst) {
         return Err(unreachable_server());
     }
@@ -127,10 +117,7 @@ impl Inner {
 fn json(code: StatusCode, value: &Value) -> Response<Body> {
     let mut response = Response::new(Body::from(value.to_string().into_bytes()));
     *response.status_mut() = code;
-    response.headers_mut().insert(
-        header::CONTENT_TYPE,
-        header::HeaderValue::from_static("application/json"),
-    );
+    response.headers_mut().insert(header::CONTENT_TYPE, header::HeaderValue::from_static("application/json"));
     response
 }
 
@@ -139,13 +126,8 @@ async fn stream(watch: Watch) -> Result<Response<Body>, BoxError> {
     let mut body = Some(watch.into_body());
     let once = service_fn(move |_: Request<Body>| {
         let mut response = Response::new(body.take().unwrap_or_else(super::watch::empty_body));
-        response.headers_mut().insert(
-            header::CONTENT_TYPE,
-            header::HeaderValue::from_static("application/json"),
-        );
+        response.headers_mut().insert(header::CONTENT_TYPE, header::HeaderValue::from_static("application/json"));
         std::future::ready(Ok::<_, Infallible>(response))
     });
-    Ok(kube::Client::new(once, "default")
-        .send(Request::new(Body::empty()))
-        .await?)
+    Ok(kube::Client::new(once, "default").send(Request::new(Body::empty())).await?)
 }

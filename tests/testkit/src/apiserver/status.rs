@@ -28,47 +28,35 @@ pub(super) struct FieldError {
     pub body: String,
 }
 
+/// A value as messages show it: whole numbers without a fraction.
+fn shown(value: &Value) -> String {
+    match value.as_f64().filter(|_| value.is_f64()) {
+        Some(float) => float.to_string(),
+        None => value.to_string(),
+    }
+}
+
 impl FieldError {
     fn new(field: &str, reason: &'static str, body: String) -> Self {
-        Self {
-            field: field.to_owned(),
-            reason,
-            body,
-        }
+        Self { field: field.to_owned(), reason, body }
     }
 
     pub fn required(field: &str, detail: &str) -> Self {
-        let body = if detail.is_empty() {
-            "Required value".to_owned()
-        } else {
-            format!("Required value: {detail}")
-        };
+        let body = if detail.is_empty() { "Required value".to_owned() } else { format!("Required value: {detail}") };
         Self::new(field, "FieldValueRequired", body)
     }
 
     pub fn invalid(field: &str, value: &Value, detail: &str) -> Self {
-        Self::new(
-            field,
-            "FieldValueInvalid",
-            format!("Invalid value: {value}: {detail}"),
-        )
+        Self::new(field, "FieldValueInvalid", format!("Invalid value: {}: {detail}", shown(value)))
     }
 
     /// For objects and lists, whose value the server leaves out.
     pub fn invalid_without_value(field: &str, detail: &str) -> Self {
-        Self::new(
-            field,
-            "FieldValueInvalid",
-            format!("Invalid value: {detail}"),
-        )
+        Self::new(field, "FieldValueInvalid", format!("Invalid value: {detail}"))
     }
 
     pub fn wrong_type(field: &str, value: &Value, detail: &str) -> Self {
-        Self::new(
-            field,
-            "FieldValueTypeInvalid",
-            format!("Invalid value: {value}: {detail}"),
-        )
+        Self::new(field, "FieldValueTypeInvalid", format!("Invalid value: {value}: {detail}"))
     }
 
     pub fn forbidden(field: &str, detail: &str) -> Self {
@@ -76,35 +64,20 @@ impl FieldError {
     }
 
     pub fn duplicate(field: &str, value: &Value) -> Self {
-        Self::new(
-            field,
-            "FieldValueDuplicate",
-            format!("Duplicate value: {value}"),
-        )
+        Self::new(field, "FieldValueDuplicate", format!("Duplicate value: {value}"))
     }
 
     pub fn too_long(field: &str, max: u64) -> Self {
-        Self::new(
-            field,
-            "FieldValueTooLong",
-            format!("Too long: may not be more than {max} bytes"),
-        )
+        Self::new(field, "FieldValueTooLong", format!("Too long: may not be more than {max} bytes"))
     }
 
     pub fn too_many(field: &str, actual: usize, max: u64) -> Self {
-        Self::new(
-            field,
-            "FieldValueTooMany",
-            format!("Too many: {actual}: must have at most {max} items"),
-        )
+        Self::new(field, "FieldValueTooMany", format!("Too many: {actual}: must have at most {max} items"))
     }
 
     pub fn unsupported(field: &str, value: &Value, allowed: &[String]) -> Self {
         let quoted: Vec<String> = allowed.iter().map(|one| format!("{one:?}")).collect();
-        let body = format!(
-            "Unsupported value: {value}: supported values: {}",
-            quoted.join(", ")
-        );
+        let body = format!("Unsupported value: {value}: supported values: {}", quoted.join(", "));
         Self::new(field, "FieldValueNotSupported", body)
     }
 
@@ -128,20 +101,12 @@ fn details(gvr: &Gvr, kind: &str, name: &str) -> Map<String, Value> {
 impl ApiError {
     /// An error without details.
     pub fn new(code: StatusCode, reason: &str, message: impl Into<String>) -> Self {
-        Self {
-            code: code.as_u16(),
-            reason: reason.to_owned(),
-            message: message.into(),
-            details: Value::Null,
-        }
+        Self { code: code.as_u16(), reason: reason.to_owned(), message: message.into(), details: Value::Null }
     }
 
     fn about(code: StatusCode, reason: &str, gvr: &Gvr, name: &str, message: String) -> Self {
         let details = Value::Object(details(gvr, &gvr.resource, name));
-        Self {
-            details,
-            ..Self::new(code, reason, message)
-        }
+        Self { details, ..Self::new(code, reason, message) }
     }
 
     /// 404 for an object that is not there.
@@ -152,8 +117,7 @@ impl ApiError {
 
     /// 404 for a path that no resource serves.
     pub fn no_such_path(what: &str) -> Self {
-        let message =
-            format!("testkit apiserver: {what}: the server could not find the requested resource");
+        let message = format!("testkit apiserver: {what}: the server could not find the requested resource");
         Self::new(StatusCode::NOT_FOUND, "NotFound", message)
     }
 
@@ -165,10 +129,7 @@ impl ApiError {
 
     /// 409 with the reason of the conflict after the usual prefix.
     pub fn conflict(gvr: &Gvr, name: &str, why: &str) -> Self {
-        let message = format!(
-            "Operation cannot be fulfilled on {} {name:?}: {why}",
-            gvr.group_resource()
-        );
+        let message = format!("Operation cannot be fulfilled on {} {name:?}: {why}", gvr.group_resource());
         Self::about(StatusCode::CONFLICT, "Conflict", gvr, name, message)
     }
 
@@ -187,11 +148,7 @@ impl ApiError {
 
     /// 403 in the words of admission: `<resource> "<name>" is forbidden: <why>`.
     pub fn forbidden(gvr: &Gvr, name: &str, why: &str) -> Self {
-        let subject = if name.is_empty() {
-            String::new()
-        } else {
-            format!(" {name:?}")
-        };
+        let subject = if name.is_empty() { String::new() } else { format!(" {name:?}") };
         let message = format!("{}{subject} is forbidden: {why}", gvr.group_resource());
         Self::about(StatusCode::FORBIDDEN, "Forbidden", gvr, name, message)
     }
@@ -208,28 +165,19 @@ impl ApiError {
 
     /// 405 for a verb that the resource does not serve.
     pub fn method_not_allowed(what: &str) -> Self {
-        let message = format!(
-            "testkit apiserver: {what}: the server does not allow this method on the requested resource"
-        );
+        let message =
+            format!("testkit apiserver: {what}: the server does not allow this method on the requested resource");
         Self::new(StatusCode::METHOD_NOT_ALLOWED, "MethodNotAllowed", message)
     }
 
     /// 415 for a body in a content type this server does not read.
     pub fn unsupported_media_type(what: &str) -> Self {
-        Self::new(
-            StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            "UnsupportedMediaType",
-            format!("testkit apiserver: {what}"),
-        )
+        Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "UnsupportedMediaType", format!("testkit apiserver: {what}"))
     }
 
     /// 410 for a resourceVersion that was compacted away.
     pub fn expired(asked: u64, oldest: u64) -> Self {
-        Self::new(
-            StatusCode::GONE,
-            "Expired",
-            format!("too old resource version: {asked} ({oldest})"),
-        )
+        Self::new(StatusCode::GONE, "Expired", format!("too old resource version: {asked} ({oldest})"))
     }
 
     pub(super) fn invalid(kind: &Kind, name: &str, errors: &[FieldError]) -> Self {
@@ -237,17 +185,9 @@ impl ApiError {
         // The causes may name a fault twice, the message does not.
         let mut seen = BTreeSet::new();
         texts.retain(|text| seen.insert(text.clone()));
-        let list = if texts.len() == 1 {
-            texts.concat()
-        } else {
-            format!("[{}]", texts.join(", "))
-        };
+        let list = if texts.len() == 1 { texts.concat() } else { format!("[{}]", texts.join(", ")) };
         let gvr = &kind.gvr;
-        let dotted = if gvr.group.is_empty() {
-            String::new()
-        } else {
-            format!(".{}", gvr.group)
-        };
+        let dotted = if gvr.group.is_empty() { String::new() } else { format!(".{}", gvr.group) };
         let message = format!("{}{dotted} {name:?} is invalid: {list}", kind.kind);
         let mut map = details(gvr, &kind.kind, name);
         let causes = errors
@@ -256,10 +196,7 @@ impl ApiError {
             .collect();
         map.insert("causes".to_owned(), Value::Array(causes));
         let details = Value::Object(map);
-        Self {
-            details,
-            ..Self::new(StatusCode::UNPROCESSABLE_ENTITY, "Invalid", message)
-        }
+        Self { details, ..Self::new(StatusCode::UNPROCESSABLE_ENTITY, "Invalid", message) }
     }
 
     /// Adds a cause to the details.

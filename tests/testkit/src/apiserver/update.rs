@@ -33,16 +33,10 @@ impl Inner {
         let exists = self.state().get(call.gvr(), &call.key()).is_some();
         if !exists && call.kind.create_on_update {
             let created = self.create_object(call, body).await?;
-            return Ok(Answer::Json(
-                StatusCode::CREATED,
-                Format::Full.show(&call.kind, &created),
-            ));
+            return Ok(Answer::Json(StatusCode::CREATED, Format::Full.show(&call.kind, &created)));
         }
         let updated = self.change(call, &|_: &Value| Ok(body.clone())).await?;
-        Ok(Answer::Json(
-            StatusCode::OK,
-            Format::Full.show(&call.kind, &updated),
-        ))
+        Ok(Answer::Json(StatusCode::OK, Format::Full.show(&call.kind, &updated)))
     }
 
     pub(super) async fn patch(&self, call: &Call) -> Result<Answer, ApiError> {
@@ -55,10 +49,7 @@ impl Inner {
             Ok(object)
         };
         let updated = self.change(call, &make).await?;
-        Ok(Answer::Json(
-            StatusCode::OK,
-            Format::Full.show(kind, &updated),
-        ))
+        Ok(Answer::Json(StatusCode::OK, Format::Full.show(kind, &updated)))
     }
 
     /// Makes, mutates, checks and stores; starts again when the object changed meanwhile.
@@ -95,28 +86,18 @@ impl Inner {
     }
 
     /// Stores the object unless somebody else wrote since `current` was read (`None`).
-    fn store_changed(
-        &self,
-        call: &Call,
-        object: Value,
-        current: &Value,
-    ) -> Result<Option<Value>, ApiError> {
+    fn store_changed(&self, call: &Call, object: Value, current: &Value) -> Result<Option<Value>, ApiError> {
         let kind = &call.kind;
         let key = call.key();
         let mut state = self.state();
-        let stored = state
-            .get(&kind.gvr, &key)
-            .ok_or_else(|| ApiError::not_found(&kind.gvr, &call.name))?;
+        let stored = state.get(&kind.gvr, &key).ok_or_else(|| ApiError::not_found(&kind.gvr, &call.name))?;
         if stored.as_ref() != current {
             return Ok(None);
         }
         if object == *current || call.dry_run() {
             return Ok(Some(object));
         }
-        if is_terminating(&object)
-            && finalizers(&object).is_empty()
-            && !builtin::has_spec_finalizers(kind, &object)
-        {
+        if is_terminating(&object) && finalizers(&object).is_empty() && !builtin::has_spec_finalizers(kind, &object) {
             let gone = state.commit(&kind.gvr, &key, None);
             custom::forget(&mut state, kind, &gone);
             return Ok(Some(object));
@@ -135,11 +116,7 @@ fn check_uid(call: &Call, object: &Value, current: &Value) -> Result<(), ApiErro
     }
     let kind = &call.kind;
     let mut key = String::from("/registry");
-    let group = if builtin::is_built_in(kind) {
-        ""
-    } else {
-        &kind.gvr.group
-    };
+    let group = if builtin::is_built_in(kind) { "" } else { &kind.gvr.group };
     for part in [group, &kind.gvr.resource, &call.namespace, &call.name] {
         if !part.is_empty() {
             key.push('/');
@@ -159,11 +136,7 @@ fn check_revision(call: &Call, object: &Value, current: &Value) -> Result<(), Ap
         if call.kind.unconditional_update || call.verb == "patch" {
             return Ok(());
         }
-        let error = FieldError::invalid(
-            "metadata.resourceVersion",
-            &0.into(),
-            "must be specified for an update",
-        );
+        let error = FieldError::invalid("metadata.resourceVersion", &0.into(), "must be specified for an update");
         // A real server names the plural here where it names the kind elsewhere.
         let mut named = call.kind.as_ref().clone();
         named.kind.clone_from(&named.gvr.resource);
@@ -190,12 +163,7 @@ fn settle_fields(call: &Call, mut object: Value, current: &Value) -> Result<Valu
     builtin::default(kind, &mut object)?;
     schema::default(kind, &mut object);
     let mut errors = metadata::check(kind, &object);
-    errors.extend(check_content(
-        kind,
-        &object,
-        Some(&shown),
-        &call.subresource,
-    ));
+    errors.extend(check_content(kind, &object, Some(&shown), &call.subresource));
     if !errors.is_empty() {
         return Err(ApiError::invalid(kind, &call.name, &errors));
     }
@@ -203,11 +171,7 @@ fn settle_fields(call: &Call, mut object: Value, current: &Value) -> Result<Valu
         let generation = current["metadata"]["generation"].as_u64().unwrap_or(0) + 1;
         meta_mut(&mut object).insert("generation".to_owned(), generation.into());
     }
-    debug_assert_eq!(
-        revision(&object),
-        revision(current),
-        "the stored revision is kept until the commit"
-    );
+    debug_assert_eq!(revision(&object), revision(current), "the stored revision is kept until the commit");
     Ok(builtin::to_storage(kind, object))
 }
 

@@ -55,39 +55,18 @@ pub(super) struct Watch {
 
 impl Watch {
     /// Understands a watch request and stands where it wants to begin.
-    pub fn start(
-        inner: &Arc<Inner>,
-        call: &Call,
-        format: Format,
-        cuts: u64,
-    ) -> Result<Answer, ApiError> {
+    pub fn start(inner: &Arc<Inner>, call: &Call, format: Format, cuts: u64) -> Result<Answer, ApiError> {
         let query = &call.query;
-        let mut fields = query.get("fieldSelector").to_owned();
-        if !call.name.is_empty() {
-            fields = format!("metadata.name={}", call.name);
-        }
-        let selector = Selector::parse(&call.kind, query.get("labelSelector"), &fields)?;
+        let selector = selector(call)?;
         let wake = inner.wake.subscribe();
         let state = inner.state();
         let asked = asked_revision(call, &state)?;
         let initial = query.flag("sendInitialEvents");
         if initial && query.get("resourceVersionMatch") != "NotOlderThan" {
-            return Err(ApiError::unknown(
-                "sendInitialEvents needs resourceVersionMatch=NotOlderThan",
-            ));
+            return Err(ApiError::unknown("sendInitialEvents needs resourceVersionMatch=NotOlderThan"));
         }
-        let from = match asked {
-            Some(asked) if asked < state.compacted && !initial => {
-                return Err(ApiError::expired(asked, state.compacted));
-            }
-            Some(asked) if !initial => asked,
-            _ => state.revision,
-        };
-        let seconds = query
-            .get("timeoutSeconds")
-            .parse()
-            .ok()
-            .filter(|&seconds: &u64| seconds > 0);
+        let from = begin(&state, asked.filter(|_| !initial))?;
+        let seconds = query.get("timeoutSeconds").parse().ok().filter(|&seconds: &u64| seconds > 0);
         let mut watch = Self {
             inner: Arc::clone(inner),
             kind: Arc::clone(&call.kind),
@@ -117,14 +96,12 @@ impl Watch {
         for (_, object) in state.list(&self.kind.gvr, namespace) {
             if self.selector.matches(&object) {
                 let shown = self.format.show(&self.kind, &object);
-                self.pending
-                    .push_back(json!({"type": "ADDED", "object": shown}));
+                self.pending.push_back(json!({"type": "ADDED", "object": shown}));
             }
         }
         if announce_end {
             let mut bookmark = self.bookmark();
-            bookmark["object"]["metadata"]["annotations"] =
-                json!({"k8s.io/initial-events-end": "true"});
+            bookmark["object"]["metadata"]["annotations"] = json!({"k8s.io/initial-events-end": "true"});
             self.pending.push_back(bookmark);
         }
     }
@@ -144,10 +121,7 @@ impl Watch {
         {
             return None;
         }
-        let before = change
-            .old
-            .as_ref()
-            .is_some_and(|old| self.selector.matches(old));
+        let before = change.old.as_ref().is_some_and(|old| self.selector.matches(old));
         let after = change.event != EventType::Deleted && self.selector.matches(&change.object);
         let (name, object) = match (before, after) {
             (false, true) => ("ADDED", Arc::clone(&change.object)),
@@ -168,16 +142,11 @@ impl Watch {
         let state = inner.state();
         if self.seen < state.compacted {
             let status = ApiError::expired(self.seen, state.compacted).to_status();
-            self.pending
-                .push_back(json!({"type": "ERROR", "object": status}));
+            self.pending.push_back(json!({"type": "ERROR", "object": status}));
             self.over = true;
             return;
         }
-        for change in state
-            .log
-            .iter()
-            .skip(self.position.saturating_sub(state.dropped))
-        {
+        for change in state.log.iter().skip(self.position.saturating_sub(state.dropped)) {
             if let Some(event) = self.event(change) {
                 self.pending.push_back(event);
                 self.told = change.revision;
@@ -243,9 +212,25 @@ impl Watch {
 
     /// The stream of events, each an object with `type` and `object`.
     pub fn into_stream(self) -> impl stream::Stream<Item = io::Result<Value>> + Send {
-        stream::unfold(self, |mut watch| async move {
-            Some((watch.next().await?, watch))
-        })
+        stream::unfold(self, |mut watch| async move { Some((watch.next().await?, watch)) })
+    }
+}
+
+/// A watch of one object is one by its name.
+fn selector(call: &Call) -> Result<Selector, ApiError> {
+    let (labels, fields) = (call.query.get("labelSelector"), call.query.get("fieldSelector"));
+    if call.name.is_empty() {
+        return Selector::parse(&call.kind, labels, fields);
+    }
+    Selector::parse(&call.kind, labels, &format!("metadata.name={}", call.name))
+}
+
+/// The revision after which a watch begins.
+fn begin(state: &State, asked: Option<u64>) -> Result<u64, ApiError> {
+    match asked {
+        Some(asked) if asked < state.compacted => Err(ApiError::expired(asked, state.compacted)),
+        Some(asked) => Ok(asked),
+        None => Ok(state.revision),
     }
 }
 

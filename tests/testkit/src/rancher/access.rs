@@ -40,11 +40,7 @@ impl Rancher {
         names.extend(subject::user_of(core, who).map(|user| meta(&user, "name").to_owned()));
         let mut servers = vec![("local".to_owned(), core.local.clone())];
         let downstreams = lock(&core.downstreams);
-        servers.extend(
-            downstreams
-                .iter()
-                .map(|(id, one)| (id.clone(), one.server.clone())),
-        );
+        servers.extend(downstreams.iter().map(|(id, one)| (id.clone(), one.server.clone())));
         drop(downstreams);
         let mut found = Vec::new();
         for (cluster, server) in servers {
@@ -60,10 +56,7 @@ impl Rancher {
 
 fn names_any(object: &Value, names: &[String]) -> bool {
     let subjects = object["subjects"].as_array();
-    subjects
-        .into_iter()
-        .flatten()
-        .any(|subject| names.iter().any(|name| subject["name"] == name.as_str()))
+    subjects.into_iter().flatten().any(|subject| names.iter().any(|name| subject["name"] == name.as_str()))
 }
 
 impl Access {

@@ -52,33 +52,22 @@ fn credentials(headers: &HeaderMap) -> Credentials {
         value.unwrap_or_default().to_owned()
     };
     let authorization = text(header::AUTHORIZATION);
-    let (scheme, rest) = authorization
-        .split_once(' ')
-        .unwrap_or((&authorization, ""));
+    let (scheme, rest) = authorization.split_once(' ').unwrap_or((&authorization, ""));
     let rest = rest.trim();
     if scheme.eq_ignore_ascii_case("bearer") {
         return Credentials::Bearer(rest.to_owned());
     }
     if scheme.eq_ignore_ascii_case("basic") {
-        let decoded = URL_SAFE
-            .decode(rest)
-            .ok()
-            .and_then(|bytes| String::from_utf8(bytes).ok());
+        let decoded = URL_SAFE.decode(rest).ok().and_then(|bytes| String::from_utf8(bytes).ok());
         return Credentials::Other(decoded.unwrap_or_default());
     }
     let cookie = text(header::COOKIE);
-    let session = cookie
-        .split(';')
-        .find_map(|one| one.trim().strip_prefix("R_SESS="));
+    let session = cookie.split(';').find_map(|one| one.trim().strip_prefix("R_SESS="));
     session.map_or(Credentials::None, |one| Credentials::Other(one.to_owned()))
 }
 
 /// Finds the caller. `cluster` is the one that the path names: a scoped token is good for nothing else.
-pub(super) fn caller(
-    core: &Core,
-    headers: &HeaderMap,
-    cluster: Option<&str>,
-) -> Result<Caller, Refused> {
+pub(super) fn caller(core: &Core, headers: &HeaderMap, cluster: Option<&str>) -> Result<Caller, Refused> {
     let (bearer, refused) = match credentials(headers) {
         Credentials::Bearer(bearer) => (bearer, Refused::Bearer),
         Credentials::Other(bearer) => (bearer, Refused::Other),
@@ -90,18 +79,8 @@ pub(super) fn caller(
         return Err(refused);
     }
     let user = core.local.get(&management("users"), "", &token.user);
-    let user: Value = user
-        .filter(|user| user["enabled"] != false)
-        .ok_or(refused)?;
-    let mut groups = lock(&core.groups)
-        .get(&token.user)
-        .cloned()
-        .unwrap_or_default();
+    let user: Value = user.filter(|user| user["enabled"] != false).ok_or(refused)?;
+    let mut groups = lock(&core.groups).get(&token.user).cloned().unwrap_or_default();
     groups.extend(["system:authenticated", "system:cattle:authenticated"].map(str::to_owned));
-    Ok(Caller {
-        user: token.user,
-        groups,
-        token: token.name,
-        username: text(&user, "username").to_owned(),
-    })
+    Ok(Caller { user: token.user, groups, token: token.name, username: text(&user, "username").to_owned() })
 }

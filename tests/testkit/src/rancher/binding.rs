@@ -16,9 +16,7 @@ impl Kind {
     pub const BOTH: [Self; 2] = [Self::Cluster, Self::Project];
 
     pub fn of(resource: &str) -> Option<Self> {
-        Self::BOTH
-            .into_iter()
-            .find(|kind| kind.resource() == resource)
+        Self::BOTH.into_iter().find(|kind| kind.resource() == resource)
     }
 
     pub fn resource(self) -> &'static str {
@@ -76,10 +74,7 @@ impl Kind {
 
     /// Rancher's finalizer that cleans downstream.
     pub fn sync(self, cluster: &str) -> String {
-        format!(
-            "clusterscoped.controller.cattle.io/cluster-{}-sync_{cluster}",
-            self.short()
-        )
+        format!("clusterscoped.controller.cattle.io/cluster-{}-sync_{cluster}", self.short())
     }
 
     /// The cluster that a binding gives access to.

@@ -45,18 +45,12 @@ pub(super) fn is_terminating(object: &Value) -> bool {
 
 pub(super) fn finalizers(object: &Value) -> Vec<String> {
     let list = object["metadata"]["finalizers"].as_array();
-    list.into_iter()
-        .flatten()
-        .filter_map(Value::as_str)
-        .map(str::to_owned)
-        .collect()
+    list.into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect()
 }
 
 /// A time as Kubernetes writes it.
 pub(super) fn stamp(at: Timestamp) -> String {
-    at.to_zoned(TimeZone::UTC)
-        .strftime("%Y-%m-%dT%H:%M:%SZ")
-        .to_string()
+    at.to_zoned(TimeZone::UTC).strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
 
 /// One downstream cluster.
@@ -119,17 +113,12 @@ impl Core {
         if cluster == "local" {
             return Some(self.local.clone());
         }
-        lock(&self.downstreams)
-            .get(cluster)
-            .map(|downstream| downstream.server.clone())
+        lock(&self.downstreams).get(cluster).map(|downstream| downstream.server.clone())
     }
 
     /// Whether Rancher reaches a cluster; false for one it does not know.
     pub fn reaches(&self, cluster: &str) -> bool {
-        cluster == "local"
-            || lock(&self.downstreams)
-                .get(cluster)
-                .is_some_and(|downstream| !downstream.away)
+        cluster == "local" || lock(&self.downstreams).get(cluster).is_some_and(|downstream| !downstream.away)
     }
 
     /// Every server Rancher reaches, with its cluster's id.
@@ -146,9 +135,7 @@ impl Core {
 
     /// The model in force, as the feature says.
     pub fn model(&self) -> Model {
-        let feature = self
-            .local
-            .get(&management("features"), "", "aggregated-roletemplates");
+        let feature = self.local.get(&management("features"), "", "aggregated-roletemplates");
         match feature.is_some_and(|feature| feature["spec"]["value"] == true) {
             true => Model::Aggregated,
             false => Model::Legacy,
@@ -168,11 +155,7 @@ impl Core {
             hash.update(drawn.to_be_bytes());
             bytes.extend(hash.finalize());
         }
-        bytes
-            .iter()
-            .take(length)
-            .map(|byte| char::from(alphabet[usize::from(*byte) % alphabet.len()]))
-            .collect()
+        bytes.iter().take(length).map(|byte| char::from(alphabet[usize::from(*byte) % alphabet.len()])).collect()
     }
 
     /// Sleeps as long as an idle Rancher needs, stretched by the pace.

@@ -42,17 +42,11 @@ impl Reference {
 
     /// As it is stored now, unless it is gone or going.
     pub fn alive(&self, core: &Core) -> Option<Value> {
-        self.read(core)
-            .filter(|object| !super::core::is_terminating(object))
+        self.read(core).filter(|object| !super::core::is_terminating(object))
     }
 
     /// Writes what `make` wants (`None`: it is as it should be). False once the object is gone or refuses the change.
-    pub async fn write(
-        &self,
-        core: &Core,
-        subresource: &str,
-        make: impl Fn(&Value) -> Option<Value>,
-    ) -> bool {
+    pub async fn write(&self, core: &Core, subresource: &str, make: impl Fn(&Value) -> Option<Value>) -> bool {
         loop {
             let Some(current) = self.read(core) else {
                 return false;
@@ -61,10 +55,7 @@ impl Reference {
                 return true;
             };
             patch["metadata"]["resourceVersion"] = meta(&current, "resourceVersion").into();
-            let written = core
-                .local
-                .patch(&self.gvr, &self.namespace, &self.name, subresource, &patch)
-                .await;
+            let written = core.local.patch(&self.gvr, &self.namespace, &self.name, subresource, &patch).await;
             match written {
                 Ok(_) => return true,
                 Err(error) if error.code == 409 => tokio::task::yield_now().await,

@@ -16,9 +16,7 @@ pub(super) fn namespaces(core: &Core, cluster: &str, project: &str) -> Vec<Strin
     let all = server.map(|server| server.list(&crate::apiserver::Gvr::core("namespaces"), None));
     all.into_iter()
         .flatten()
-        .filter(|one| {
-            one["metadata"]["annotations"]["field.cattle.io/projectId"] == wanted.as_str()
-        })
+        .filter(|one| one["metadata"]["annotations"]["field.cattle.io/projectId"] == wanted.as_str())
         .filter(|one| one["metadata"]["deletionTimestamp"].is_null())
         .map(|one| meta(&one, "name").to_owned())
         .collect()
@@ -27,10 +25,7 @@ pub(super) fn namespaces(core: &Core, cluster: &str, project: &str) -> Vec<Strin
 /// The namespace that a project's bindings belong into.
 pub(super) fn backing_namespace(project: &Value) -> String {
     let backing = project["status"]["backingNamespace"].as_str();
-    backing
-        .filter(|name| !name.is_empty())
-        .unwrap_or(meta(project, "name"))
-        .to_owned()
+    backing.filter(|name| !name.is_empty()).unwrap_or(meta(project, "name")).to_owned()
 }
 
 /// One binding, on its way to its objects.
@@ -52,14 +47,7 @@ pub(super) fn plan(core: &Core, kind: Kind, binding: &Value, model: Model) -> Ve
     if roles::template(core, role).is_none() {
         return Vec::new();
     }
-    let plan = Plan {
-        core,
-        kind,
-        binding,
-        subject,
-        cluster: kind.cluster(binding),
-        model,
-    };
+    let plan = Plan { core, kind, binding, subject, cluster: kind.cluster(binding), model };
     let mut grants = plan.rights();
     if kind == Kind::Project {
         grants.extend(plan.project_wide());
@@ -77,14 +65,7 @@ fn one_name(name: &str, verbs: &[&str], group: &str, resource: &str) -> Option<V
 }
 
 impl Plan<'_> {
-    fn grant(
-        &self,
-        part: Part,
-        namespace: &str,
-        role: &str,
-        rules: Option<Vec<Value>>,
-        owner: Owner,
-    ) -> Grant {
+    fn grant(&self, part: Part, namespace: &str, role: &str, rules: Option<Vec<Value>>, owner: Owner) -> Grant {
         let cluster = match part {
             Part::Downstream => self.cluster.clone(),
             _ => "local".to_owned(),
@@ -141,10 +122,7 @@ impl Plan<'_> {
             }
         };
         let owner = match self.model {
-            Model::Legacy => Owner::Only(vec![(
-                names::LEGACY_OWNER.to_owned(),
-                names::pair(self.binding),
-            )]),
+            Model::Legacy => Owner::Only(vec![(names::LEGACY_OWNER.to_owned(), names::pair(self.binding))]),
             Model::Aggregated => self.aggregated_owner(names::AGGREGATION),
         };
         let mut grants = Vec::new();
@@ -172,10 +150,7 @@ impl Plan<'_> {
             "apiGroups": ["", "storage.k8s.io"], "resources": ["persistentvolumes", "storageclasses"],
             "verbs": ["get", "list", "watch"],
         }]);
-        let mut wide = vec![(
-            namespaces.clone(),
-            one_name(&namespaces, &["get"], "", "namespaces"),
-        )];
+        let mut wide = vec![(namespaces.clone(), one_name(&namespaces, &["get"], "", "namespaces"))];
         if roles::allow(&rules, "get", "", "persistentvolumes") {
             wide.push((promoted, volumes.as_array().cloned()));
         }
@@ -186,11 +161,7 @@ impl Plan<'_> {
         wide.into_iter()
             .map(|(role, rules)| {
                 let owner = match self.model {
-                    Model::Legacy => Owner::Key(
-                        names::pair(self.binding),
-                        names::OWNER_USER.to_owned(),
-                        Vec::new(),
-                    ),
+                    Model::Legacy => Owner::Key(names::pair(self.binding), names::OWNER_USER.to_owned(), Vec::new()),
                     Model::Aggregated => self.aggregated_owner(names::AGGREGATION),
                 };
                 self.grant(Part::Downstream, "", &role, rules, owner)
@@ -205,27 +176,14 @@ impl Plan<'_> {
         };
         let owner = Owner::Key(names::pair(self.binding), value.to_owned(), Vec::new());
         let owns = roles::is_owner(self.core, text(self.binding, "roleTemplateName"));
-        let of_cluster = if owns && self.kind == Kind::Cluster {
-            "owner"
-        } else {
-            "member"
-        };
+        let of_cluster = if owns && self.kind == Kind::Cluster { "owner" } else { "member" };
         let cluster_role = format!("{}-cluster{of_cluster}", self.cluster);
-        let verbs: &[&str] = if of_cluster == "owner" {
-            &["*"]
-        } else {
-            &["get"]
-        };
+        let verbs: &[&str] = if of_cluster == "owner" { &["*"] } else { &["get"] };
         let rules = one_name(&self.cluster, verbs, "management.cattle.io", "clusters");
-        let mut grants =
-            vec![self.grant(Part::Management, "", &cluster_role, rules, owner.clone())];
+        let mut grants = vec![self.grant(Part::Management, "", &cluster_role, rules, owner.clone())];
         if self.kind == Kind::Project {
             let project = self.kind.project(self.binding);
-            let (word, verbs): (_, &[&str]) = if owns {
-                ("owner", &["*"])
-            } else {
-                ("member", &["get"])
-            };
+            let (word, verbs): (_, &[&str]) = if owns { ("owner", &["*"]) } else { ("member", &["get"]) };
             let role = format!("{project}-project{word}");
             let rules = one_name(&project, verbs, "management.cattle.io", "projects");
             let mut grant = self.grant(Part::Management, &self.cluster, &role, rules, owner);
@@ -241,10 +199,7 @@ impl Plan<'_> {
         let own = meta(self.binding, "namespace").to_owned();
         let mut places = vec![own];
         if self.kind == Kind::Cluster {
-            let projects = self
-                .core
-                .local
-                .list(&management("projects"), Some(&self.cluster));
+            let projects = self.core.local.list(&management("projects"), Some(&self.cluster));
             places.extend(projects.iter().map(backing_namespace));
         }
         let mut grants = Vec::new();
@@ -257,13 +212,7 @@ impl Plan<'_> {
                 let role = meta(&role, "name");
                 let mut grant = match self.model {
                     Model::Legacy => {
-                        let mut grant = self.grant(
-                            Part::Management,
-                            place,
-                            role,
-                            Some(rules.clone()),
-                            Owner::Named,
-                        );
+                        let mut grant = self.grant(Part::Management, place, role, Some(rules.clone()), Owner::Named);
                         grant.name = format!("{}-{role}", meta(self.binding, "name"));
                         grant
                     }
@@ -281,11 +230,7 @@ impl Plan<'_> {
     }
 
     fn fleet(&self) -> Vec<Grant> {
-        let workspace = if self.cluster == "local" {
-            "fleet-local"
-        } else {
-            "fleet-default"
-        };
+        let workspace = if self.cluster == "local" { "fleet-local" } else { "fleet-default" };
         let role = format!("r-cluster-{}-view", self.cluster);
         let name = meta(self.binding, "name");
         let mut labels = vec![(names::fleet_key(self.kind), name.to_owned())];
@@ -296,20 +241,10 @@ impl Plan<'_> {
         let count = if twice { 2 } else { 1 };
         (0..count)
             .map(|index| {
-                let rules = one_name(
-                    &self.cluster,
-                    &["get"],
-                    "provisioning.cattle.io",
-                    "clusters",
-                );
+                let rules = one_name(&self.cluster, &["get"], "provisioning.cattle.io", "clusters");
                 let owner = Owner::Only(labels.clone());
                 let mut grant = self.grant(Part::Fleet, workspace, &role, rules, owner);
-                let own = [
-                    self.kind.short(),
-                    meta(self.binding, "namespace"),
-                    name,
-                    &index.to_string(),
-                ];
+                let own = [self.kind.short(), meta(self.binding, "namespace"), name, &index.to_string()];
                 grant.name = format!("{}-{}", grant.name, names::hashed(&own));
                 grant.role_kind = "Role";
                 grant

@@ -74,27 +74,16 @@ fn create(core: &Core, caller: &Caller, body: &Bytes) -> Reply {
         return Reply::status(400, "BadRequest", "the object provided is unrecognized");
     };
     let spec = &asked["spec"];
-    let other = spec["userID"]
-        .as_str()
-        .is_some_and(|id| !id.is_empty() && id != caller.user);
+    let other = spec["userID"].as_str().is_some_and(|id| !id.is_empty() && id != caller.user);
     if other {
         return Reply::status(403, "Forbidden", "unable to create token for other user");
     }
     let ttl = spec["ttl"].as_u64().filter(|&ttl| ttl > 0);
     let ttl = ttl.map_or(MAX_TTL, |ttl| Duration::from_millis(ttl).min(MAX_TTL));
     let cluster = spec["clusterName"].as_str().filter(|id| !id.is_empty());
-    let made = TokenSpec {
-        ttl: Some(ttl),
-        cluster: cluster.map(str::to_owned),
-        ext: true,
-        ..TokenSpec::default()
-    };
+    let made = TokenSpec { ttl: Some(ttl), cluster: cluster.map(str::to_owned), ext: true, ..TokenSpec::default() };
     let bearer = tokens::make(core, &caller.user, &made);
-    let name = bearer
-        .trim_start_matches("ext/")
-        .split(':')
-        .next()
-        .unwrap_or_default();
+    let name = bearer.trim_start_matches("ext/").split(':').next().unwrap_or_default();
     let mut token = core.local.get(&ext(), "", name).unwrap_or_default();
     for field in ["labels", "annotations"] {
         for (key, value) in asked["metadata"][field].as_object().into_iter().flatten() {
@@ -102,10 +91,7 @@ fn create(core: &Core, caller: &Caller, body: &Bytes) -> Reply {
         }
     }
     token["spec"]["description"] = spec["description"].clone();
-    let mut token = core
-        .local
-        .update_unchecked(&ext(), token)
-        .unwrap_or_default();
+    let mut token = core.local.update_unchecked(&ext(), token).unwrap_or_default();
     let value = bearer.split(':').nth(1).unwrap_or_default().to_owned();
     debug_assert!(!meta(&token, "name").is_empty(), "just made");
     token["status"]["value"] = value.into();

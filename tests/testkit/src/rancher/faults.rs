@@ -42,16 +42,8 @@ impl fmt::Debug for FaultRule {
 
 impl FaultRule {
     /// Every request that a predicate of method and path (with its query) picks.
-    pub fn new(
-        matches: impl Fn(&Method, &str) -> bool + Send + Sync + 'static,
-        action: FaultAction,
-    ) -> Self {
-        Self {
-            matches: Box::new(matches),
-            skip: 0,
-            times: usize::MAX,
-            action,
-        }
+    pub fn new(matches: impl Fn(&Method, &str) -> bool + Send + Sync + 'static, action: FaultAction) -> Self {
+        Self { matches: Box::new(matches), skip: 0, times: usize::MAX, action }
     }
 
     /// Every request of a method (empty: any) whose path contains a text.

@@ -59,27 +59,17 @@ fn labels_of(owner: &Owner) -> Map<String, Value> {
         }
         Owner::Named => Vec::new(),
     };
-    pairs
-        .into_iter()
-        .map(|(key, value)| (key, value.into()))
-        .collect()
+    pairs.into_iter().map(|(key, value)| (key, value.into())).collect()
 }
 
 impl Grant {
     fn resource(&self) -> &'static str {
-        if self.namespace.is_empty() {
-            "clusterrolebindings"
-        } else {
-            "rolebindings"
-        }
+        if self.namespace.is_empty() { "clusterrolebindings" } else { "rolebindings" }
     }
 
     /// Makes the role, and the binding unless it is there; an owner key is added where it is missing.
     pub async fn ensure(&self, core: &Core) -> Result<(), ApiError> {
-        let Some(server) = core
-            .server(&self.cluster)
-            .filter(|_| core.reaches(&self.cluster))
-        else {
+        let Some(server) = core.server(&self.cluster).filter(|_| core.reaches(&self.cluster)) else {
             return Ok(());
         };
         self.ensure_role(&server).await?;
@@ -92,9 +82,7 @@ impl Grant {
             && there["metadata"]["labels"][key.as_str()] != value.as_str()
         {
             let patch = json!({"metadata": {"labels": {key.as_str(): value}}});
-            server
-                .patch(&gvr, &self.namespace, &self.name, "", &patch)
-                .await?;
+            server.patch(&gvr, &self.namespace, &self.name, "", &patch).await?;
         }
         Ok(())
     }
@@ -144,12 +132,7 @@ fn existing_is_fine(error: ApiError) -> Result<(), ApiError> {
 }
 
 /// Takes back what a part of Rancher remembers to have made for a binding.
-pub(super) async fn clean(
-    core: &Core,
-    kind: Kind,
-    binding: &Value,
-    part: Part,
-) -> Result<(), ApiError> {
+pub(super) async fn clean(core: &Core, kind: Kind, binding: &Value, part: Part) -> Result<(), ApiError> {
     let cluster = match part {
         Part::Downstream => kind.cluster(binding),
         _ => "local".to_owned(),
@@ -198,19 +181,13 @@ fn verdict(kind: Kind, binding: &Value, part: Part, object: &Value) -> Verdict {
             let ours = labels[names::fleet_key(kind).as_str()] == meta(binding, "name");
             // The aggregated model forgets those of project bindings: seen on 2.15.0.
             let forgotten = labels[names::AGGREGATION] == "true" && kind == Kind::Project;
-            if ours && !forgotten {
-                Verdict::Delete
-            } else {
-                Verdict::Leave
-            }
+            if ours && !forgotten { Verdict::Delete } else { Verdict::Leave }
         }
         Part::Downstream if labels[names::LEGACY_OWNER] == pair.as_str() => Verdict::Delete,
         Part::Downstream if labels[pair.as_str()] == names::OWNER_USER => shared(labels, &pair),
         Part::Downstream if labels[key.as_str()] == "true" && !is_mgmt => shared(labels, &key),
         Part::Management if labels[key.as_str()] == "true" && is_mgmt => shared(labels, &key),
-        Part::Management
-            if labels[pair.as_str()] == names::MEMBERSHIP || labels[pair.as_str()] == "true" =>
-        {
+        Part::Management if labels[pair.as_str()] == names::MEMBERSHIP || labels[pair.as_str()] == "true" => {
             shared(labels, &pair)
         }
         Part::Management if is_management_right(binding, object) => Verdict::Delete,
@@ -226,14 +203,8 @@ fn shared(labels: &Value, key: &str) -> Verdict {
                 || *value == names::OWNER_USER
                 || *value == "true" && (other.contains("-owner-") || other.contains('_')))
     };
-    let others = labels
-        .as_object()
-        .is_some_and(|labels| labels.iter().any(is_owner));
-    if others {
-        Verdict::Drop(key.to_owned())
-    } else {
-        Verdict::Delete
-    }
+    let others = labels.as_object().is_some_and(|labels| labels.iter().any(is_owner));
+    if others { Verdict::Drop(key.to_owned()) } else { Verdict::Delete }
 }
 
 /// The legacy model marks management rights by name alone: `<binding>-<role>`.

@@ -27,9 +27,7 @@ fn fits(core: &Core, user: &str, password: &str) -> bool {
         let text = secret["data"][field].as_str().unwrap_or_default();
         STANDARD.decode(text).unwrap_or_default()
     };
-    secret.is_some_and(|secret| {
-        hash(password.as_bytes(), &data(&secret, "salt")) == data(&secret, "password")
-    })
+    secret.is_some_and(|secret| hash(password.as_bytes(), &data(&secret, "salt")) == data(&secret, "password"))
 }
 
 /// Answers a login.
@@ -38,8 +36,7 @@ pub(super) fn login(core: &Core, body: &Bytes) -> Reply {
     let users = core.local.list(&management("users"), None);
     let username = text(&asked, "username");
     let user = users.iter().find(|user| text(user, "username") == username);
-    let Some(user) = user.filter(|user| fits(core, meta(user, "name"), text(&asked, "password")))
-    else {
+    let Some(user) = user.filter(|user| fits(core, meta(user, "name"), text(&asked, "password"))) else {
         return Reply::json(
             401,
             &json!({"type": "error", "status": "401", "message": "authentication failed", "code": "Unauthorized"}),
@@ -50,8 +47,5 @@ pub(super) fn login(core: &Core, body: &Bytes) -> Reply {
         return Reply::json(403, &refused);
     }
     let bearer = tokens::make(core, meta(user, "name"), &TokenSpec::session());
-    Reply::json(
-        201,
-        &json!({"type": "token", "token": bearer, "userId": meta(user, "name")}),
-    )
+    Reply::json(201, &json!({"type": "token", "token": bearer, "userId": meta(user, "name")}))
 }

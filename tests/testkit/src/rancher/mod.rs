@@ -139,20 +139,14 @@ impl Builder {
     /// Outside a tokio runtime.
     pub fn build(self) -> Rancher {
         let clock = Arc::clone(&self.now);
-        let local = ApiServer::builder()
-            .seed(self.seed)
-            .now(move || clock())
-            .build();
+        let local = ApiServer::builder().seed(self.seed).now(move || clock()).build();
         let core = Core::new(self.now, self.seed, self.latency, self.pace, local);
         seed::plant(&core, self.model, &self.install_uuid);
         webhook::install(&core);
         rights::install(&core, &core.local, "local");
         // Nobody may watch from before the start: resourceVersion 5 is long compacted on a real server.
         core.local.expire_watches();
-        let rancher = Rancher(Arc::new(Handle {
-            core,
-            controllers: std::sync::Mutex::default(),
-        }));
+        let rancher = Rancher(Arc::new(Handle { core, controllers: std::sync::Mutex::default() }));
         rancher.start_controllers();
         rancher
     }

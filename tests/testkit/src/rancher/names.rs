@@ -29,11 +29,7 @@ pub(super) fn shortened(full: &str) -> String {
     }
     let digest = hex(&Sha256::digest(full.as_bytes()));
     let ends_well = |c: &u8| c.is_ascii_lowercase() || c.is_ascii_digit();
-    let keep = if full.as_bytes().get(56).is_some_and(ends_well) {
-        57
-    } else {
-        56
-    };
+    let keep = if full.as_bytes().get(56).is_some_and(ends_well) { 57 } else { 56 };
     let head: String = full.chars().take(keep).collect();
     format!("{head}-{}", &digest[..62 - keep])
 }
@@ -50,20 +46,12 @@ pub(super) fn hashed(parts: &[&str]) -> String {
 
 /// `<namespace>_<name>` of a binding.
 pub(super) fn pair(binding: &Value) -> String {
-    shortened(&format!(
-        "{}_{}",
-        meta(binding, "namespace"),
-        meta(binding, "name")
-    ))
+    shortened(&format!("{}_{}", meta(binding, "namespace"), meta(binding, "name")))
 }
 
 /// The aggregated model's owner key.
 pub(super) fn aggregated_key(kind: Kind, binding: &Value) -> String {
-    shortened(&format!(
-        "authz.cluster.cattle.io/{}-owner-{}",
-        kind.short(),
-        meta(binding, "name")
-    ))
+    shortened(&format!("authz.cluster.cattle.io/{}-owner-{}", kind.short(), meta(binding, "name")))
 }
 
 /// The key whose value is the binding's name, in the Fleet workspace.
@@ -77,21 +65,14 @@ pub(super) fn user_for_principal(principal: &str) -> String {
 }
 
 /// The subject fields, in the order in which Rancher takes one as the binding's key.
-pub(super) const SUBJECTS: [&str; 4] = [
-    "userPrincipalName",
-    "userName",
-    "groupPrincipalName",
-    "groupName",
-];
+pub(super) const SUBJECTS: [&str; 4] = ["userPrincipalName", "userName", "groupPrincipalName", "groupName"];
 
 /// Name and kind of the RBAC subject that a binding gives access to; `None` while its user is not known.
 pub(super) fn rbac_subject(binding: &Value) -> Option<(&'static str, String)> {
     if !text(binding, "userName").is_empty() {
         return Some(("User", text(binding, "userName").to_owned()));
     }
-    let group = ["groupPrincipalName", "groupName"]
-        .into_iter()
-        .map(|field| text(binding, field))
-        .find(|name| !name.is_empty());
+    let group =
+        ["groupPrincipalName", "groupName"].into_iter().map(|field| text(binding, field)).find(|name| !name.is_empty());
     group.map(|name| ("Group", name.to_owned()))
 }

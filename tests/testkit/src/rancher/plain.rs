@@ -16,10 +16,7 @@ use super::{
 /// Norman's 401; its status is a string.
 pub(super) fn must_authenticate() -> Reply {
     let message = "Unauthorized 401: must authenticate";
-    Reply::json(
-        401,
-        &json!({"type": "error", "status": "401", "message": message}),
-    )
+    Reply::json(401, &json!({"type": "error", "status": "401", "message": message}))
 }
 
 fn error(code: &str, status: u16, message: &str) -> Reply {
@@ -30,15 +27,15 @@ fn error(code: &str, status: u16, message: &str) -> Reply {
 /// What needs no login.
 pub(super) fn public(parts: &[&str]) -> Option<Reply> {
     match parts {
-        ["rancherversion"] => Some(Reply::text(
-            200,
-            r#"{"Version":"v2.15.0","GitCommit":"0000000","RancherPrime":"false"}"#,
-        )),
+        ["rancherversion"] => {
+            Some(Reply::text(200, r#"{"Version":"v2.15.0","GitCommit":"0000000","RancherPrime":"false"}"#))
+        }
         ["ping"] => Some(Reply::text(200, "pong")),
         ["healthz"] => Some(Reply::text(200, "ok")),
         ["cacerts"] => Some(Reply::text(200, "")),
         ["v3", "settings", "cacerts"] => {
-            let setting = json!({"id": "cacerts", "name": "cacerts", "type": "setting", "value": "", "source": "default"});
+            let setting =
+                json!({"id": "cacerts", "name": "cacerts", "type": "setting", "value": "", "source": "default"});
             Some(Reply::json(200, &setting))
         }
         _ => None,
@@ -46,51 +43,26 @@ pub(super) fn public(parts: &[&str]) -> Option<Reply> {
 }
 
 /// `/v3`, for somebody who is logged in.
-pub(super) fn norman(
-    core: &Core,
-    caller: &Caller,
-    parts: &[&str],
-    request: &Request<Bytes>,
-) -> Reply {
+pub(super) fn norman(core: &Core, caller: &Caller, parts: &[&str], request: &Request<Bytes>) -> Reply {
     match (request.method(), parts) {
         (&Method::GET, ["settings", name]) => setting(core, name),
-        (&Method::GET, ["users"])
-            if request
-                .uri()
-                .query()
-                .is_some_and(|query| query.contains("me=true")) =>
-        {
-            let me =
-                json!({"id": caller.user, "username": caller.username, "me": true, "type": "user"});
-            Reply::json(
-                200,
-                &json!({"type": "collection", "resourceType": "user", "data": [me]}),
-            )
+        (&Method::GET, ["users"]) if request.uri().query().is_some_and(|query| query.contains("me=true")) => {
+            let me = json!({"id": caller.user, "username": caller.username, "me": true, "type": "user"});
+            Reply::json(200, &json!({"type": "collection", "resourceType": "user", "data": [me]}))
         }
         (&Method::GET, ["principals", id]) => principal(core, caller, id),
         (_, ["tokens", ..]) => token(core, caller, parts, request),
-        (_, []) => Reply::json(
-            200,
-            &json!({"type": "collection", "resourceType": "apiRoot", "data": []}),
-        ),
+        (_, []) => Reply::json(200, &json!({"type": "collection", "resourceType": "apiRoot", "data": []})),
         (_, [other, ..]) => error("NotFound", 404, &format!("failed to find schema {other}")),
     }
 }
 
 fn setting(core: &Core, name: &str) -> Reply {
     let Some(setting) = core.local.get(&management("settings"), "", name) else {
-        return error(
-            "NotFound",
-            404,
-            &format!("settings.management.cattle.io \"{name}\" not found"),
-        );
+        return error("NotFound", 404, &format!("settings.management.cattle.io \"{name}\" not found"));
     };
     let set = text(&setting, "value");
-    let value = if set.is_empty() {
-        text(&setting, "default")
-    } else {
-        set
-    };
+    let value = if set.is_empty() { text(&setting, "default") } else { set };
     let source = if set.is_empty() { "default" } else { "db" };
     let body = json!({
         "id": name, "name": name, "type": "setting", "value": value, "default": text(&setting, "default"),
@@ -101,15 +73,8 @@ fn setting(core: &Core, name: &str) -> Reply {
 
 /// A local key resolves local principals, and nobody else's.
 fn principal(core: &Core, caller: &Caller, escaped: &str) -> Reply {
-    let id = escaped
-        .replace("%3A", ":")
-        .replace("%3a", ":")
-        .replace("%2F", "/")
-        .replace("%2f", "/");
-    let user = id
-        .starts_with("local://")
-        .then(|| subject::user_of(core, &id))
-        .flatten();
+    let id = escaped.replace("%3A", ":").replace("%3a", ":").replace("%2F", "/").replace("%2f", "/");
+    let user = id.starts_with("local://").then(|| subject::user_of(core, &id)).flatten();
     let Some(user) = user else {
         return error("NotFound", 404, &format!("principal {id} not found"));
     };
@@ -138,14 +103,9 @@ fn token(core: &Core, caller: &Caller, parts: &[&str], request: &Request<Bytes>)
     match (request.method(), parts) {
         (&Method::GET, ["tokens"]) => {
             let all = core.local.list(&gvr, None);
-            let own = all
-                .iter()
-                .filter(|token| text(token, "userId") == caller.user);
+            let own = all.iter().filter(|token| text(token, "userId") == caller.user);
             let data: Vec<Value> = own.map(|token| shown(token, caller)).collect();
-            Reply::json(
-                200,
-                &json!({"type": "collection", "resourceType": "token", "data": data}),
-            )
+            Reply::json(200, &json!({"type": "collection", "resourceType": "token", "data": data}))
         }
         (&Method::POST, ["tokens"]) => create_token(core, caller, request.body()),
         (method @ (&Method::GET | &Method::DELETE), ["tokens", name]) => {
@@ -172,11 +132,7 @@ fn create_token(core: &Core, caller: &Caller, body: &Bytes) -> Reply {
     let ttl = asked["ttl"].as_u64().filter(|&ttl| ttl > 0);
     let ttl = ttl.map_or(MAX_TTL, |ttl| Duration::from_millis(ttl).min(MAX_TTL));
     let cluster = Some(text(&asked, "clusterId").to_owned()).filter(|id| !id.is_empty());
-    let spec = TokenSpec {
-        ttl: Some(ttl),
-        cluster,
-        ..TokenSpec::default()
-    };
+    let spec = TokenSpec { ttl: Some(ttl), cluster, ..TokenSpec::default() };
     let bearer = tokens::make(core, &caller.user, &spec);
     let name = bearer.split(':').next().unwrap_or_default();
     let gvr = management("tokens");

@@ -56,11 +56,7 @@ fn router_error(code: &str, status: u16, message: &str) -> Reply {
 
 /// Whether Rancher lets the caller through at all; if not, what it says.
 fn stopped(core: &Core, caller: &Caller, cluster: &str, parts: &[&str]) -> Option<Reply> {
-    if core
-        .local
-        .get(&management("clusters"), "", cluster)
-        .is_none()
-    {
+    if core.local.get(&management("clusters"), "", cluster).is_none() {
         let message = format!("clusters.management.cattle.io \"{cluster}\" not found");
         return Some(router_error("NotFound", 404, &message));
     }
@@ -76,15 +72,7 @@ fn stopped(core: &Core, caller: &Caller, cluster: &str, parts: &[&str]) -> Optio
         return None;
     }
     let resource = match parts {
-        [
-            "apis",
-            "management.cattle.io",
-            "v3",
-            "namespaces",
-            _,
-            resource,
-            ..,
-        ]
+        ["apis", "management.cattle.io", "v3", "namespaces", _, resource, ..]
         | ["apis", "management.cattle.io", "v3", resource, ..] => resource,
         _ => return None,
     };
@@ -130,12 +118,7 @@ pub(super) async fn answer(
 }
 
 /// Reviews of oneself: Rancher's extras, and the binding that gives a right.
-fn review(
-    server: &ApiServer,
-    caller: &Caller,
-    parts: &[&str],
-    request: &Request<Bytes>,
-) -> Option<Reply> {
+fn review(server: &ApiServer, caller: &Caller, parts: &[&str], request: &Request<Bytes>) -> Option<Reply> {
     if request.method() != Method::POST {
         return None;
     }
@@ -151,12 +134,7 @@ fn review(
                 },
             }});
         }
-        [
-            "apis",
-            "authorization.k8s.io",
-            "v1",
-            "selfsubjectaccessreviews",
-        ] => {
+        ["apis", "authorization.k8s.io", "v1", "selfsubjectaccessreviews"] => {
             let asked = &body["spec"]["resourceAttributes"];
             let field = |name: &str| text(asked, name).to_owned();
             let attributes = Attributes {
@@ -169,8 +147,7 @@ fn review(
                 name: field("name"),
             };
             let reason = rights::reason(server, &caller.impersonated(), &attributes);
-            body["status"] =
-                json!({"allowed": reason.is_some(), "reason": reason.unwrap_or_default()});
+            body["status"] = json!({"allowed": reason.is_some(), "reason": reason.unwrap_or_default()});
         }
         _ => return None,
     }
@@ -183,8 +160,7 @@ fn unreadable(request: &Request<Bytes>) -> Option<Reply> {
         return None;
     }
     let content_type = request.headers().get(header::CONTENT_TYPE);
-    let is_json =
-        content_type.is_none_or(|value| value.as_bytes().starts_with(b"application/json"));
+    let is_json = content_type.is_none_or(|value| value.as_bytes().starts_with(b"application/json"));
     let error = serde_json::from_slice::<Value>(request.body()).err()?;
     let message = format!(
         "the object provided is unrecognized (must be of type Object): couldn't get version/kind; json parse error: {error}"
@@ -214,11 +190,7 @@ fn strict(parts: &[&str], request: &Request<Bytes>) -> Option<Reply> {
 }
 
 /// Server-side apply, as far as one manager sees it: what is not there is made, what is there gets the given fields.
-async fn apply(
-    server: &ApiServer,
-    caller: &Caller,
-    request: Request<Bytes>,
-) -> Result<Response<Body>, BoxError> {
+async fn apply(server: &ApiServer, caller: &Caller, request: Request<Bytes>) -> Result<Response<Body>, BoxError> {
     let (mut parts, body) = request.into_parts();
     let object: Result<Value, _> = std::str::from_utf8(&body)
         .map_err(BoxError::from)
@@ -277,10 +249,7 @@ async fn reword(response: Response<Body>, watches: bool) -> Result<Response<Body
              The object might have been deleted and then recreated"
         )
         .into();
-        return Ok(Response::from_parts(
-            parts,
-            Body::from(status.to_string().into_bytes()),
-        ));
+        return Ok(Response::from_parts(parts, Body::from(status.to_string().into_bytes())));
     }
     Ok(Response::from_parts(parts, Body::from(bytes.to_vec())))
 }

@@ -9,9 +9,7 @@ use super::core::{Core, rbac};
 
 fn has(value: &Value, wanted: &str) -> bool {
     let list = value.as_array();
-    list.into_iter()
-        .flatten()
-        .any(|one| *one == "*" || *one == wanted)
+    list.into_iter().flatten().any(|one| *one == "*" || *one == wanted)
 }
 
 fn is_subject(binding: &Value, user: &User) -> bool {
@@ -20,9 +18,7 @@ fn is_subject(binding: &Value, user: &User) -> bool {
         let name = subject["name"].as_str().unwrap_or_default();
         match subject["kind"].as_str() {
             Some("User") => name == user.name,
-            Some("Group") => {
-                name == "system:authenticated" || user.groups.iter().any(|one| one == name)
-            }
+            Some("Group") => name == "system:authenticated" || user.groups.iter().any(|one| one == name),
             _ => false,
         }
     })
@@ -34,9 +30,9 @@ fn rule_allows(rule: &Value, asked: &Attributes) -> bool {
     } else {
         format!("{}/{}", asked.resource, asked.subresource)
     };
-    let named = rule["resourceNames"].as_array().is_none_or(|names| {
-        names.is_empty() || names.iter().any(|name| *name == asked.name.as_str())
-    });
+    let named = rule["resourceNames"]
+        .as_array()
+        .is_none_or(|names| names.is_empty() || names.iter().any(|name| *name == asked.name.as_str()));
     named
         && has(&rule["verbs"], &asked.verb)
         && has(&rule["apiGroups"], &asked.group)
@@ -66,10 +62,7 @@ pub(super) fn reason(server: &ApiServer, user: &User, asked: &Attributes) -> Opt
         bindings.extend(server.list(&rbac("rolebindings"), Some(&asked.namespace)));
     }
     let binding = bindings.iter().find(|binding| {
-        is_subject(binding, user)
-            && role_rules(server, binding)
-                .iter()
-                .any(|rule| rule_allows(rule, asked))
+        is_subject(binding, user) && role_rules(server, binding).iter().any(|rule| rule_allows(rule, asked))
     })?;
     let (kind, name) = (&binding["kind"], super::core::meta(binding, "name"));
     let role = &binding["roleRef"];

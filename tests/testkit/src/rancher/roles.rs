@@ -14,11 +14,7 @@ pub(super) fn template(core: &Core, name: &str) -> Option<Value> {
 }
 
 fn list(value: &Value) -> impl Iterator<Item = &str> {
-    value
-        .as_array()
-        .into_iter()
-        .flatten()
-        .filter_map(Value::as_str)
+    value.as_array().into_iter().flatten().filter_map(Value::as_str)
 }
 
 /// The template and all it inherits, itself first; templates that are gone are left out.
@@ -60,8 +56,7 @@ pub(super) fn all_rules(core: &Core, name: &str) -> Vec<Value> {
 
 /// The part of the rules that is about Rancher's own objects.
 pub(super) fn management_rules(rules: &[Value]) -> Vec<Value> {
-    let about =
-        |rule: &&Value| list(&rule["apiGroups"]).any(|one| MANAGEMENT.contains(&one) || one == "*");
+    let about = |rule: &&Value| list(&rule["apiGroups"]).any(|one| MANAGEMENT.contains(&one) || one == "*");
     rules
         .iter()
         .filter(about)
@@ -90,13 +85,10 @@ pub(super) fn missing(held: &[Value], wanted: &[Value]) -> Vec<String> {
     for rule in wanted {
         for group in list(&rule["apiGroups"]) {
             for resource in list(&rule["resources"]) {
-                let lacking: Vec<&str> = list(&rule["verbs"])
-                    .filter(|verb| !allow(held, verb, group, resource))
-                    .collect();
+                let lacking: Vec<&str> =
+                    list(&rule["verbs"]).filter(|verb| !allow(held, verb, group, resource)).collect();
                 if !lacking.is_empty() {
-                    lines.insert(format!(
-                        "{{APIGroups:[{group:?}], Resources:[{resource:?}], Verbs:{lacking:?}}}"
-                    ));
+                    lines.insert(format!("{{APIGroups:[{group:?}], Resources:[{resource:?}], Verbs:{lacking:?}}}"));
                 }
             }
         }
@@ -107,12 +99,10 @@ pub(super) fn missing(held: &[Value], wanted: &[Value]) -> Vec<String> {
 /// Whether holders of the role own what it is bound to, and are not just members of it.
 pub(super) fn is_owner(core: &Core, name: &str) -> bool {
     let owners = ["cluster-owner", "project-owner"];
-    reached(core, name)
-        .iter()
-        .any(|role| owners.contains(&meta(role, "name")))
+    reached(core, name).iter().any(|role| owners.contains(&meta(role, "name")))
 }
 
 /// The display name.
-pub(super) fn display<'a>(role: &'a Value) -> &'a str {
+pub(super) fn display(role: &Value) -> &str {
     text(role, "displayName")
 }

@@ -43,19 +43,11 @@ pub(super) struct Reply {
 
 impl Reply {
     pub fn json(code: u16, value: &Value) -> Self {
-        Self {
-            code,
-            content_type: "application/json",
-            body: value.to_string().into_bytes(),
-        }
+        Self { code, content_type: "application/json", body: value.to_string().into_bytes() }
     }
 
     pub fn text(code: u16, text: &str) -> Self {
-        Self {
-            code,
-            content_type: "text/plain; charset=utf-8",
-            body: text.as_bytes().to_vec(),
-        }
+        Self { code, content_type: "text/plain; charset=utf-8", body: text.as_bytes().to_vec() }
     }
 
     pub fn empty(code: u16) -> Self {
@@ -75,12 +67,9 @@ impl Reply {
 impl From<Reply> for Response<Body> {
     fn from(reply: Reply) -> Self {
         let mut response = Self::new(Body::from(reply.body));
-        *response.status_mut() =
-            StatusCode::from_u16(reply.code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        *response.status_mut() = StatusCode::from_u16(reply.code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let content_type = HeaderValue::from_static(reply.content_type);
-        response
-            .headers_mut()
-            .insert(header::CONTENT_TYPE, content_type);
+        response.headers_mut().insert(header::CONTENT_TYPE, content_type);
         response
     }
 }
@@ -99,39 +88,23 @@ fn cut(kind: std::io::ErrorKind) -> BoxError {
 /// Records, delays and breaks what is to be broken; the rest is answered.
 async fn serve(core: &Arc<Core>, request: Request<Bytes>) -> Result<Response<Body>, BoxError> {
     let method = request.method().clone();
-    let path = request
-        .uri()
-        .path_and_query()
-        .map_or_else(String::new, ToString::to_string);
-    let fault = lock(&core.faults)
-        .iter_mut()
-        .find_map(|rule| rule.hit(&method, &path));
+    let path = request.uri().path_and_query().map_or_else(String::new, ToString::to_string);
+    let fault = lock(&core.faults).iter_mut().find_map(|rule| rule.hit(&method, &path));
     let answer = answer(core, request, fault).await;
     let (user, code) = match &answer {
         Ok((response, user)) => (user.clone(), response.status().as_u16()),
         Err(_) => (None, 0),
     };
-    lock(&core.requests).push(Requested {
-        method: method.to_string(),
-        path,
-        user,
-        code,
-    });
+    lock(&core.requests).push(Requested { method: method.to_string(), path, user, code });
     let (mut response, user) = answer?;
     let known = if user.is_some() { "true" } else { "false" };
-    response
-        .headers_mut()
-        .insert("x-api-cattle-auth", HeaderValue::from_static(known));
+    response.headers_mut().insert("x-api-cattle-auth", HeaderValue::from_static(known));
     Ok(response)
 }
 
 type Answer = (Response<Body>, Option<String>);
 
-async fn answer(
-    core: &Arc<Core>,
-    request: Request<Bytes>,
-    fault: Option<FaultAction>,
-) -> Result<Answer, BoxError> {
+async fn answer(core: &Arc<Core>, request: Request<Bytes>, fault: Option<FaultAction>) -> Result<Answer, BoxError> {
     if *core.restarting.borrow() {
         return Err(cut(std::io::ErrorKind::ConnectionRefused));
     }
@@ -165,10 +138,7 @@ async fn route(core: &Arc<Core>, request: Request<Bytes>) -> Result<Answer, BoxE
     let path = request.uri().path().to_owned();
     let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
     if request.body().len() >= MAX_BODY {
-        return Ok((
-            Reply::text(500, "http: request body too large").into(),
-            None,
-        ));
+        return Ok((Reply::text(500, "http: request body too large").into(), None));
     }
     let is_get = request.method() == http::Method::GET;
     match parts.as_slice() {
@@ -206,21 +176,11 @@ async fn authenticated(
         ["v1", ..] => Ok(Reply::empty(404).into()),
         ["ext", "apis", "ext.cattle.io", "v1", rest @ ..]
         | ["apis", "ext.cattle.io", "v1", rest @ ..]
-        | [
-            "k8s",
-            "clusters",
-            "local",
-            "apis",
-            "ext.cattle.io",
-            "v1",
-            rest @ ..,
-        ] => ext::answer(core, caller, rest, request).await,
-        ["k8s", "clusters", cluster, rest @ ..] => {
-            proxy::answer(core, caller, cluster, rest, request).await
+        | ["k8s", "clusters", "local", "apis", "ext.cattle.io", "v1", rest @ ..] => {
+            ext::answer(core, caller, rest, request).await
         }
-        ["api" | "apis" | "version", ..] => {
-            proxy::answer(core, caller, "local", parts, request).await
-        }
+        ["k8s", "clusters", cluster, rest @ ..] => proxy::answer(core, caller, cluster, rest, request).await,
+        ["api" | "apis" | "version", ..] => proxy::answer(core, caller, "local", parts, request).await,
         _ => Ok(Reply::text(404, "404 page not found\n").into()),
     }
 }

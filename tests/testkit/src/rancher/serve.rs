@@ -46,9 +46,7 @@ struct Identity {
 fn identity() -> Result<Identity, rcgen::Error> {
     let mut authority = CertificateParams::new(Vec::<String>::new())?;
     authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    authority
-        .distinguished_name
-        .push(rcgen::DnType::CommonName, "testkit rancher CA");
+    authority.distinguished_name.push(rcgen::DnType::CommonName, "testkit rancher CA");
     let authority = CertifiedIssuer::self_signed(authority, KeyPair::generate()?)?;
     let key = KeyPair::generate()?;
     let names = ["localhost", "127.0.0.1"].map(str::to_owned);
@@ -74,12 +72,8 @@ pub(super) async fn serve(service: Service) -> Served {
     let identity = identity().expect("a certificate can be made");
     let ca_pem = identity.ca_pem.clone();
     let tls = acceptor(identity).expect("the certificate just made is good");
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
-        .await
-        .expect("127.0.0.1 has a free port");
-    let address: SocketAddr = listener
-        .local_addr()
-        .expect("a bound socket has an address");
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("127.0.0.1 has a free port");
+    let address: SocketAddr = listener.local_addr().expect("a bound socket has an address");
     let accepting = tokio::spawn(accept(listener, tls, service)).abort_handle();
     Served {
         url: format!("https://{address}"),
@@ -100,12 +94,9 @@ async fn accept(listener: TcpListener, tls: TlsAcceptor, service: Service) {
             let Ok(stream) = tls.accept(stream).await else {
                 return;
             };
-            let answer =
-                hyper::service::service_fn(move |request| answer(service.clone(), request));
+            let answer = hyper::service::service_fn(move |request| answer(service.clone(), request));
             // A service's error is a cut connection: that is what it stands for.
-            let _ = hyper::server::conn::http1::Builder::new()
-                .serve_connection(TokioIo::new(stream), answer)
-                .await;
+            let _ = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), answer).await;
         });
     }
 }

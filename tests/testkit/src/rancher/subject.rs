@@ -11,20 +11,14 @@ pub(super) fn user_of(core: &Core, principal: &str) -> Option<Value> {
     let users = core.local.list(&management("users"), None);
     let has = |user: &Value| {
         let principals = user["principalIds"].as_array();
-        principals
-            .into_iter()
-            .flatten()
-            .any(|one| *one == principal)
+        principals.into_iter().flatten().any(|one| *one == principal)
     };
     users.into_iter().find(has)
 }
 
 /// The subject fields that Rancher fills in; makes a user for a principal it never saw, and that user stays.
 pub(super) async fn fill(core: &Core, binding: &Value) -> Value {
-    let (name, principal) = (
-        text(binding, "userName"),
-        text(binding, "userPrincipalName"),
-    );
+    let (name, principal) = (text(binding, "userName"), text(binding, "userPrincipalName"));
     match (name.is_empty(), principal.is_empty()) {
         (false, true) if core.local.get(&management("users"), "", name).is_some() => {
             json!({"userPrincipalName": format!("local://{name}")})

@@ -26,11 +26,7 @@ pub struct TokenSpec {
 
 impl TokenSpec {
     pub(super) fn session() -> Self {
-        Self {
-            ttl: Some(Duration::from_secs(960 * 60)),
-            session: true,
-            ..Self::default()
-        }
+        Self { ttl: Some(Duration::from_secs(960 * 60)), session: true, ..Self::default() }
     }
 }
 
@@ -56,11 +52,7 @@ pub(super) fn make(core: &Core, user: &str, spec: &TokenSpec) -> String {
     } else {
         v3_object(core, &name, &secret, user, spec)
     };
-    let gvr = if spec.ext {
-        ext()
-    } else {
-        management("tokens")
-    };
+    let gvr = if spec.ext { ext() } else { management("tokens") };
     // The name is fresh, so it is not there yet.
     let _ = core.local.create_unchecked(&gvr, object);
     format!("{prefix}{name}:{secret}")
@@ -116,22 +108,12 @@ impl Token {
         let gvr = if is_ext { ext() } else { management("tokens") };
         let object = core.local.get(&gvr, "", name)?;
         let right = if is_ext {
-            lock(&core.ext_secrets)
-                .get(name)
-                .is_some_and(|one| one == secret)
+            lock(&core.ext_secrets).get(name).is_some_and(|one| one == secret)
         } else {
             text(&object, "token") == secret
         };
-        let (spec, times) = if is_ext {
-            (&object["spec"], &object["status"])
-        } else {
-            (&object, &object)
-        };
-        let user = if is_ext {
-            text(spec, "userID")
-        } else {
-            text(spec, "userId")
-        };
+        let (spec, times) = if is_ext { (&object["spec"], &object["status"]) } else { (&object, &object) };
+        let user = if is_ext { text(spec, "userID") } else { text(spec, "userId") };
         right.then(|| Self {
             name: meta(&object, "name").to_owned(),
             user: user.to_owned(),

@@ -28,21 +28,13 @@ pub(super) fn plant_project(core: &Core, cluster: &str, display: &str, labels: &
     let name = format!("p-{}", core.random(5));
     let backing = format!("{cluster}-{name}");
     let namespace = json!({"metadata": {"name": backing}, "spec": {"finalizers": []}, "status": {"phase": "Active"}});
-    expect(
-        core.local
-            .create_unchecked(&Gvr::core("namespaces"), namespace),
-        "a backing namespace",
-    );
+    expect(core.local.create_unchecked(&Gvr::core("namespaces"), namespace), "a backing namespace");
     let project = json!({
         "metadata": {"name": name, "namespace": cluster, "labels": labels},
         "spec": {"displayName": display, "clusterName": cluster, "description": ""},
         "status": {"backingNamespace": backing, "conditions": []},
     });
-    expect(
-        core.local
-            .create_unchecked(&management("projects"), project),
-        "a project",
-    );
+    expect(core.local.create_unchecked(&management("projects"), project), "a project");
     name
 }
 
@@ -59,17 +51,9 @@ impl Rancher {
     pub fn add_cluster(&self, id: &str, display: &str, labels: &[(&str, &str)]) -> ApiServer {
         let core = self.core();
         let clock = Arc::clone(&core.now);
-        let seed = id.bytes().fold(7_u64, |sum, byte| {
-            sum.wrapping_mul(31).wrapping_add(u64::from(byte))
-        });
+        let seed = id.bytes().fold(7_u64, |sum, byte| sum.wrapping_mul(31).wrapping_add(u64::from(byte)));
         let server = ApiServer::builder().seed(seed).now(move || clock()).build();
-        lock(&core.downstreams).insert(
-            id.to_owned(),
-            Downstream {
-                server: server.clone(),
-                away: false,
-            },
-        );
+        lock(&core.downstreams).insert(id.to_owned(), Downstream { server: server.clone(), away: false });
         seed::plant_cluster(core, id, display, &pairs(labels));
         rights::install(core, &server, id);
         lock(&self.0.controllers).push(controllers::namespaces(core, id));
@@ -93,14 +77,10 @@ impl Rancher {
         let server = server.unwrap_or_else(|| panic!("testkit rancher: no cluster {cluster}"));
         let mut namespace = json!({"metadata": {"name": name}});
         if !project.is_empty() {
-            namespace["metadata"]["annotations"]["field.cattle.io/projectId"] =
-                format!("{cluster}:{project}").into();
+            namespace["metadata"]["annotations"]["field.cattle.io/projectId"] = format!("{cluster}:{project}").into();
             namespace["metadata"]["labels"]["field.cattle.io/projectId"] = project.into();
         }
-        expect(
-            server.create(&Gvr::core("namespaces"), &namespace).await,
-            "a namespace",
-        );
+        expect(server.create(&Gvr::core("namespaces"), &namespace).await, "a namespace");
     }
 
     /// Adds a user with the principals given, and `local://<id>`.
@@ -116,12 +96,7 @@ impl Rancher {
         let user = json!({
             "metadata": {"name": id}, "username": username, "displayName": username, "enabled": true, "principalIds": all,
         });
-        expect(
-            self.core()
-                .local
-                .create_unchecked(&management("users"), user),
-            "a user",
-        );
+        expect(self.core().local.create_unchecked(&management("users"), user), "a user");
     }
 
     /// Sets the group principals that a user has when he calls.
@@ -135,10 +110,7 @@ impl Rancher {
     /// # Panics
     /// Where there is one of that name.
     pub fn add_role_template(&self, role: Value) {
-        let made = self
-            .core()
-            .local
-            .create_unchecked(&management("roletemplates"), role);
+        let made = self.core().local.create_unchecked(&management("roletemplates"), role);
         expect(made, "a role template");
     }
 
@@ -169,17 +141,12 @@ impl Rancher {
         let found = self.core().local.get(&gvr, "", name);
         let mut object = found.unwrap_or_else(|| panic!("testkit rancher: no {resource} {name:?}"));
         change(&mut object);
-        expect(
-            self.core().local.update_unchecked(&gvr, object),
-            "an update",
-        );
+        expect(self.core().local.update_unchecked(&gvr, object), "an update");
     }
 
     /// Sets the setting `install-uuid`: another Rancher under the same address.
     pub fn set_install_uuid(&self, uuid: &str) {
-        self.edit("settings", "install-uuid", |setting| {
-            setting["value"] = uuid.into()
-        });
+        self.edit("settings", "install-uuid", |setting| setting["value"] = uuid.into());
     }
 
     /// Switches the RBAC model, for bindings made from now on.
@@ -220,10 +187,7 @@ impl Rancher {
     /// Where there is no such cluster.
     pub async fn delete_cluster(&self, id: &str) {
         let core = self.core();
-        let gone = core
-            .local
-            .delete(&management("clusters"), "", id, None)
-            .await;
+        let gone = core.local.delete(&management("clusters"), "", id, None).await;
         expect(gone, "the cluster");
         controllers::purge(core, id).await;
     }
@@ -241,21 +205,12 @@ impl Rancher {
 
     /// The name of a project with this display name, if there is one in the cluster.
     pub fn project(&self, cluster: &str, display: &str) -> Option<String> {
-        let projects = self
-            .core()
-            .local
-            .list(&management("projects"), Some(cluster));
-        let found = projects
-            .iter()
-            .find(|one| one["spec"]["displayName"] == display);
+        let projects = self.core().local.list(&management("projects"), Some(cluster));
+        let found = projects.iter().find(|one| one["spec"]["displayName"] == display);
         found.map(|one| meta(one, "name").to_owned())
     }
 }
 
 fn pairs(labels: &[(&str, &str)]) -> Value {
-    labels
-        .iter()
-        .map(|&(key, value)| (key.to_owned(), Value::from(value)))
-        .collect::<serde_json::Map<_, _>>()
-        .into()
+    labels.iter().map(|&(key, value)| (key.to_owned(), Value::from(value))).collect::<serde_json::Map<_, _>>().into()
 }

@@ -25,12 +25,9 @@ impl Expressions {
         if let Some(known) = self.0.get(source) {
             return Ok(Arc::clone(known));
         }
-        let program =
-            Program::compile(source).map_err(|error| format!("compilation failed: {error}"))?;
+        let program = Program::compile(source).map_err(|error| format!("compilation failed: {error}"))?;
         if program.references().has_variable("authorizer") {
-            return Err(
-                "testkit apiserver: authorizer is not known to expressions here".to_owned(),
-            );
+            return Err("testkit apiserver: authorizer is not known to expressions here".to_owned());
         }
         let mut expression = program.expression().clone();
         rewrite(&mut expression)?;
@@ -53,26 +50,20 @@ impl Scope {
         for (name, value) in bindings {
             context.add_variable_from_value(*name, to_cel(value));
         }
-        let mut scope = Self {
-            context,
-            variables: HashMap::new(),
-            failed: BTreeMap::new(),
-        };
+        let mut scope = Self { context, variables: HashMap::new(), failed: BTreeMap::new() };
         scope.bind();
         scope
     }
 
     fn bind(&mut self) {
-        self.context
-            .add_variable_from_value("variables", Cel::Map(self.variables.clone().into()));
+        self.context.add_variable_from_value("variables", Cel::Map(self.variables.clone().into()));
     }
 
     /// Adds `variables.<name>`; one that fails is reported by the expression that uses it.
     pub fn define(&mut self, name: &str, expression: &IdedExpr) {
         match self.evaluate(expression) {
             Ok(value) => {
-                self.variables
-                    .insert(Key::String(Arc::new(name.to_owned())), value);
+                self.variables.insert(Key::String(Arc::new(name.to_owned())), value);
                 self.bind();
             }
             Err(error) => {
@@ -110,10 +101,8 @@ fn to_cel(value: &Value) -> Cel {
         Value::String(text) => Cel::String(Arc::new(text.clone())),
         Value::Array(items) => Cel::List(Arc::new(items.iter().map(to_cel).collect())),
         Value::Object(map) => {
-            let map: HashMap<Key, Cel> = map
-                .iter()
-                .map(|(name, value)| (Key::String(Arc::new(name.clone())), to_cel(value)))
-                .collect();
+            let map: HashMap<Key, Cel> =
+                map.iter().map(|(name, value)| (Key::String(Arc::new(name.clone())), to_cel(value))).collect();
             Cel::Map(map.into())
         }
     }
@@ -134,9 +123,7 @@ pub(super) fn to_json(value: &Cel) -> Result<Value, String> {
                 Key::String(name) => Ok((name.as_ref().clone(), to_json(value)?)),
                 other => Err(format!("a key that is no string: {other:?}")),
             });
-            members
-                .collect::<Result<serde_json::Map<_, _>, _>>()
-                .map(Value::Object)
+            members.collect::<Result<serde_json::Map<_, _>, _>>().map(Value::Object)
         }
         Cel::Timestamp(time) => Ok(time.to_rfc3339().into()),
         other => Err(format!("a value that JSON has no form for: {other:?}")),

@@ -8,114 +8,23 @@ use serde_json::{Value, json};
 
 use super::{
     Inner,
-    access::user_info,
     admission::{AdmissionRequest, Operation},
-    kind::{Gvr, Kind},
+    kind::Gvr,
     lock,
     object::{Key, meta},
-    status::{ApiError, FieldError},
+    status::ApiError,
 };
 
 mod cel;
+mod check;
 mod matching;
 mod rewrite;
 
 pub(super) use cel::{Expression, Expressions};
 use cel::{Scope, to_json};
+pub(super) use check::{check, default};
 
 const GROUP: &str = "admissionregistration.k8s.io";
-
-/// The texts of all expressions of a policy, each with its field.
-fn expressions(policy: &Value) -> Vec<(String, &str)> {
-    let mut found = Vec::new();
-    let spec = &policy["spec"];
-    let places = [
-        ("matchConditions", &["expression"][..]),
-        ("variables", &["expression"]),
-        ("validations", &["expression", "messageExpression"]),
-        ("auditAnnotations", &["valueExpression"]),
-        ("mutations", &["jsonPatch.expression"]),
-    ];
-    for (list, members) in places {
-        for (index, entry) in spec[list].as_array().into_iter().flatten().enumerate() {
-            for member in members {
-                let text = super::object::at_path(entry, member).as_str();
-                found.extend(text.map(|text| (format!("spec.{list}[{index}].{member}"), text)));
-            }
-        }
-    }
-    found
-}
-
-/// Faults of a policy or binding, first of all what cannot be evaluated here.
-pub(super) fn check(kind: &Kind, policy: &Value) -> Vec<FieldError> {
-    let mut errors = Vec::new();
-    let unknown = |field: &str| FieldError::forbidden(field, "testkit apiserver: not known here");
-    if kind.gvr.group != GROUP {
-        return errors;
-    }
-    for field in ["paramKind", "paramRef"] {
-        if !policy["spec"][field].is_null() {
-            errors.push(unknown(&format!("spec.{field}")));
-        }
-    }
-    for (index, mutation) in policy["spec"]["mutations"]
-        .as_array()
-        .into_iter()
-        .flatten()
-        .enumerate()
-    {
-        if mutation["patchType"] != "JSONPatch" {
-            errors.push(unknown(&format!("spec.mutations[{index}].patchType")));
-        }
-    }
-    let mut read = Expressions::default();
-    for (field, text) in expressions(policy) {
-        if let Err(why) = read.read(text) {
-            errors.push(FieldError::invalid(&field, &text.into(), &why));
-        }
-    }
-    errors
-}
-
-fn default_matching(constraints: &mut Value) {
-    let fill = |value: &mut Value, field: &str, with: Value| {
-        if value[field].is_null() {
-            value[field] = with;
-        }
-    };
-    fill(constraints, "matchPolicy", json!("Equivalent"));
-    fill(constraints, "namespaceSelector", json!({}));
-    fill(constraints, "objectSelector", json!({}));
-    for list in ["resourceRules", "excludeResourceRules"] {
-        for rule in constraints[list].as_array_mut().into_iter().flatten() {
-            fill(rule, "scope", json!("*"));
-        }
-    }
-    if let Some(map) = constraints.as_object_mut() {
-        map.retain(|_, value| !value.is_null());
-    }
-}
-
-/// Fills in what policies and bindings may leave out.
-pub(super) fn default(kind: &Kind, policy: &mut Value) {
-    if kind.gvr.group != GROUP || !policy["spec"].is_object() {
-        return;
-    }
-    let field = if kind.kind.ends_with("Binding") {
-        "matchResources"
-    } else {
-        "matchConstraints"
-    };
-    if policy["spec"][field].is_object() {
-        default_matching(&mut policy["spec"][field]);
-    } else if let Some(spec) = policy["spec"].as_object_mut() {
-        spec.remove(field);
-    }
-    if !kind.kind.ends_with("Binding") && policy["spec"]["failurePolicy"].is_null() {
-        policy["spec"]["failurePolicy"] = "Fail".into();
-    }
-}
 
 /// A policy with one of its bindings.
 struct Bound {
@@ -131,10 +40,7 @@ struct Refusal {
 
 impl Refusal {
     fn error(message: String) -> Self {
-        Self {
-            message,
-            reason: "Invalid".to_owned(),
-        }
+        Self { message, reason: "Invalid".to_owned() }
     }
 }
 
@@ -146,35 +52,21 @@ impl Inner {
     /// The bound policies of one sort that are about a request, and the namespace the request is in.
     fn bound(&self, sort: &str, request: &AdmissionRequest) -> (Vec<Bound>, Value) {
         let state = self.state();
-        let policies = state.list(
-            &Gvr::new(GROUP, "v1", &format!("{sort}admissionpolicies")),
-            None,
-        );
+        let policies = state.list(&Gvr::new(GROUP, "v1", &format!("{sort}admissionpolicies")), None);
         if policies.is_empty() || request.gvr.group == GROUP {
             return (Vec::new(), Value::Null);
         }
-        let bindings = state.list(
-            &Gvr::new(GROUP, "v1", &format!("{sort}admissionpolicybindings")),
-            None,
-        );
+        let bindings = state.list(&Gvr::new(GROUP, "v1", &format!("{sort}admissionpolicybindings")), None);
         let of_itself = request.gvr == Gvr::core("namespaces");
         let namespace = if of_itself {
-            request
-                .object
-                .clone()
-                .or_else(|| request.old_object.clone())
+            request.object.clone().or_else(|| request.old_object.clone())
         } else {
             let found = state.get(&Gvr::core("namespaces"), &Key::cluster(&request.namespace));
             found.map(|namespace| namespace.as_ref().clone())
         };
         let mut found = Vec::new();
         for (key, policy) in policies {
-            if !matching::fits(
-                &policy["spec"]["matchConstraints"],
-                request,
-                namespace.as_ref(),
-                true,
-            ) {
+            if !matching::fits(&policy["spec"]["matchConstraints"], request, namespace.as_ref(), true) {
                 continue;
             }
             for (_, binding) in &bindings {
@@ -182,26 +74,18 @@ impl Inner {
                 if spec["policyName"] == key.name
                     && matching::fits(&spec["matchResources"], request, namespace.as_ref(), false)
                 {
-                    found.push(Bound {
-                        policy: Arc::clone(&policy),
-                        binding: Arc::clone(binding),
-                    });
+                    found.push(Bound { policy: Arc::clone(&policy), binding: Arc::clone(binding) });
                 }
             }
         }
         (found, namespace.unwrap_or_default())
     }
 
-    fn scope(
-        &self,
-        policy: &Value,
-        request: &AdmissionRequest,
-        namespace: &Value,
-    ) -> Result<Scope, String> {
+    fn scope(&self, policy: &Value, request: &AdmissionRequest, namespace: &Value) -> Result<Scope, String> {
         let mut scope = Scope::new(&[
             ("object", request.object.clone().unwrap_or_default()),
             ("oldObject", request.old_object.clone().unwrap_or_default()),
-            ("request", describe(request)),
+            ("request", matching::describe(request)),
             ("namespaceObject", namespace.clone()),
             ("params", Value::Null),
         ]);
@@ -214,19 +98,13 @@ impl Inner {
 
     fn is_true(&self, scope: &Scope, source: &str) -> Result<bool, String> {
         let value = scope.evaluate(self.read(source)?.as_ref())?;
-        to_json(&value)?
-            .as_bool()
-            .ok_or_else(|| "the expression is not a bool".to_owned())
+        to_json(&value)?.as_bool().ok_or_else(|| "the expression is not a bool".to_owned())
     }
 
     /// Whether all matchConditions hold; one that is false outweighs one that fails.
     fn conditions_hold(&self, policy: &Value, scope: &Scope) -> Result<bool, String> {
         let mut fault = None;
-        for condition in policy["spec"]["matchConditions"]
-            .as_array()
-            .into_iter()
-            .flatten()
-        {
+        for condition in policy["spec"]["matchConditions"].as_array().into_iter().flatten() {
             match self.is_true(scope, condition["expression"].as_str().unwrap_or_default()) {
                 Ok(true) => {}
                 Ok(false) => return Ok(false),
@@ -236,12 +114,7 @@ impl Inner {
         fault.map_or(Ok(true), Err)
     }
 
-    fn refusal(
-        &self,
-        policy: &Value,
-        request: &AdmissionRequest,
-        namespace: &Value,
-    ) -> Option<Refusal> {
+    fn refusal(&self, policy: &Value, request: &AdmissionRequest, namespace: &Value) -> Option<Refusal> {
         let fails = policy["spec"]["failurePolicy"] != "Ignore";
         let on_error = |why: String| fails.then(|| Refusal::error(why));
         let scope = match self.scope(policy, request, namespace) {
@@ -253,19 +126,13 @@ impl Inner {
             Ok(false) => return None,
             Err(why) => return on_error(why),
         }
-        for validation in policy["spec"]["validations"]
-            .as_array()
-            .into_iter()
-            .flatten()
-        {
+        for validation in policy["spec"]["validations"].as_array().into_iter().flatten() {
             let source = validation["expression"].as_str().unwrap_or_default();
             match self.is_true(&scope, source) {
                 Ok(true) => {}
                 Ok(false) => return Some(self.denial(validation, source, &scope)),
                 Err(why) if fails => {
-                    return Some(Refusal::error(format!(
-                        "expression '{source}' resulted in error: {why}"
-                    )));
+                    return Some(Refusal::error(format!("expression '{source}' resulted in error: {why}")));
                 }
                 Err(_) => {}
             }
@@ -280,13 +147,8 @@ impl Inner {
         });
         let fixed = validation["message"].as_str().map(str::to_owned);
         Refusal {
-            message: computed
-                .or(fixed)
-                .unwrap_or_else(|| format!("failed expression: {}", source.trim())),
-            reason: validation["reason"]
-                .as_str()
-                .unwrap_or("Invalid")
-                .to_owned(),
+            message: computed.or(fixed).unwrap_or_else(|| format!("failed expression: {}", source.trim())),
+            reason: validation["reason"].as_str().unwrap_or("Invalid").to_owned(),
         }
     }
 
@@ -294,9 +156,8 @@ impl Inner {
     pub(super) fn check_policies(&self, request: &AdmissionRequest) -> Result<(), ApiError> {
         let (bound, namespace) = self.bound("validating", request);
         for one in bound {
-            let denies = one.binding["spec"]["validationActions"]
-                .as_array()
-                .is_some_and(|list| list.contains(&json!("Deny")));
+            let denies =
+                one.binding["spec"]["validationActions"].as_array().is_some_and(|list| list.contains(&json!("Deny")));
             if !denies {
                 continue;
             }
@@ -314,11 +175,7 @@ impl Inner {
                     _ => StatusCode::UNPROCESSABLE_ENTITY,
                 };
                 let error = ApiError::forbidden(&request.gvr, &request.name, &message);
-                let error = ApiError {
-                    code: code.as_u16(),
-                    reason: refusal.reason,
-                    ..error
-                };
+                let error = ApiError { code: code.as_u16(), reason: refusal.reason, ..error };
                 return Err(error.with_cause(json!({"message": message})));
             }
         }
@@ -338,8 +195,7 @@ impl Inner {
                 Err(_) if one.policy["spec"]["failurePolicy"] == "Ignore" => {}
                 Err(why) => {
                     let (policy, binding) = (meta(&one.policy, "name"), meta(&one.binding, "name"));
-                    let message =
-                        format!("policy '{policy}' with binding '{binding}' denied request: {why}");
+                    let message = format!("policy '{policy}' with binding '{binding}' denied request: {why}");
                     return Err(ApiError::forbidden(&request.gvr, &request.name, &message));
                 }
             }
@@ -347,52 +203,20 @@ impl Inner {
         Ok(())
     }
 
-    fn mutated(
-        &self,
-        policy: &Value,
-        request: &AdmissionRequest,
-        namespace: &Value,
-    ) -> Result<Value, String> {
+    fn mutated(&self, policy: &Value, request: &AdmissionRequest, namespace: &Value) -> Result<Value, String> {
         let mut changed = request.clone();
         for mutation in policy["spec"]["mutations"].as_array().into_iter().flatten() {
             let scope = self.scope(policy, &changed, namespace)?;
             if !self.conditions_hold(policy, &scope)? {
                 break;
             }
-            let source = mutation["jsonPatch"]["expression"]
-                .as_str()
-                .unwrap_or_default();
+            let source = mutation["jsonPatch"]["expression"].as_str().unwrap_or_default();
             let operations = to_json(&scope.evaluate(self.read(source)?.as_ref())?)?;
-            let patch: json_patch::Patch =
-                serde_json::from_value(operations).map_err(|error| error.to_string())?;
+            let patch: json_patch::Patch = serde_json::from_value(operations).map_err(|error| error.to_string())?;
             let mut object = changed.object.take().unwrap_or_default();
-            json_patch::patch(&mut object, &patch)
-                .map_err(|error| format!("JSON Patch: {error}"))?;
+            json_patch::patch(&mut object, &patch).map_err(|error| format!("JSON Patch: {error}"))?;
             changed.object = Some(object);
         }
         Ok(changed.object.unwrap_or_default())
     }
-}
-
-/// The variable `request`: what is empty is absent, as on a real server.
-fn describe(request: &AdmissionRequest) -> Value {
-    let gvr = &request.gvr;
-    let kind = json!({"group": gvr.group, "version": gvr.version, "kind": request.kind});
-    let resource = json!({"group": gvr.group, "version": gvr.version, "resource": gvr.resource});
-    let mut described = json!({
-        "kind": kind, "requestKind": kind, "resource": resource, "requestResource": resource,
-        "operation": request.operation.as_str(), "userInfo": user_info(&request.user), "dryRun": request.dry_run,
-    });
-    let texts = [
-        ("subResource", &request.subresource),
-        ("requestSubResource", &request.subresource),
-        ("name", &request.name),
-        ("namespace", &request.namespace),
-    ];
-    for (field, text) in texts {
-        if !text.is_empty() {
-            described[field] = text.clone().into();
-        }
-    }
-    described
 }

@@ -10,12 +10,9 @@ pub(super) fn rewrite(expression: &mut IdedExpr) -> Result<(), String> {
     children(expression, &mut rewrite)?;
     if let Expr::Struct(made) = &mut expression.expr {
         let entries = std::mem::take(&mut made.entries);
-        expression.expr = Expr::Map(MapExpr {
-            entries: entries.into_iter().map(field_to_entry).collect(),
-        });
+        expression.expr = Expr::Map(MapExpr { entries: entries.into_iter().map(field_to_entry).collect() });
     }
-    let two_variables =
-        matches!(&expression.expr, Expr::Call(call) if call.func_name == "transformList");
+    let two_variables = matches!(&expression.expr, Expr::Call(call) if call.func_name == "transformList");
     if two_variables {
         *expression = transform_list(expression)?;
     }
@@ -25,10 +22,7 @@ pub(super) fn rewrite(expression: &mut IdedExpr) -> Result<(), String> {
 fn field_to_entry(entry: IdedEntryExpr) -> IdedEntryExpr {
     let expr = match entry.expr {
         EntryExpr::StructField(field) => EntryExpr::MapEntry(MapEntryExpr {
-            key: IdedExpr {
-                id: entry.id,
-                expr: Expr::Literal(LiteralValue::String(field.field.as_str().into())),
-            },
+            key: IdedExpr { id: entry.id, expr: Expr::Literal(LiteralValue::String(field.field.as_str().into())) },
             value: field.value,
             optional: field.optional,
         }),
@@ -59,13 +53,8 @@ fn children(
         }
         Expr::List(list) => list.elements.iter_mut().try_for_each(visit),
         Expr::Select(select) => visit(&mut select.operand),
-        Expr::Map(MapExpr { entries }) => entries
-            .iter_mut()
-            .try_for_each(|entry| entry_children(entry, visit)),
-        Expr::Struct(made) => made
-            .entries
-            .iter_mut()
-            .try_for_each(|entry| entry_children(entry, visit)),
+        Expr::Map(MapExpr { entries }) => entries.iter_mut().try_for_each(|entry| entry_children(entry, visit)),
+        Expr::Struct(made) => made.entries.iter_mut().try_for_each(|entry| entry_children(entry, visit)),
         Expr::Unspecified | Expr::Ident(_) | Expr::Literal(_) => Ok(()),
     }
 }
@@ -112,20 +101,13 @@ fn transform_list(expression: &IdedExpr) -> Result<IdedExpr, String> {
         return Err(unknown());
     };
     let parse = |source: &str| {
-        Program::compile(source)
-            .map(|program| program.expression().clone())
-            .map_err(|error| error.to_string())
+        Program::compile(source).map(|program| program.expression().clone()).map_err(|error| error.to_string())
     };
-    let mut whole = parse(&format!(
-        "lists.range(size(tk_list)).map({index}, tk_condition, tk_result)"
-    ))?;
+    let mut whole = parse(&format!("lists.range(size(tk_list)).map({index}, tk_condition, tk_result)"))?;
     let mut each = parse(&format!("tk_list[{index}]"))?;
     substitute(&mut each, "tk_list", list);
     let always = parse("true")?;
-    for (placeholder, part) in [
-        ("tk_condition", condition.unwrap_or(&always)),
-        ("tk_result", result),
-    ] {
+    for (placeholder, part) in [("tk_condition", condition.unwrap_or(&always)), ("tk_result", result)] {
         let mut part = part.clone();
         substitute(&mut part, item, &each);
         substitute(&mut whole, placeholder, &part);

@@ -1,9 +1,12 @@
 //! The structural schema of a custom resource: pruning, defaults, validation and CEL rules.
+use std::sync::Mutex;
+
 use kube_cel::{CompiledSchema, RootContext, Validator, compile_schema};
 use serde_json::{Map, Value};
 
-use super::{kind::Kind, object::at_path, status::FieldError};
+use super::{kind::Kind, lock, object::at_path, status::FieldError};
 
+mod junctors;
 mod validate;
 
 /// A compiled `openAPIV3Schema`.
@@ -12,27 +15,20 @@ pub(super) struct Schema {
     root: Value,
     rules: CompiledSchema,
     context: RootContext,
+    /// Kept, for making one registers every CEL function anew.
+    validator: Mutex<Validator>,
 }
 
 /// The errors after which a real server does not run the CEL rules.
-const BLOCKING: [&str; 5] = [
-    "FieldValueNotSupported",
-    "FieldValueRequired",
-    "FieldValueTooLong",
-    "FieldValueTooMany",
-    "FieldValueTypeInvalid",
-];
+const BLOCKING: [&str; 5] =
+    ["FieldValueNotSupported", "FieldValueRequired", "FieldValueTooLong", "FieldValueTooMany", "FieldValueTypeInvalid"];
 
 impl Schema {
     /// Compiles a schema; the errors name CEL rules that do not compile.
     pub fn compile(group: &str, version: &str, kind: &str, root: &Value) -> Result<Self, String> {
         let rules = compile_schema(root);
         if rules.has_errors() {
-            let errors: Vec<String> = rules
-                .compilation_errors()
-                .iter()
-                .map(ToString::to_string)
-                .collect();
+            let errors: Vec<String> = rules.compilation_errors().iter().map(ToString::to_string).collect();
             return Err(errors.join("; "));
         }
         let context = RootContext {
@@ -40,19 +36,13 @@ impl Schema {
             api_group: group.to_owned(),
             kind: kind.to_owned(),
         };
-        Ok(Self {
-            root: root.clone(),
-            rules,
-            context,
-        })
+        Ok(Self { root: root.clone(), rules, context, validator: Mutex::new(Validator::new()) })
     }
 
     /// Drops unknown fields and fills in defaults.
     pub fn default(&self, object: &mut Value) {
-        let kept: Vec<(&str, Value)> = ["apiVersion", "kind", "metadata"]
-            .into_iter()
-            .map(|field| (field, object[field].clone()))
-            .collect();
+        let kept: Vec<(&str, Value)> =
+            ["apiVersion", "kind", "metadata"].into_iter().map(|field| (field, object[field].clone())).collect();
         prune(&self.root, object);
         let mut defaulted = kube_cel::apply_defaults(&self.root, object);
         for (field, value) in kept {
@@ -68,15 +58,8 @@ impl Schema {
             validate::check(&self.root, object, "", &mut errors);
         } else {
             // Of a status write only the status is checked, and its faults are worded from there.
-            validate::check(
-                &self.root["properties"][subresource],
-                &object[subresource],
-                "",
-                &mut errors,
-            );
-            errors
-                .iter_mut()
-                .for_each(|error| error.field = format!("{subresource}.{}", error.field));
+            validate::check(&self.root["properties"][subresource], &object[subresource], "", &mut errors);
+            errors.iter_mut().for_each(|error| error.field = format!("{subresource}.{}", error.field));
         }
         if errors.iter().any(|error| BLOCKING.contains(&error.reason)) {
             let why = "some validation rules were not checked because the object was invalid; correct the existing errors \
@@ -84,19 +67,10 @@ impl Schema {
             errors.push(FieldError::invalid("<nil>", &Value::Null, why));
             return errors;
         }
-        let result = Validator::new().validate_compiled_with_context(
-            &self.rules,
-            object,
-            old,
-            Some(&self.context),
-        );
+        let result =
+            lock(&self.validator).validate_compiled_with_context(&self.rules, object, old, Some(&self.context));
         for error in result.err().into_iter().flatten() {
-            errors.push(rule_error(
-                object,
-                &error.field_path,
-                &error.message,
-                error.reason.as_deref(),
-            ));
+            errors.push(rule_error(object, &error.field_path, &error.message, error.reason.as_deref()));
         }
         errors
     }
@@ -105,10 +79,8 @@ impl Schema {
 /// A failed rule, with the value it is about unless that is an object or a list.
 fn rule_error(object: &Value, path: &str, message: &str, reason: Option<&str>) -> FieldError {
     let plain = path.replace('[', ".").replace(']', "");
-    let value = plain
-        .split('.')
-        .filter(|part| !part.is_empty())
-        .fold(object, |value, part| match part.parse::<usize>() {
+    let value =
+        plain.split('.').filter(|part| !part.is_empty()).fold(object, |value, part| match part.parse::<usize>() {
             Ok(index) if value.is_array() => &value[index],
             _ => at_path(value, part),
         });
@@ -139,9 +111,7 @@ fn flag(schema: &Value, name: &str) -> bool {
 fn prune(schema: &Value, value: &mut Value) {
     match value {
         Value::Object(map) => prune_object(schema, map),
-        Value::Array(items) => items
-            .iter_mut()
-            .for_each(|item| prune(&schema["items"], item)),
+        Value::Array(items) => items.iter_mut().for_each(|item| prune(&schema["items"], item)),
         _ => {}
     }
 }

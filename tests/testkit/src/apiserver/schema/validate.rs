@@ -5,13 +5,14 @@ use jiff::Timestamp;
 use regex::Regex;
 use serde_json::{Value, json};
 
+use super::junctors;
 use crate::apiserver::status::FieldError;
 
 fn type_of(value: &Value) -> &'static str {
     match value {
         Value::Null => "null",
         Value::Bool(_) => "boolean",
-        Value::Number(number) if number.is_f64() => "number",
+        Value::Number(number) if number.as_f64().is_some_and(|float| float.fract() != 0.0) => "number",
         Value::Number(_) => "integer",
         Value::String(_) => "string",
         Value::Array(_) => "array",
@@ -25,18 +26,11 @@ fn has_type(value: &Value, wanted: &str) -> bool {
 }
 
 fn names(list: &Value) -> impl Iterator<Item = &str> {
-    list.as_array()
-        .into_iter()
-        .flatten()
-        .filter_map(Value::as_str)
+    list.as_array().into_iter().flatten().filter_map(Value::as_str)
 }
 
 fn child(path: &str, name: &str) -> String {
-    if path.is_empty() {
-        name.to_owned()
-    } else {
-        format!("{path}.{name}")
-    }
+    if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") }
 }
 
 /// Collects what is wrong with `value` at `path`.
@@ -55,7 +49,7 @@ pub(super) fn check(schema: &Value, value: &Value, path: &str, errors: &mut Vec<
         Value::Object(_) => check_object(schema, value, path, errors),
         _ => {}
     }
-    check_junctors(schema, value, path, errors);
+    junctors::check(schema, value, path, errors);
 }
 
 fn check_type(schema: &Value, value: &Value, path: &str, errors: &mut Vec<FieldError>) -> bool {
@@ -67,13 +61,12 @@ fn check_type(schema: &Value, value: &Value, path: &str, errors: &mut Vec<FieldE
     };
     if !fine {
         let actual = type_of(value);
-        let wanted = if wanted.is_empty() {
-            "integer,string"
-        } else {
-            wanted
-        };
+        let wanted = if wanted.is_empty() { "integer,string" } else { wanted };
         let detail = format!("{path} in body must be of type {wanted}: {actual:?}");
         errors.push(FieldError::wrong_type(path, &actual.into(), &detail));
+        if wanted == "integer" && actual == "number" {
+            junctors::junctor(errors, &format!("Checked value must be of type integer (default format) in {path}"));
+        }
     }
     fine
 }
@@ -82,10 +75,8 @@ fn check_enum(schema: &Value, value: &Value, path: &str, errors: &mut Vec<FieldE
     if let Some(allowed) = schema["enum"].as_array()
         && !allowed.contains(value)
     {
-        let names: Vec<String> = allowed
-            .iter()
-            .map(|one| one.as_str().map_or_else(|| one.to_string(), str::to_owned))
-            .collect();
+        let names: Vec<String> =
+            allowed.iter().map(|one| one.as_str().map_or_else(|| one.to_string(), str::to_owned)).collect();
         errors.push(FieldError::unsupported(path, value, &names));
     }
 }
@@ -97,17 +88,13 @@ fn check_string(schema: &Value, text: &str, path: &str, errors: &mut Vec<FieldEr
     }
     let mut fault = |detail: String| errors.push(FieldError::invalid(path, &text.into(), &detail));
     if let Some(min) = schema["minLength"].as_u64().filter(|&min| length < min) {
-        fault(format!(
-            "{path} in body should be at least {min} chars long"
-        ));
+        fault(format!("{path} in body should be at least {min} chars long"));
     }
     if let Some(pattern) = schema["pattern"].as_str() {
         match Regex::new(pattern) {
             Ok(regex) if regex.is_match(text) => {}
             Ok(_) => fault(format!("{path} in body should match '{pattern}'")),
-            Err(error) => fault(format!(
-                "testkit apiserver: the pattern '{pattern}' cannot be read: {error}"
-            )),
+            Err(error) => fault(format!("testkit apiserver: the pattern '{pattern}' cannot be read: {error}")),
         }
     }
     if let Some(format) = schema["format"].as_str()
@@ -134,33 +121,23 @@ fn check_number(schema: &Value, value: &Value, path: &str, errors: &mut Vec<Fiel
         let exclusive = schema["exclusiveMinimum"] == true;
         if number < min || exclusive && number <= min {
             let or_equal = if exclusive { "" } else { " or equal to" };
-            fault(format!(
-                "{path} in body should be greater than{or_equal} {min}"
-            ));
+            fault(format!("{path} in body should be greater than{or_equal} {min}"));
         }
     }
     if let Some(max) = schema["maximum"].as_f64() {
         let exclusive = schema["exclusiveMaximum"] == true;
         if number > max || exclusive && number >= max {
             let or_equal = if exclusive { "" } else { " or equal to" };
-            fault(format!(
-                "{path} in body should be less than{or_equal} {max}"
-            ));
+            fault(format!("{path} in body should be less than{or_equal} {max}"));
         }
     }
 }
 
 fn check_list(schema: &Value, items: &[Value], path: &str, errors: &mut Vec<FieldError>) {
-    if let Some(max) = schema["maxItems"]
-        .as_u64()
-        .filter(|&max| items.len() as u64 > max)
-    {
+    if let Some(max) = schema["maxItems"].as_u64().filter(|&max| items.len() as u64 > max) {
         errors.push(FieldError::too_many(path, items.len(), max));
     }
-    if let Some(min) = schema["minItems"]
-        .as_u64()
-        .filter(|&min| (items.len() as u64) < min)
-    {
+    if let Some(min) = schema["minItems"].as_u64().filter(|&min| (items.len() as u64) < min) {
         let detail = format!("{path} in body should have at least {min} items");
         errors.push(FieldError::invalid(path, &items.len().into(), &detail));
     }
@@ -172,15 +149,9 @@ fn check_list(schema: &Value, items: &[Value], path: &str, errors: &mut Vec<Fiel
 
 /// Sets have distinct items, list maps distinct keys.
 fn check_unique(schema: &Value, items: &[Value], path: &str, errors: &mut Vec<FieldError>) {
-    let keys: Vec<&str> = schema["x-kubernetes-list-map-keys"]
-        .as_array()
-        .into_iter()
-        .flatten()
-        .filter_map(Value::as_str)
-        .collect();
-    let list_type = schema["x-kubernetes-list-type"]
-        .as_str()
-        .unwrap_or_default();
+    let keys: Vec<&str> =
+        schema["x-kubernetes-list-map-keys"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    let list_type = schema["x-kubernetes-list-type"].as_str().unwrap_or_default();
     let mut seen = BTreeSet::new();
     for (index, item) in items.iter().enumerate() {
         let identity = match list_type {
@@ -193,10 +164,7 @@ fn check_unique(schema: &Value, items: &[Value], path: &str, errors: &mut Vec<Fi
             _ => return,
         };
         if !seen.insert(identity.to_string()) {
-            errors.push(FieldError::duplicate(
-                &format!("{path}[{index}]"),
-                &identity,
-            ));
+            errors.push(FieldError::duplicate(&format!("{path}[{index}]"), &identity));
         }
     }
 }
@@ -208,16 +176,10 @@ fn check_object(schema: &Value, value: &Value, path: &str, errors: &mut Vec<Fiel
             errors.push(FieldError::required(&child(path, name), ""));
         }
     }
-    if let Some(max) = schema["maxProperties"]
-        .as_u64()
-        .filter(|&max| map.len() as u64 > max)
-    {
+    if let Some(max) = schema["maxProperties"].as_u64().filter(|&max| map.len() as u64 > max) {
         errors.push(FieldError::too_many(path, map.len(), max));
     }
-    if let Some(min) = schema["minProperties"]
-        .as_u64()
-        .filter(|&min| (map.len() as u64) < min)
-    {
+    if let Some(min) = schema["minProperties"].as_u64().filter(|&min| (map.len() as u64) < min) {
         let detail = format!("{path} in body should have at least {min} properties");
         errors.push(FieldError::invalid(path, &json!(map.len()), &detail));
     }
@@ -226,74 +188,7 @@ fn check_object(schema: &Value, value: &Value, path: &str, errors: &mut Vec<Fiel
         if property.is_object() {
             check(property, member, &child(path, name), errors);
         } else if schema["additionalProperties"].is_object() {
-            check(
-                &schema["additionalProperties"],
-                member,
-                &child(path, name),
-                errors,
-            );
+            check(&schema["additionalProperties"], member, &child(path, name), errors);
         }
-    }
-}
-
-fn faults(schema: &Value, value: &Value, path: &str) -> Vec<FieldError> {
-    let mut errors = Vec::new();
-    check(schema, value, path, &mut errors);
-    errors
-}
-
-fn junctor(errors: &mut Vec<FieldError>, detail: &str) {
-    errors.push(FieldError::invalid("<nil>", &"".into(), detail));
-}
-
-/// oneOf, anyOf, allOf and not. Where none of several fits, the faults of the nearest are named too.
-fn check_junctors(schema: &Value, value: &Value, path: &str, errors: &mut Vec<FieldError>) {
-    let judged = |name: &str| -> Option<Vec<Vec<FieldError>>> {
-        Some(
-            schema[name]
-                .as_array()?
-                .iter()
-                .map(|one| faults(one, value, path))
-                .collect(),
-        )
-    };
-    let fitting = |all: &[Vec<FieldError>]| all.iter().filter(|faults| faults.is_empty()).count();
-    let nearest =
-        |all: Vec<Vec<FieldError>>| all.into_iter().min_by_key(Vec::len).unwrap_or_default();
-    if let Some(all) = judged("oneOf") {
-        let start = format!("{path:?} must validate one and only one schema (oneOf). Found");
-        match fitting(&all) {
-            1 => {}
-            0 => {
-                junctor(errors, &format!("{start} none valid"));
-                errors.extend(nearest(all));
-            }
-            found => junctor(errors, &format!("{start} {found} valid alternatives")),
-        }
-    }
-    if let Some(all) = judged("anyOf").filter(|all| fitting(all) == 0) {
-        junctor(
-            errors,
-            &format!("{path:?} must validate at least one schema (anyOf)"),
-        );
-        errors.extend(nearest(all));
-    }
-    if let Some(all) = judged("allOf").filter(|all| fitting(all) < all.len()) {
-        let none = if fitting(&all) == 0 {
-            ". None validated"
-        } else {
-            ""
-        };
-        junctor(
-            errors,
-            &format!("{path:?} must validate all the schemas (allOf){none}"),
-        );
-        errors.extend(all.into_iter().flatten());
-    }
-    if schema["not"].is_object() && faults(&schema["not"], value, path).is_empty() {
-        junctor(
-            errors,
-            &format!("{path:?} must not validate the schema (not)"),
-        );
     }
 }

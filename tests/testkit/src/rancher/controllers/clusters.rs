@@ -17,24 +17,14 @@ use super::{
 };
 
 /// Follows the clusters that Rancher manages.
-pub(super) async fn run(core: Arc<Core>) {
+pub(super) fn run(core: Arc<Core>) -> impl Future<Output = ()> + Send {
     let shared = Arc::clone(&core);
-    follow(
-        &core,
-        "local",
-        &management("clusters"),
-        move |tasks, event| {
-            if event.kind == EventType::Deleted {
-                let id = meta(&event.object, "name").to_owned();
-                with(
-                    tasks,
-                    &shared,
-                    |core| async move { purge(&core, &id).await },
-                );
-            }
-        },
-    )
-    .await;
+    follow(&core, "local", &management("clusters"), move |tasks, event| {
+        if event.kind == EventType::Deleted {
+            let id = meta(&event.object, "name").to_owned();
+            with(tasks, &shared, |core| async move { purge(&core, &id).await });
+        }
+    })
 }
 
 /// A cluster that is gone takes its namespace, projects and bindings along; its own finalizers are taken off by Rancher.
@@ -51,78 +41,50 @@ pub(in super::super) async fn purge(core: &Core, id: &str) {
         for part in [Part::Management, Part::Fleet] {
             let _ = grants::clean(core, kind, &object, part).await;
         }
-        let (namespace, name) = (
-            meta(&object, "namespace").to_owned(),
-            meta(&object, "name").to_owned(),
-        );
+        let (namespace, name) = (meta(&object, "namespace").to_owned(), meta(&object, "name").to_owned());
         object["metadata"]["finalizers"] = json!([]);
         let _ = core.local.update_unchecked(&kind.gvr(), object);
         let _ = core.local.delete_unchecked(&kind.gvr(), &namespace, &name);
     }
     let projects = core.local.list(&management("projects"), Some(id));
-    for namespace in projects
-        .iter()
-        .map(backing_namespace)
-        .chain([id.to_owned()])
-    {
-        let _ = core
-            .local
-            .delete(&Gvr::core("namespaces"), "", &namespace, None)
-            .await;
+    for namespace in projects.iter().map(backing_namespace).chain([id.to_owned()]) {
+        let _ = core.local.delete(&Gvr::core("namespaces"), "", &namespace, None).await;
     }
 }
 
 /// Follows the projects: one that is gone takes its bindings and its backing namespace along.
-pub(super) async fn projects(core: Arc<Core>) {
+pub(super) fn projects(core: Arc<Core>) -> impl Future<Output = ()> + Send {
     let shared = Arc::clone(&core);
-    follow(
-        &core,
-        "local",
-        &management("projects"),
-        move |tasks, event| {
-            if event.kind == EventType::Deleted {
-                with(tasks, &shared, |core| end_project(core, event.object));
-            }
-        },
-    )
-    .await;
+    follow(&core, "local", &management("projects"), move |tasks, event| {
+        if event.kind == EventType::Deleted {
+            with(tasks, &shared, |core| end_project(core, event.object));
+        }
+    })
 }
 
 async fn end_project(core: Arc<Core>, project: Value) {
     core.pause(50).await;
     let id = format!("{}:{}", meta(&project, "namespace"), meta(&project, "name"));
-    delete_where(&core, Kind::Project.resource(), |binding| {
-        binding["projectName"] == id.as_str()
-    })
-    .await;
+    delete_where(&core, Kind::Project.resource(), |binding| binding["projectName"] == id.as_str()).await;
     let backing = backing_namespace(&project);
     let namespaces = Gvr::core("namespaces");
     let _ = core.local.delete(&namespaces, "", &backing, None).await;
 }
 
 /// Follows the namespaces of a cluster: one that joins a project gets the project's bindings.
-pub(super) async fn namespaces(core: Arc<Core>, cluster: String) {
+pub(super) fn namespaces(core: Arc<Core>, cluster: String) -> impl Future<Output = ()> + Send {
     let shared = Arc::clone(&core);
     let of = cluster.clone();
-    follow(
-        &core,
-        &cluster,
-        &Gvr::core("namespaces"),
-        move |tasks, event| {
-            let project = event.object["metadata"]["annotations"]["field.cattle.io/projectId"]
-                .as_str()
-                .filter(|project| project.starts_with(&format!("{of}:")))
-                .map(str::to_owned);
-            if let Some(project) = project.filter(|_| event.kind != EventType::Deleted) {
-                with(tasks, &shared, |core| async move {
-                    core.pause(100).await;
-                    resync(core, |kind, object| {
-                        kind == Kind::Project && object["projectName"] == project.as_str()
-                    })
-                    .await;
-                });
-            }
-        },
-    )
-    .await;
+    follow(&core, &cluster, &Gvr::core("namespaces"), move |tasks, event| {
+        let project = event.object["metadata"]["annotations"]["field.cattle.io/projectId"]
+            .as_str()
+            .filter(|project| project.starts_with(&format!("{of}:")))
+            .map(str::to_owned);
+        if let Some(project) = project.filter(|_| event.kind != EventType::Deleted) {
+            with(tasks, &shared, |core| async move {
+                core.pause(100).await;
+                resync(core, |kind, object| kind == Kind::Project && object["projectName"] == project.as_str()).await;
+            });
+        }
+    })
 }

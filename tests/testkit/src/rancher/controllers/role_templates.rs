@@ -13,7 +13,7 @@ use super::{
     follow, with,
 };
 
-pub(super) async fn run(core: Arc<Core>) {
+pub(super) fn run(core: Arc<Core>) -> impl Future<Output = ()> + Send {
     let shared = Arc::clone(&core);
     let gvr = management("roletemplates");
     follow(&core, "local", &gvr, move |tasks, event| {
@@ -24,7 +24,6 @@ pub(super) async fn run(core: Arc<Core>) {
             EventType::Modified => {}
         }
     })
-    .await;
 }
 
 /// Access through it is gone within 3 s, downstream; what Rancher's own cluster holds in name of a binding stays.
@@ -45,8 +44,7 @@ async fn clean(server: &ApiServer, name: &str) {
         for object in server.list(&gvr, None) {
             let role = &object["roleRef"];
             let labels = &object["metadata"]["labels"];
-            let rights =
-                !labels[names::LEGACY_OWNER].is_null() || labels[names::AGGREGATION] == "true";
+            let rights = !labels[names::LEGACY_OWNER].is_null() || labels[names::AGGREGATION] == "true";
             let through = *role == name_of(name) || *role == name_of(&aggregate);
             if through && rights {
                 let (namespace, name) = (meta(&object, "namespace"), meta(&object, "name"));

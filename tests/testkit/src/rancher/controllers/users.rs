@@ -15,7 +15,7 @@ use super::{
 
 const FINALIZER: &str = "controller.cattle.io/mgmt-auth-users-controller";
 
-pub(super) async fn run(core: Arc<Core>) {
+pub(super) fn run(core: Arc<Core>) -> impl Future<Output = ()> + Send {
     let mut memory = Memory::default();
     let shared = Arc::clone(&core);
     follow(&core, "local", &management("users"), move |tasks, event| {
@@ -27,7 +27,6 @@ pub(super) async fn run(core: Arc<Core>) {
             Meaning::Touched | Meaning::Nothing => {}
         }
     })
-    .await;
 }
 
 async fn live(core: Arc<Core>, user: Value) {
@@ -42,16 +41,9 @@ async fn live(core: Arc<Core>, user: Value) {
 async fn end(core: Arc<Core>, user: Value) {
     core.pause(120).await;
     let id = meta(&user, "name").to_owned();
-    let bindings = [
-        "clusterroletemplatebindings",
-        "projectroletemplatebindings",
-        "globalrolebindings",
-    ];
+    let bindings = ["clusterroletemplatebindings", "projectroletemplatebindings", "globalrolebindings"];
     for resource in bindings {
-        delete_where(&core, resource, |binding| {
-            binding["userName"] == id.as_str()
-        })
-        .await;
+        delete_where(&core, resource, |binding| binding["userName"] == id.as_str()).await;
     }
     delete_where(&core, "tokens", |token| token["userId"] == id.as_str()).await;
     let ext = Gvr::new("ext.cattle.io", "v1", "tokens");
@@ -63,11 +55,6 @@ async fn end(core: Arc<Core>, user: Value) {
         }
     }
     let secrets = Gvr::core("secrets");
-    let _ = core
-        .local
-        .delete(&secrets, super::super::seed::PASSWORDS, &id, None)
-        .await;
-    Reference::of(&management("users"), &user)
-        .drop_finalizer(&core, FINALIZER)
-        .await;
+    let _ = core.local.delete(&secrets, super::super::seed::PASSWORDS, &id, None).await;
+    Reference::of(&management("users"), &user).drop_finalizer(&core, FINALIZER).await;
 }

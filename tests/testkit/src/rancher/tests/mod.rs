@@ -35,10 +35,7 @@ impl Reply {
     }
 
     fn message(&self) -> String {
-        self.json()["message"]
-            .as_str()
-            .unwrap_or_default()
-            .to_owned()
+        self.json()["message"].as_str().unwrap_or_default().to_owned()
     }
 }
 
@@ -55,36 +52,17 @@ async fn ask_as(
     path: &str,
     body: Option<&Value>,
 ) -> Result<Reply, tower::BoxError> {
-    let content_type = if method == "PATCH" {
-        "application/merge-patch+json"
-    } else {
-        "application/json"
-    };
-    let mut request = http::Request::builder()
-        .method(method)
-        .uri(path)
-        .header("content-type", content_type);
+    let content_type = if method == "PATCH" { "application/merge-patch+json" } else { "application/json" };
+    let mut request = http::Request::builder().method(method).uri(path).header("content-type", content_type);
     if !authorization.is_empty() {
         request = request.header("authorization", authorization);
     }
-    let bytes = body
-        .map(|body| Bytes::from(body.to_string()))
-        .unwrap_or_default();
-    let response = rancher
-        .service()
-        .oneshot(request.body(bytes).unwrap())
-        .await?;
-    let auth = response.headers()["x-api-cattle-auth"]
-        .to_str()
-        .unwrap()
-        .to_owned();
+    let bytes = body.map(|body| Bytes::from(body.to_string())).unwrap_or_default();
+    let response = rancher.service().oneshot(request.body(bytes).unwrap()).await?;
+    let auth = response.headers()["x-api-cattle-auth"].to_str().unwrap().to_owned();
     let code = response.status().as_u16();
     let bytes = response.into_body().collect().await?.to_bytes();
-    Ok(Reply {
-        code,
-        auth,
-        text: String::from_utf8(bytes.to_vec()).unwrap(),
-    })
+    Ok(Reply { code, auth, text: String::from_utf8(bytes.to_vec()).unwrap() })
 }
 
 async fn rest(millis: u64) {
@@ -102,13 +80,7 @@ fn crtb(name: &str, role: &str, subject: (&str, &str)) -> Value {
 /// Creates a cluster binding for Rancher's own cluster.
 async fn bind(rancher: &Rancher, name: &str, role: &str, subject: (&str, &str)) -> Reply {
     let body = crtb(name, role, subject);
-    ask(
-        rancher,
-        "POST",
-        &path(Kind::Cluster, "local", ""),
-        Some(&body),
-    )
-    .await
+    ask(rancher, "POST", &path(Kind::Cluster, "local", ""), Some(&body)).await
 }
 
 /// Creates a project binding in the project's own namespace.
@@ -126,19 +98,9 @@ async fn bind_project(
         subject.0: subject.1,
     });
     let namespace = format!("{cluster}-{project}");
-    ask(
-        rancher,
-        "POST",
-        &path(Kind::Project, &namespace, ""),
-        Some(&body),
-    )
-    .await
+    ask(rancher, "POST", &path(Kind::Project, &namespace, ""), Some(&body)).await
 }
 
 fn roles(rancher: &Rancher, who: &str) -> Vec<String> {
-    rancher
-        .access_of(who)
-        .into_iter()
-        .map(|access| access.role)
-        .collect()
+    rancher.access_of(who).into_iter().map(|access| access.role).collect()
 }

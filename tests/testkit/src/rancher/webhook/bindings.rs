@@ -23,9 +23,7 @@ const COMMON: [&str; 9] = [
 
 /// Whether the kind's definition has a field.
 pub(in super::super) fn knows(kind: Kind, field: &str) -> bool {
-    COMMON.contains(&field)
-        || field == kind.scope_field()
-        || kind == Kind::Project && field == "serviceAccount"
+    COMMON.contains(&field) || field == kind.scope_field() || kind == Kind::Project && field == "serviceAccount"
 }
 
 /// Drops the fields that the kind's definition does not have, as the API server does.
@@ -43,11 +41,7 @@ pub(super) fn name(kind: Kind, object: &mut Value) {
     }
     let subject = SUBJECTS.iter().map(|field| text(object, field));
     let subject = subject.into_iter().find(|one| !one.is_empty());
-    let parts = [
-        subject.unwrap_or_default(),
-        text(object, "roleTemplateName"),
-        text(object, kind.scope_field()),
-    ];
+    let parts = [subject.unwrap_or_default(), text(object, "roleTemplateName"), text(object, kind.scope_field())];
     object["metadata"]["name"] = format!("{prefix}{}", names::hashed(&parts)).into();
 }
 
@@ -88,12 +82,7 @@ fn check_subject(kind: Kind, request: &AdmissionRequest, object: &Value) -> Resu
     Err(bad_request(&request.gvr, &why))
 }
 
-fn check_scope(
-    core: &Core,
-    kind: Kind,
-    request: &AdmissionRequest,
-    object: &Value,
-) -> Result<(), Denied> {
+fn check_scope(core: &Core, kind: Kind, request: &AdmissionRequest, object: &Value) -> Result<(), Denied> {
     let scope = text(object, kind.scope_field());
     let cluster_exists = |id: &str| core.local.get(&management("clusters"), "", id).is_some();
     let fault = match kind {
@@ -110,10 +99,7 @@ fn check_scope(
         Kind::Project => return check_project(core, request, scope),
     };
     match fault {
-        Some(fault) => Err(bad_request(
-            &request.gvr,
-            &format!("{}: {fault}", kind.lower()),
-        )),
+        Some(fault) => Err(bad_request(&request.gvr, &format!("{}: {fault}", kind.lower()))),
         None => Ok(()),
     }
 }
@@ -121,10 +107,7 @@ fn check_scope(
 fn check_project(core: &Core, request: &AdmissionRequest, scope: &str) -> Result<(), Denied> {
     let invalid = |why: &str| {
         let field = "projectroletemplatebinding.projectName";
-        bad_request(
-            &request.gvr,
-            &format!("{field}: Invalid value: {scope:?}: {why}"),
-        )
+        bad_request(&request.gvr, &format!("{field}: Invalid value: {scope:?}: {why}"))
     };
     let malformed = "projectName must be of the form cluster.metadata.name:project.metadata.name, and both must refer to an \
         existing object";
@@ -132,75 +115,48 @@ fn check_project(core: &Core, request: &AdmissionRequest, scope: &str) -> Result
     if cluster.is_empty() || project.is_empty() || project.contains(':') {
         return Err(invalid(malformed));
     }
-    if core
-        .local
-        .get(&management("clusters"), "", cluster)
-        .is_none()
-    {
+    if core.local.get(&management("clusters"), "", cluster).is_none() {
         return Err(invalid(&format!("specified cluster {cluster} not found")));
     }
-    if core
-        .local
-        .get(&management("projects"), cluster, project)
-        .is_none()
-    {
-        return Err(invalid(&format!(
-            "specified project {project} not found in {cluster}"
-        )));
+    if core.local.get(&management("projects"), cluster, project).is_none() {
+        return Err(invalid(&format!("specified project {project} not found in {cluster}")));
     }
     Ok(())
 }
 
-fn check_role(
-    core: &Core,
-    kind: Kind,
-    request: &AdmissionRequest,
-    object: &Value,
-) -> Result<(), Denied> {
+fn check_role(core: &Core, kind: Kind, request: &AdmissionRequest, object: &Value) -> Result<(), Denied> {
     let name = text(object, "roleTemplateName");
     let lower = kind.lower();
     let Some(role) = roles::template(core, name) else {
-        let why = format!(
-            "{lower}.roleTemplateName: Invalid value: {name:?}: the referenced role template was not found"
-        );
+        let why =
+            format!("{lower}.roleTemplateName: Invalid value: {name:?}: the referenced role template was not found");
         return Err(bad_request(&request.gvr, &why));
     };
     let (context, wanted) = (text(&role, "context"), kind.context());
     if context != wanted {
-        let why = format!(
-            "{lower}.roleTemplate.context: Unsupported value: {context:?}: supported values: {wanted:?}"
-        );
+        let why = format!("{lower}.roleTemplate.context: Unsupported value: {context:?}: supported values: {wanted:?}");
         return Err(bad_request(&request.gvr, &why));
     }
     if role["locked"] == true {
         let display = roles::display(&role);
-        let why = format!(
-            "{lower}.roleTemplate: Forbidden: referenced role {display} is locked and cannot be assigned"
-        );
+        let why =
+            format!("{lower}.roleTemplate: Forbidden: referenced role {display} is locked and cannot be assigned");
         return Err(bad_request(&request.gvr, &why));
     }
     Ok(())
 }
 
 /// Two bindings are one where role, scope and any filled subject field are equal; those being deleted do not count.
-fn check_duplicate(
-    core: &Core,
-    kind: Kind,
-    request: &AdmissionRequest,
-    object: &Value,
-) -> Result<(), Denied> {
+fn check_duplicate(core: &Core, kind: Kind, request: &AdmissionRequest, object: &Value) -> Result<(), Denied> {
     let same = |other: &Value, field: &str| text(other, field) == text(object, field);
-    let is_itself = |other: &Value| {
-        meta(other, "name") == request.name && meta(other, "namespace") == request.namespace
-    };
+    let is_itself =
+        |other: &Value| meta(other, "name") == request.name && meta(other, "namespace") == request.namespace;
     let clashes = |other: &Value| {
         !is_terminating(other)
             && !is_itself(other)
             && same(other, "roleTemplateName")
             && same(other, kind.scope_field())
-            && SUBJECTS
-                .iter()
-                .any(|field| same(other, field) && !text(object, field).is_empty())
+            && SUBJECTS.iter().any(|field| same(other, field) && !text(object, field).is_empty())
     };
     if core.local.list(&kind.gvr(), None).iter().any(clashes) {
         let why = format!("duplicate {} not allowed", kind.short());
@@ -209,23 +165,12 @@ fn check_duplicate(
     Ok(())
 }
 
-fn check_immutable(
-    kind: Kind,
-    request: &AdmissionRequest,
-    object: &Value,
-    old: &Value,
-) -> Result<(), Denied> {
-    for field in ["roleTemplateName", kind.scope_field()]
-        .iter()
-        .chain(&SUBJECTS)
-    {
+fn check_immutable(kind: Kind, request: &AdmissionRequest, object: &Value, old: &Value) -> Result<(), Denied> {
+    for field in ["roleTemplateName", kind.scope_field()].iter().chain(&SUBJECTS) {
         let (new, before) = (text(object, field), text(old, field));
         let fixed = !before.is_empty() || !SUBJECTS.contains(field);
         if fixed && new != before {
-            let why = format!(
-                "{}.{field}: Invalid value: {new:?}: field is immutable",
-                kind.lower()
-            );
+            let why = format!("{}.{field}: Invalid value: {new:?}: field is immutable", kind.lower());
             return Err(bad_request(&request.gvr, &why));
         }
     }
@@ -233,12 +178,7 @@ fn check_immutable(
 }
 
 /// Nobody grants what he does not hold; a role that is gone breaks the webhook for every update.
-fn check_escalation(
-    core: &Core,
-    kind: Kind,
-    request: &AdmissionRequest,
-    object: &Value,
-) -> Result<(), Denied> {
+fn check_escalation(core: &Core, kind: Kind, request: &AdmissionRequest, object: &Value) -> Result<(), Denied> {
     let name = text(object, "roleTemplateName");
     if roles::template(core, name).is_none() {
         let review = "an error on the server (\"{\\\"kind\\\":\\\"AdmissionReview\\\",\\\"apiVersion\\\":\\\"admission.k8s.io/v1\\\"}\") \
@@ -253,18 +193,11 @@ fn check_escalation(
     if is_admin(core, user) {
         return Ok(());
     }
-    let missing = roles::missing(
-        &held(core, kind, user, object),
-        &roles::all_rules(core, name),
-    );
+    let missing = roles::missing(&held(core, kind, user, object), &roles::all_rules(core, name));
     if missing.is_empty() {
         return Ok(());
     }
-    let groups: Vec<String> = user
-        .groups
-        .iter()
-        .map(|group| format!("{group:?}"))
-        .collect();
+    let groups: Vec<String> = user.groups.iter().map(|group| format!("{group:?}")).collect();
     let why = format!(
         "user {:?} (groups=[{}]) is attempting to grant RBAC permissions not currently held:\n{}",
         user.name,

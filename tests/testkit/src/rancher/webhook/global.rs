@@ -21,18 +21,13 @@ pub(super) fn check(core: &Core, request: &AdmissionRequest) -> Result<(), Denie
     let name = text(object, "globalRoleName");
     if let Some(old) = &request.old_object {
         if text(old, "globalRoleName") != name {
-            let why = format!(
-                "globalrolebinding.globalRoleName: Invalid value: {name:?}: field is immutable"
-            );
+            let why = format!("globalrolebinding.globalRoleName: Invalid value: {name:?}: field is immutable");
             return Err(bad_request(gvr, &why));
         }
         return Ok(());
     }
     let has = |field: &str| !text(object, field).is_empty();
-    let (user, group) = (
-        has("userName") || has("userPrincipalName"),
-        has("groupPrincipalName"),
-    );
+    let (user, group) = (has("userName") || has("userPrincipalName"), has("groupPrincipalName"));
     if user && group {
         let why = "bindings can not set both userName/userPrincipalName and groupPrincipalName";
         return Err(bad_request(gvr, why));
@@ -42,10 +37,7 @@ pub(super) fn check(core: &Core, request: &AdmissionRequest) -> Result<(), Denie
         return Err(bad_request(gvr, why));
     }
     let Some(role) = core.local.get(&management("globalroles"), "", name) else {
-        let why = format!(
-            "globalrolebinding.globalRoleName: Not found: {:?}",
-            request.name
-        );
+        let why = format!("globalrolebinding.globalRoleName: Not found: {:?}", request.name);
         return Err(bad_request(gvr, &why));
     };
     check_escalation(core, request, &role)

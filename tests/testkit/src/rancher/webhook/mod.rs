@@ -27,11 +27,7 @@ pub(super) fn install(core: &Arc<Core>) {
 }
 
 fn name_of(gvr: &Gvr) -> String {
-    let group = if gvr.group.is_empty() {
-        String::new()
-    } else {
-        format!(".{}", gvr.group)
-    };
+    let group = if gvr.group.is_empty() { String::new() } else { format!(".{}", gvr.group) };
     format!("rancher.cattle.io.{}{group}", gvr.resource)
 }
 
@@ -40,10 +36,7 @@ fn denied(gvr: &Gvr, code: u16, reason: &str, why: &str) -> Denied {
     Denied {
         code,
         reason: reason.to_owned(),
-        message: format!(
-            "admission webhook \"{}\" denied the request: {why}",
-            name_of(gvr)
-        ),
+        message: format!("admission webhook \"{}\" denied the request: {why}", name_of(gvr)),
     }
 }
 
@@ -65,19 +58,13 @@ fn failed(gvr: &Gvr, why: &str) -> Denied {
 
 fn post_url(gvr: &Gvr) -> String {
     let resource = gvr.group_resource();
-    format!(
-        "Post \"https://rancher-webhook.cattle-system.svc:443/v1/webhook/validation/{resource}?timeout=10s\""
-    )
+    format!("Post \"https://rancher-webhook.cattle-system.svc:443/v1/webhook/validation/{resource}?timeout=10s\"")
 }
 
 /// Whether the user holds everything, everywhere.
 fn is_admin(core: &Core, user: &User) -> bool {
-    let everything = Attributes {
-        verb: "*".to_owned(),
-        group: "*".to_owned(),
-        resource: "*".to_owned(),
-        ..Attributes::default()
-    };
+    let everything =
+        Attributes { verb: "*".to_owned(), group: "*".to_owned(), resource: "*".to_owned(), ..Attributes::default() };
     rights::reason(&core.local, user, &everything).is_some()
 }
 
@@ -98,9 +85,8 @@ impl Webhook {
             _ => false,
         };
         let deletes = ["users", "roletemplates"].contains(&request.gvr.resource.as_str());
-        let looked_at = watched
-            && request.subresource.is_empty()
-            && (request.operation != Operation::Delete || deletes);
+        let looked_at =
+            watched && request.subresource.is_empty() && (request.operation != Operation::Delete || deletes);
         self.0.upgrade().filter(|_| looked_at)
     }
 
@@ -109,10 +95,7 @@ impl Webhook {
             return Ok(());
         };
         if *lock(&core.webhook_down) {
-            let why = format!(
-                "{}: dial tcp 10.43.12.34:443: connect: connection refused",
-                post_url(&request.gvr)
-            );
+            let why = format!("{}: dial tcp 10.43.12.34:443: connect: connection refused", post_url(&request.gvr));
             return Err(failed(&request.gvr, &why));
         }
         if let Some(kind) = Kind::of(&request.gvr.resource) {
@@ -153,11 +136,7 @@ impl Webhook {
 }
 
 impl Admission for Webhook {
-    fn mutate<'a>(
-        &'a self,
-        request: &'a AdmissionRequest,
-        object: &'a mut Value,
-    ) -> Boxed<'a, Result<(), Denied>> {
+    fn mutate<'a>(&'a self, request: &'a AdmissionRequest, object: &'a mut Value) -> Boxed<'a, Result<(), Denied>> {
         Box::pin(self.fill(request, object))
     }
 

@@ -18,8 +18,7 @@ pub(super) fn check_user(core: &Core, request: &AdmissionRequest) -> Result<(), 
     }
     let object = request.object.as_ref().unwrap_or(&Value::Null);
     let username = text(object, "username");
-    let taken =
-        |other: &Value| text(other, "username") == username && meta(other, "name") != request.name;
+    let taken = |other: &Value| text(other, "username") == username && meta(other, "name") != request.name;
     let users = core.local.list(&management("users"), None);
     if !username.is_empty() && users.iter().any(taken) {
         return Err(bad_request(&request.gvr, "username already exists"));
@@ -35,15 +34,9 @@ pub(super) fn check_role_template(core: &Core, request: &AdmissionRequest) -> Re
     let all = core.local.list(&management("roletemplates"), None);
     let inherits = |role: &&Value| {
         let list = role["roleTemplateNames"].as_array();
-        list.into_iter()
-            .flatten()
-            .any(|one| *one == request.name.as_str())
+        list.into_iter().flatten().any(|one| *one == request.name.as_str())
     };
-    let heirs: Vec<String> = all
-        .iter()
-        .filter(inherits)
-        .map(|role| format!("{:?}", meta(role, "name")))
-        .collect();
+    let heirs: Vec<String> = all.iter().filter(inherits).map(|role| format!("{:?}", meta(role, "name"))).collect();
     if heirs.is_empty() {
         return Ok(());
     }
@@ -56,20 +49,14 @@ pub(super) fn check_role_template(core: &Core, request: &AdmissionRequest) -> Re
 }
 
 /// The backing namespace is there, and named in the status, when the create answers.
-pub(super) async fn fill_project(
-    core: &Core,
-    request: &AdmissionRequest,
-    object: &mut Value,
-) -> Result<(), Denied> {
+pub(super) async fn fill_project(core: &Core, request: &AdmissionRequest, object: &mut Value) -> Result<(), Denied> {
     let cluster = text(&object["spec"], "clusterName").to_owned();
     if cluster != request.namespace {
-        let why =
-            "project.spec.clusterName: Forbidden: clusterName and project namespace must match";
+        let why = "project.spec.clusterName: Forbidden: clusterName and project namespace must match";
         return Err(bad_request(&request.gvr, why));
     }
     if meta(object, "name").is_empty() {
-        object["metadata"]["name"] =
-            format!("{}{}", meta(object, "generateName"), core.random(5)).into();
+        object["metadata"]["name"] = format!("{}{}", meta(object, "generateName"), core.random(5)).into();
     }
     let backing = format!("{cluster}-{}", meta(object, "name"));
     object["status"] = json!({"backingNamespace": backing, "conditions": []});
@@ -77,10 +64,7 @@ pub(super) async fn fill_project(
         return Ok(());
     }
     let namespace = json!({"metadata": {"name": backing}});
-    let made = core
-        .local
-        .create(&Gvr::core("namespaces"), &namespace)
-        .await;
+    let made = core.local.create(&Gvr::core("namespaces"), &namespace).await;
     match made {
         Err(error) if error.code != 409 => Err(failed(&request.gvr, &error.message)),
         _ => Ok(()),
@@ -91,10 +75,7 @@ pub(super) fn check_password(request: &AdmissionRequest) -> Result<(), Denied> {
     let object = request.object.as_ref().unwrap_or(&Value::Null);
     let hashed = !object["metadata"]["annotations"]["cattle.io/password-hash"].is_null();
     if !hashed && password(object).len() < 12 {
-        return Err(bad_request(
-            &request.gvr,
-            "password must be at least 12 characters",
-        ));
+        return Err(bad_request(&request.gvr, "password must be at least 12 characters"));
     }
     Ok(())
 }

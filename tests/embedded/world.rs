@@ -1,0 +1,205 @@
+//! A small world to live in: an API server, a Rancher with a cluster, a project and people, and the operator between them.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use kube::{
+    Api, Client,
+    api::{DeleteParams, Patch, PatchParams},
+};
+use rancher_access_operator::{
+    api::{AccessGrant, RancherIntegration, condition, status::Phase},
+    runtime::Clock,
+};
+use serde_json::{Value, json};
+use testkit::{
+    apiserver::{ApiServer, Gvr},
+    rancher::Rancher,
+};
+
+use super::{NAMESPACE, Running, api_server, apply, clock, operator_client, transports};
+
+/// The cluster that access is asked for.
+pub const CLUSTER: &str = "c-m-prod0001";
+
+/// How often something is looked at that is waited for: at first, and at most.
+const GLANCE: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(500));
+
+/// Everything there is.
+pub struct World {
+    pub clock: Clock,
+    pub server: ApiServer,
+    pub rancher: Rancher,
+    /// The project that access is asked for.
+    pub project: String,
+    pub operator: Option<Running>,
+    /// The Lease's duration, deadline and renewal, in seconds.
+    pub lease: [u64; 3],
+    started: usize,
+}
+
+impl World {
+    /// A world in which the platform team has registered Rancher and written a policy, and nobody has asked for anything.
+    pub async fn new(start: Timestamp) -> Self {
+        let clock = clock(start);
+        let server = api_server(&clock).await;
+        let tell = clock.clone();
+        let rancher = Rancher::builder().now(move || tell.now()).seed(7).build();
+        rancher.add_cluster(CLUSTER, "production", &[("env", "prod")]);
+        let project = rancher.add_project(CLUSTER, "web", &[("team", "web")]);
+        rancher.add_namespace(CLUSTER, &project, "web-frontend").await;
+        rancher.add_user("u-alice", "alice", &["okta_user://alice"]);
+        rancher.add_user("u-bob", "bob", &["okta_user://bob"]);
+        rancher.add_user("u-carol", "carol", &["okta_user://carol"]);
+        // Rancher needs a moment to give its administrator his rights on a new cluster.
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        let world = Self { clock, server, rancher, project, operator: None, lease: [15, 10, 5], started: 0 };
+        world.register().await;
+        world
+    }
+
+    /// Registers Rancher, with its key, and writes the policy.
+    async fn register(&self) {
+        let admin = self.admin();
+        apply(&admin, json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "rancher-prod", "namespace": NAMESPACE},
+            "stringData": {"endpoint": "https://rancher.example.com/v3", "token": self.rancher.admin_token()}})).await;
+        apply(&admin, json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "web", "labels": {"team": "web"}}})).await;
+        apply(&admin, json!({"apiVersion": "rancheraccess.io/v1alpha1", "kind": "RancherIntegration", "metadata": {"name": "prod"},
+            "spec": {"host": "rancher.example.com", "credentialsSecretRef": {"name": "rancher-prod"},
+                "identityMapping": {"userPrincipal": "okta_user://{name}", "groupPrincipal": "okta_group://{name}"},
+                "customAccessDetails": "Questions: #platform"}})).await;
+        apply(&admin, json!({"apiVersion": "rancheraccess.io/v1alpha1", "kind": "AccessPolicy", "metadata": {"name": "web"},
+            "spec": {"integrationRef": {"name": "prod"}, "namespaceSelector": {"matchLabels": {"team": "web"}},
+                "requesters": [{"kind": "Group", "name": "web-devs"}],
+                "subjects": {"self": true, "users": ["okta_user://ext-*"], "groups": ["okta_group://web-*"]},
+                "access": [
+                    {"cluster": {"names": [CLUSTER], "roles": ["cluster-member"]}},
+                    {"project": {"clusterSelector": {"matchLabels": {"env": "prod"}}, "selector": {"matchLabels": {"team": "web"}}, "roles": ["project-member", "read-only"]}},
+                ],
+                "duration": {"default": "1h", "max": "8h"}}})).await;
+    }
+
+    /// Starts the operator, and waits until it has reached Rancher.
+    pub async fn start(&mut self) {
+        self.launch().await;
+        self.until("the integration is ready", Duration::from_secs(60), || async {
+            let integration = Api::<RancherIntegration>::all(self.admin()).get("prod").await.expect("the integration");
+            let conditions = integration.status.unwrap_or_default().conditions;
+            condition::find(&conditions, "Ready").is_some_and(|c| c.status == condition::ConditionStatus::True)
+        })
+        .await;
+    }
+
+    /// Starts the operator.
+    pub async fn launch(&mut self) {
+        self.started += 1;
+        let name = format!("operator-{}", self.started);
+        let client = operator_client(&self.server);
+        self.operator = Some(Running::start(client, self.clock.clone(), transports(self.rancher.service()), &name, self.lease).await);
+    }
+
+    /// Kills the operator, as SIGKILL would.
+    pub async fn kill(&mut self) {
+        self.operator.take().expect("an operator").kill().await;
+    }
+
+    pub fn admin(&self) -> Client {
+        self.server.client()
+    }
+
+    /// Asks for access, as that member of web-devs.
+    pub async fn ask(&self, who: &str, name: &str, spec: Value) -> AccessGrant {
+        let mut spec = spec;
+        spec["integrationRef"] = json!({"name": "prod"});
+        spec["requestedBy"] = json!({"username": who, "groups": ["web-devs"]});
+        let client = self.server.client_as(who, &["web-devs", "system:authenticated"]);
+        let object = json!({"apiVersion": "rancheraccess.io/v1alpha1", "kind": "AccessGrant",
+            "metadata": {"name": name, "namespace": "web"}, "spec": spec});
+        apply(&client, object).await;
+        self.grant(name).await.expect("the grant that was just created")
+    }
+
+    /// One role on the cluster.
+    pub fn on_cluster(&self) -> Value {
+        json!([{"cluster": {"name": CLUSTER, "role": "cluster-member"}}])
+    }
+
+    /// One role on the project.
+    pub fn on_project(&self) -> Value {
+        json!([{"project": {"cluster": CLUSTER, "name": self.project, "role": "project-member"}}])
+    }
+
+    pub async fn grant(&self, name: &str) -> Option<AccessGrant> {
+        Api::<AccessGrant>::namespaced(self.admin(), "web").get_opt(name).await.ok().flatten()
+    }
+
+    pub async fn delete(&self, name: &str) {
+        Api::<AccessGrant>::namespaced(self.admin(), "web").delete(name, &DeleteParams::default()).await.expect("deleted");
+    }
+
+    pub async fn patch(&self, name: &str, patch: Value) {
+        let api = Api::<AccessGrant>::namespaced(self.admin(), "web");
+        api.patch(name, &PatchParams::default(), &Patch::Merge(patch)).await.expect("patched");
+    }
+
+    pub async fn phase(&self, name: &str) -> Option<Phase> {
+        self.grant(name).await?.status?.phase
+    }
+
+    /// Waits until a grant is in that phase.
+    pub async fn reaches(&self, name: &str, phase: Phase, within: Duration) -> AccessGrant {
+        self.until(&format!("{name} is {phase:?}"), within, || async { self.phase(name).await == Some(phase) }).await;
+        self.grant(name).await.expect("the grant")
+    }
+
+    /// Waits until something holds.
+    pub async fn until<F: Future<Output = bool>>(&self, what: &str, within: Duration, mut holds: impl FnMut() -> F) {
+        let began = tokio::time::Instant::now();
+        while !holds().await {
+            if began.elapsed() > within {
+                panic!("not within {within:?}: {what}\n{}", self.tell().await);
+            }
+            // Fine at first, where things happen fast; coarser later, where hours pass.
+            tokio::time::sleep((began.elapsed() / 50).clamp(GLANCE.0, GLANCE.1)).await;
+        }
+    }
+
+    /// Everything, for a test that failed.
+    pub async fn tell(&self) -> String {
+        let mut told = String::new();
+        let gvr = |plural| Gvr::new("rancheraccess.io", "v1alpha1", plural);
+        for object in [self.server.list(&gvr("accessgrants"), None), self.server.list(&gvr("rancherintegrations"), None), self.rancher.bindings()].concat() {
+            told += &format!("{}\n", serde_json::to_string_pretty(&object).unwrap_or_default());
+        }
+        told
+    }
+
+    /// All Events, as text.
+    pub fn events(&self) -> String {
+        let events = self.server.list(&Gvr::new("events.k8s.io", "v1", "events"), None);
+        serde_json::to_string(&events).unwrap_or_default()
+    }
+
+    /// The names of the bindings in Rancher that give that user or principal something, whoever made them.
+    pub fn bindings_of(&self, who: &str) -> Vec<String> {
+        let fields = ["userName", "userPrincipalName", "groupPrincipalName"];
+        let theirs = |binding: &&Value| fields.iter().any(|field| binding[*field] == who) && binding["globalRoleName"].is_null();
+        self.rancher.bindings().iter().filter(theirs).map(|b| b["metadata"]["name"].as_str().unwrap_or_default().to_owned()).collect()
+    }
+
+    /// Whether RBAC anywhere gives that user something on the cluster that access is asked for.
+    pub fn has_access(&self, who: &str) -> bool {
+        self.rancher.access_of(who).iter().any(|access| access.cluster == CLUSTER)
+    }
+
+    /// Makes a permanent binding by hand, as an administrator of Rancher.
+    pub async fn bind_by_hand(&self, user: &str, name: &str) {
+        let crtb = json!({"apiVersion": "management.cattle.io/v3", "kind": "ClusterRoleTemplateBinding",
+            "metadata": {"name": name, "namespace": CLUSTER}, "clusterName": CLUSTER, "roleTemplateName": "cluster-member", "userName": user});
+        self.rancher.local().create(&crtbs(), &crtb).await.expect("a binding by hand");
+    }
+}
+
+pub fn crtbs() -> Gvr {
+    Gvr::new("management.cattle.io", "v3", "clusterroletemplatebindings")
+}

@@ -1,0 +1,227 @@
+//! Whole lives of grants, on the in-memory API server and the Rancher simulator, in virtual time.
+
+#[path = "../embedded/mod.rs"]
+mod embedded;
+mod behind_our_back;
+mod faults;
+mod integrations;
+
+use std::time::Duration;
+
+use embedded::world::{CLUSTER, World};
+use jiff::{SignedDuration, Timestamp};
+use rancher_access_operator::api::{
+    AccessGrant, ConditionStatus, condition,
+    status::{BindingState, EndReason, Phase},
+};
+use serde_json::json;
+
+pub const SOON: Duration = Duration::from_secs(10);
+
+pub fn eight() -> Timestamp {
+    "2026-12-01T08:00:00Z".parse().unwrap()
+}
+
+pub async fn world() -> World {
+    let mut world = World::new(eight()).await;
+    world.start().await;
+    world
+}
+
+pub fn holds(grant: &AccessGrant, type_: &str) -> Option<ConditionStatus> {
+    condition::find(&grant.status.as_ref()?.conditions, type_).map(|c| c.status)
+}
+
+pub fn states(grant: &AccessGrant) -> Vec<BindingState> {
+    grant.status.iter().flat_map(|s| &s.bindings).map(|b| b.state).collect()
+}
+
+pub fn end_of(grant: &AccessGrant) -> Timestamp {
+    grant.status.as_ref().and_then(|s| s.expires_time.as_ref()).expect("an end").0
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cluster_grant_lives_and_ends_on_time() {
+    let world = world().await;
+    world.ask("alice", "g", json!({"access": world.on_cluster(), "duration": "1h"})).await;
+    let active = world.reaches("g", Phase::Active, SOON).await;
+    assert_eq!(states(&active), [BindingState::Present]);
+    assert_eq!(holds(&active, "Ready"), Some(ConditionStatus::True));
+    assert_eq!(holds(&active, "Granted"), Some(ConditionStatus::True));
+    assert_eq!(world.bindings_of("u-alice").len(), 1);
+    world.until("alice has access", SOON, || async { world.has_access("u-alice") }).await;
+
+    tokio::time::sleep(Duration::from_secs(3500)).await;
+    assert_eq!(world.phase("g").await, Some(Phase::Active));
+    let expired = world.reaches("g", Phase::Expired, Duration::from_secs(200)).await;
+    let late = world.clock.now().duration_since(end_of(&expired));
+    assert!(late < SignedDuration::from_secs(3), "{late}");
+    assert_eq!(states(&expired), [BindingState::Removed]);
+    assert_eq!(holds(&expired, "Ready"), Some(ConditionStatus::True));
+    assert_eq!(holds(&expired, "Granted"), Some(ConditionStatus::False));
+    assert_eq!(holds(&expired, "Revoked"), Some(ConditionStatus::True));
+    assert!(world.bindings_of("u-alice").is_empty());
+    assert!(!world.has_access("u-alice"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_project_grant_lives_and_ends_on_time() {
+    let world = world().await;
+    world.ask("alice", "g", json!({"access": world.on_project(), "duration": "10m"})).await;
+    world.reaches("g", Phase::Active, SOON).await;
+    world.until("alice has access", SOON, || async { world.has_access("u-alice") }).await;
+    let expired = world.reaches("g", Phase::Expired, Duration::from_secs(700)).await;
+    let late = world.clock.now().duration_since(end_of(&expired));
+    assert!(late < SignedDuration::from_secs(3), "{late}");
+    assert!(!world.has_access("u-alice"), "{:?}", world.rancher.access_of("u-alice"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_deleted_grant_goes_when_its_access_is_gone() {
+    let world = world().await;
+    world.ask("alice", "g", json!({"access": world.on_cluster()})).await;
+    world.reaches("g", Phase::Active, SOON).await;
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    world.delete("g").await;
+    assert!(world.grant("g").await.is_some(), "the finalizer holds it");
+    world.until("the grant is gone", SOON, || async { world.grant("g").await.is_none() }).await;
+    assert!(world.bindings_of("u-alice").is_empty());
+    assert!(!world.has_access("u-alice"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_somebody_else_gave_is_never_touched() {
+    let world = world().await;
+    world.bind_by_hand("u-bob", "permanent").await;
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    world.ask("bob", "g", json!({"access": world.on_cluster(), "duration": "10m"})).await;
+    let active = world.reaches("g", Phase::Active, SOON).await;
+    assert_eq!(states(&active), [BindingState::AlreadyHeld]);
+    world.reaches("g", Phase::Expired, Duration::from_secs(700)).await;
+    assert_eq!(world.bindings_of("u-bob"), ["permanent"]);
+    assert!(world.has_access("u-bob"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn grants_that_overlap_share_one_binding() {
+    let world = world().await;
+    world.ask("alice", "short", json!({"access": world.on_cluster(), "duration": "10m"})).await;
+    world.reaches("short", Phase::Active, SOON).await;
+    world.ask("alice", "long", json!({"access": world.on_cluster(), "duration": "20m"})).await;
+    world.reaches("long", Phase::Active, SOON).await;
+    assert_eq!(world.bindings_of("u-alice").len(), 1);
+    let short = world.reaches("short", Phase::Expired, Duration::from_secs(700)).await;
+    assert_eq!(states(&short), [BindingState::HandedOver]);
+    assert!(world.has_access("u-alice"));
+    let long = world.reaches("long", Phase::Expired, Duration::from_secs(700)).await;
+    assert_eq!(states(&long), [BindingState::Removed]);
+    assert!(world.bindings_of("u-alice").is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_binding_removed_in_rancher_ends_the_grant() {
+    let world = world().await;
+    world.ask("alice", "g", json!({"access": world.on_cluster()})).await;
+    world.reaches("g", Phase::Active, SOON).await;
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    let name = world.bindings_of("u-alice").remove(0);
+    world.rancher.local().delete(&embedded::world::crtbs(), CLUSTER, &name, None).await.unwrap();
+    let revoked = world.reaches("g", Phase::Revoked, Duration::from_secs(60)).await;
+    assert_eq!(revoked.status.unwrap().end.unwrap().reason, EndReason::RemovedInRancher);
+    tokio::time::sleep(Duration::from_secs(120)).await;
+    assert!(world.bindings_of("u-alice").is_empty(), "not made again");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_end_that_moves_earlier_counts() {
+    let world = world().await;
+    let (late, early) = ("2026-12-01T12:00:00Z", "2026-12-01T08:10:00Z");
+    world.ask("alice", "g", json!({"access": world.on_cluster(), "endTime": late})).await;
+    world.reaches("g", Phase::Active, SOON).await;
+    world.patch("g", json!({"spec": {"endTime": early}})).await;
+    let expired = world.reaches("g", Phase::Expired, Duration::from_secs(700)).await;
+    assert_eq!(end_of(&expired), early.parse().unwrap());
+    assert!(world.clock.now() < "2026-12-01T08:10:03Z".parse().unwrap(), "{}", world.clock.now());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_start_ahead_is_waited_for() {
+    let world = world().await;
+    world.ask("alice", "g", json!({"access": world.on_cluster(), "duration": "5m", "startTime": "2026-12-01T09:00:00Z"})).await;
+    world.reaches("g", Phase::Scheduled, SOON).await;
+    assert!(world.bindings_of("u-alice").is_empty());
+    let active = world.reaches("g", Phase::Active, Duration::from_secs(3700)).await;
+    assert_eq!(end_of(&active), "2026-12-01T09:05:00Z".parse().unwrap());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_crash_in_the_middle_leaves_nothing() {
+    let mut world = World::new(eight()).await;
+    world.start().await;
+    world.ask("alice", "g", json!({"access": world.on_cluster(), "duration": "5m"})).await;
+    world.until("the binding is there", SOON, || async { !world.bindings_of("u-alice").is_empty() }).await;
+    world.kill().await;
+    tokio::time::sleep(Duration::from_secs(600)).await;
+    assert!(world.has_access("u-alice"), "nobody is there to take it away");
+    world.launch().await;
+    world.reaches("g", Phase::Expired, Duration::from_secs(60)).await;
+    assert!(world.bindings_of("u-alice").is_empty());
+    assert!(!world.has_access("u-alice"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_api_server_away_does_not_keep_access_alive() {
+    let world = world().await;
+    world.ask("alice", "g", json!({"access": world.on_cluster(), "duration": "5m"})).await;
+    let active = world.reaches("g", Phase::Active, SOON).await;
+    tokio::time::sleep(Duration::from_secs(200)).await;
+    world.server.set_available(false);
+    world.until("the access is gone", Duration::from_secs(200), || async { world.bindings_of("u-alice").is_empty() }).await;
+    let late = world.clock.now().duration_since(end_of(&active));
+    assert!(late < SignedDuration::from_secs(2), "{late}");
+    world.server.set_available(true);
+    world.reaches("g", Phase::Expired, Duration::from_secs(120)).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn rancher_away_at_the_end_is_loud_and_ends_as_soon_as_it_is_back() {
+    let world = world().await;
+    world.ask("alice", "g", json!({"access": world.on_cluster(), "duration": "5m"})).await;
+    let active = world.reaches("g", Phase::Active, SOON).await;
+    world.rancher.fault(testkit::rancher::FaultRule::new(|_, _| true, testkit::rancher::FaultAction::DropBefore));
+    tokio::time::sleep(Duration::from_secs(400)).await;
+    let overdue = world.reaches("g", Phase::Revoking, SOON).await;
+    assert!(world.clock.now() > end_of(&active));
+    assert_eq!(holds(&overdue, "RevocationOverdue"), Some(ConditionStatus::True));
+    tokio::time::sleep(Duration::from_secs(900)).await;
+    world.rancher.clear_faults();
+    let back = world.clock.now();
+    let expired = world.reaches("g", Phase::Expired, Duration::from_secs(60)).await;
+    let late = world.clock.now().duration_since(back);
+    assert!(late < SignedDuration::from_secs(8), "{late}");
+    assert_eq!(holds(&expired, "RevocationOverdue"), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_given_without_a_policy_and_the_rule_is_named() {
+    let world = world().await;
+    let cases = [
+        ("owner", json!([{"cluster": {"name": CLUSTER, "role": "cluster-owner"}}]), json!({}), "cluster-owner"),
+        ("local", json!([{"cluster": {"name": "local", "role": "cluster-member"}}]), json!({}), "local"),
+        ("long", world.on_cluster(), json!({"duration": "9h"}), "8h"),
+        ("other", world.on_cluster(), json!({"subject": {"user": "u-bob"}}), "u-bob"),
+        ("nowhere", json!([{"cluster": {"name": "c-nope", "role": "cluster-member"}}]), json!({}), "c-nope"),
+    ];
+    for (name, access, more, word) in cases {
+        let mut spec = json!({"access": access});
+        spec.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        world.ask("alice", name, spec).await;
+        let pending = world.reaches(name, Phase::Pending, SOON).await;
+        let message = condition::find(&pending.status.as_ref().unwrap().conditions, "Ready").unwrap().message.clone();
+        assert!(message.contains(word), "{name}: {message}");
+        println!("{name}: {message}");
+    }
+    tokio::time::sleep(Duration::from_secs(31 * 60)).await;
+    assert_eq!(world.phase("owner").await, Some(Phase::TimedOut));
+    assert!(world.bindings_of("u-alice").is_empty());
+}
