@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use kube::{Api, api::{Patch, PatchParams}};
-use rancher_access_operator::api::{AccessGrant, status::{BindingState, Phase}};
+use rancher_access_operator::api::{AccessGrant, status::{BindingState, EndReason, Phase}};
 use serde_json::json;
 
-use crate::{SOON, embedded::{self, world::CLUSTER}, states, world};
+use crate::{SOON, embedded::{self, world::{CLUSTER, World}}, states, world};
 
 #[tokio::test(start_paused = true)]
 async fn a_grant_whose_finalizer_was_forced_off_is_swept() {
@@ -45,20 +45,43 @@ async fn a_binding_of_ours_that_nobody_remembers_is_swept_and_a_forged_one_is_no
     assert_eq!(world.bindings_of("u-bob"), ["rao-forgedforgedforgedforged"]);
 }
 
-#[tokio::test(start_paused = true)]
-async fn what_was_taken_by_a_co_holders_end_is_made_again() {
-    let world = world().await;
+/// Two grants on one binding, of which the short one has ended; and the binding's name.
+async fn after_a_co_holder(world: &World) -> String {
     world.ask("alice", "short", json!({"access": world.on_cluster(), "duration": "10m"})).await;
     world.reaches("short", Phase::Active, SOON).await;
     world.ask("alice", "long", json!({"access": world.on_cluster(), "duration": "1h"})).await;
     world.reaches("long", Phase::Active, SOON).await;
-    // Just after the co-holder's end the binding is gone, as an old leader's late delete would have it.
-    tokio::time::sleep(Duration::from_secs(601)).await;
-    world.reaches("short", Phase::Expired, SOON).await;
-    let name = world.bindings_of("u-alice").remove(0);
+    let short = world.reaches("short", Phase::Expired, Duration::from_secs(700)).await;
+    assert_eq!(states(&short), [BindingState::HandedOver]);
+    world.bindings_of("u-alice").remove(0)
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_co_holders_end_took_is_made_again() {
+    let world = world().await;
+    let name = after_a_co_holder(&world).await;
+    // As two leaders in a row would have it: the old one deleted for the short grant, and wrote that down.
+    let grants = testkit::apiserver::Gvr::new("rancheraccess.io", "v1alpha1", "accessgrants");
+    let mut short = world.server.get(&grants, "web", "short").expect("short");
+    short["status"]["bindings"][0]["state"] = json!("Removed");
+    world.server.update_unchecked(&grants, short).expect("the old leader's record");
+    let before = world.rancher.local().get(&embedded::world::crtbs(), CLUSTER, &name).expect("the binding");
     world.rancher.local().delete(&embedded::world::crtbs(), CLUSTER, &name, None).await.expect("deleted");
-    world.until("it is made again", Duration::from_secs(60), || async { world.bindings_of("u-alice") == [name.clone()] }).await;
+    let again = || world.rancher.local().get(&embedded::world::crtbs(), CLUSTER, &name);
+    let is_new = || again().is_some_and(|b| b["metadata"]["uid"] != before["metadata"]["uid"]);
+    world.until("it is made again", Duration::from_secs(60), || async { is_new() }).await;
     world.until("the grant is active", SOON, || async { world.phase("long").await == Some(Phase::Active) }).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_co_holder_left_to_us_and_somebody_removed_is_not_made_again() {
+    let world = world().await;
+    let name = after_a_co_holder(&world).await;
+    world.rancher.local().delete(&embedded::world::crtbs(), CLUSTER, &name, None).await.expect("deleted");
+    let long = world.reaches("long", Phase::Revoked, Duration::from_secs(60)).await;
+    assert_eq!(long.status.expect("a status").end.expect("an end").reason, EndReason::RemovedInRancher);
+    tokio::time::sleep(Duration::from_secs(700)).await;
+    assert!(world.bindings_of("u-alice").is_empty());
 }
 
 #[tokio::test(start_paused = true)]
