@@ -2,11 +2,24 @@
 
 use std::time::Duration;
 
-use kube::{Api, api::{Patch, PatchParams}};
-use rancher_access_operator::api::{AccessGrant, status::{BindingState, EndReason, Phase}};
+use kube::{
+    Api,
+    api::{Patch, PatchParams},
+};
+use rancher_access_operator::api::{
+    AccessGrant,
+    status::{BindingState, EndReason, Phase},
+};
 use serde_json::json;
 
-use crate::{SOON, embedded::{self, world::{CLUSTER, World}}, states, world};
+use crate::{
+    SOON,
+    embedded::{
+        self,
+        world::{CLUSTER, World},
+    },
+    states, world,
+};
 
 #[tokio::test(start_paused = true)]
 async fn a_grant_whose_finalizer_was_forced_off_is_swept() {
@@ -29,7 +42,10 @@ async fn a_binding_of_ours_that_nobody_remembers_is_swept_and_a_forged_one_is_no
     world.reaches("g", Phase::Active, SOON).await;
     world.kill().await;
     // The record is lost while the operator is down.
-    world.server.delete_unchecked(&testkit::apiserver::Gvr::new("rancheraccess.io", "v1alpha1", "accessgrants"), "web", "g").expect("marked");
+    world
+        .server
+        .delete_unchecked(&testkit::apiserver::Gvr::new("rancheraccess.io", "v1alpha1", "accessgrants"), "web", "g")
+        .expect("marked");
     let forced = json!({"metadata": {"finalizers": null}});
     let api = Api::<AccessGrant>::namespaced(embedded::operator_client(&world.server), "web");
     let _ = api.patch("g", &PatchParams::default(), &Patch::Merge(forced)).await;
@@ -96,7 +112,8 @@ async fn the_survivors_of_a_revoke_keep_what_they_shared() {
     world.rancher.local().create(&prtbs, &by_hand).await.expect("by hand");
     world.ask("alice", "g", json!({"access": world.on_project(), "duration": "10m"})).await;
     world.reaches("g", Phase::Active, SOON).await;
-    let edit = || world.rancher.access_of("u-alice").iter().any(|access| access.cluster == CLUSTER && access.role == "edit");
+    let edit =
+        || world.rancher.access_of("u-alice").iter().any(|access| access.cluster == CLUSTER && access.role == "edit");
     world.until("alice may edit", SOON, || async { edit() }).await;
     world.reaches("g", Phase::Expired, Duration::from_secs(700)).await;
     world.until("she still may, by the other", SOON, || async { edit() }).await;
@@ -107,11 +124,23 @@ async fn the_survivors_of_a_revoke_keep_what_they_shared() {
 #[tokio::test(start_paused = true)]
 async fn a_principal_who_never_logged_in_is_bound_and_shared() {
     let world = world().await;
-    world.ask("alice", "first", json!({"access": world.on_cluster(), "duration": "10m", "subject": {"principal": "okta_user://ext-zoe"}})).await;
+    world
+        .ask(
+            "alice",
+            "first",
+            json!({"access": world.on_cluster(), "duration": "10m", "subject": {"principal": "okta_user://ext-zoe"}}),
+        )
+        .await;
     world.reaches("first", Phase::Active, SOON).await;
     tokio::time::sleep(Duration::from_secs(5)).await;
     // By now Rancher made a user for the principal: the second grant resolves to him, and must share.
-    world.ask("alice", "second", json!({"access": world.on_cluster(), "duration": "30m", "subject": {"principal": "okta_user://ext-zoe"}})).await;
+    world
+        .ask(
+            "alice",
+            "second",
+            json!({"access": world.on_cluster(), "duration": "30m", "subject": {"principal": "okta_user://ext-zoe"}}),
+        )
+        .await;
     let second = world.reaches("second", Phase::Active, SOON).await;
     assert_eq!(states(&second), [BindingState::Present]);
     assert_eq!(world.bindings_of("okta_user://ext-zoe").len(), 1);

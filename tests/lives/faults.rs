@@ -20,7 +20,8 @@ async fn a_create_whose_answer_is_lost_is_found_and_not_repeated() {
     world.rancher.fault(FaultRule::new(creates, FaultAction::DropAfter).times(1));
     world.ask("alice", "g", json!({"access": world.on_cluster(), "duration": "10m"})).await;
     world.reaches("g", Phase::Active, SOON).await;
-    let posted = world.rancher.requests().iter().filter(|r| r.method == "POST" && r.path.contains("templatebindings")).count();
+    let posted =
+        world.rancher.requests().iter().filter(|r| r.method == "POST" && r.path.contains("templatebindings")).count();
     assert_eq!(posted, 1);
     assert_eq!(world.bindings_of("u-alice").len(), 1);
 }
@@ -36,7 +37,9 @@ async fn a_create_that_lands_after_the_end_is_found_and_taken_away() {
     assert_eq!(world.phase("g").await, Some(Phase::Revoking), "it waits for what may land late");
     let name = waiting.status.expect("a status").bindings[0].name.clone();
     world.bind_by_hand("u-alice", &name).await;
-    world.until("it was taken away", Duration::from_secs(12), || async { world.bindings_of("u-alice").is_empty() }).await;
+    world
+        .until("it was taken away", Duration::from_secs(12), || async { world.bindings_of("u-alice").is_empty() })
+        .await;
     let expired = world.reaches("g", Phase::Expired, Duration::from_secs(60)).await;
     assert_eq!(states(&expired), [BindingState::Removed]);
     assert!(!world.has_access("u-alice"));
@@ -101,7 +104,8 @@ async fn two_operators_make_one_binding_and_the_second_takes_over() {
     world.reaches("g", Phase::Active, SOON).await;
     first.expect("the leader").kill().await;
     world.reaches("g", Phase::Expired, Duration::from_secs(700)).await;
-    let posted = world.rancher.requests().iter().filter(|r| r.method == "POST" && r.path.contains("templatebindings")).count();
+    let posted =
+        world.rancher.requests().iter().filter(|r| r.method == "POST" && r.path.contains("templatebindings")).count();
     assert_eq!(posted, 1);
     assert!(!world.has_access("u-alice"));
 }
