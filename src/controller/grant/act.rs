@@ -55,7 +55,7 @@ pub(super) struct Case {
     pub trouble: Option<Error>,
     /// Rancher's own word that no binding of that name is there.
     pub proof: Option<ProofOfAbsence>,
-    /// Whether it was seen without the finalizers that Rancher cleans up by.
+    /// Whether it was last seen without the finalizers that Rancher cleans up by.
     pub unclean: bool,
 }
 

@@ -76,8 +76,11 @@ impl Hand<'_> {
         }
         let ready = finalizers::ready_to_delete(binding, &case.record.cluster);
         let old = self.age(case, binding) >= FINALIZERS_WITHIN;
-        // An old object without its finalizers: Rancher never saw it, or somebody stripped them.
-        case.unclean |= ours && !ready && !binding.meta.is_terminating();
+        if ours && !binding.meta.is_terminating() {
+            // As it was last seen before the delete: a young one still gets its finalizers. An old one without them
+            // was never seen by Rancher, or somebody stripped them.
+            case.unclean = !ready;
+        }
         case.world.sight = Sight::There(Object {
             uid: binding.meta.uid.clone(),
             ours,
