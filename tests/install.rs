@@ -13,11 +13,7 @@ fn rooted(path: &str) -> String {
 /// `kubectl <args>` that must succeed and warn of nothing; what it printed.
 async fn kubectl(plane: &ControlPlane, args: &[&str]) -> String {
     let output = plane.kubectl(args).await.unwrap();
-    assert!(
-        !output.stderr.contains("Warning"),
-        "{args:?}: {}",
-        output.stderr
-    );
+    assert!(!output.stderr.contains("Warning"), "{args:?}: {}", output.stderr);
     output.expect_success()
 }
 
@@ -31,20 +27,13 @@ async fn until<T>(what: &str, mut poll: impl AsyncFnMut() -> Option<T>) -> T {
         if let Some(value) = poll().await {
             return value;
         }
-        assert!(
-            begun.elapsed() < Duration::from_secs(30),
-            "not within 30 s: {what}"
-        );
+        assert!(begun.elapsed() < Duration::from_secs(30), "not within 30 s: {what}");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }
 
 async fn crds_established(plane: &ControlPlane) {
-    kubectl(
-        plane,
-        &["wait", "--for=condition=Established", "crd", "--all"],
-    )
-    .await;
+    kubectl(plane, &["wait", "--for=condition=Established", "crd", "--all"]).await;
 }
 
 #[tokio::test]
@@ -58,39 +47,20 @@ async fn it_applies_runs_restricted_and_goes_without_the_crds() {
     the_replicas_pass_the_restricted_level(&plane).await;
     the_samples_apply(&plane).await;
 
-    kubectl(
-        &plane,
-        &["delete", "--wait=false", "-k", &rooted("config/default")],
-    )
-    .await;
+    kubectl(&plane, &["delete", "--wait=false", "-k", &rooted("config/default")]).await;
     let left = kubectl(&plane, &["get", "crd", "-o", "name"]).await;
-    assert_eq!(
-        left.lines().count(),
-        3,
-        "grants outlive the operator's removal: {left}"
-    );
-    assert!(
-        kubectl(&plane, &["get", "agrant", "-A", "-o", "name"])
-            .await
-            .contains("accessgrant")
-    );
+    assert_eq!(left.lines().count(), 3, "grants outlive the operator's removal: {left}");
+    assert!(kubectl(&plane, &["get", "agrant", "-A", "-o", "name"]).await.contains("accessgrant"));
 }
 
 /// Nothing that the API server fills in or rewrites: GitOps tools would see it as drift.
 async fn applied_again_changes_nothing(plane: &ControlPlane) {
     for path in ["config/crd", "config/default"] {
-        for args in [
-            &["apply", "-k"][..],
-            &["apply", "--dry-run=server", "-k"],
-            &["diff", "-k"],
-        ] {
+        for args in [&["apply", "-k"][..], &["apply", "--dry-run=server", "-k"], &["diff", "-k"]] {
             let path = rooted(path);
             let args: Vec<&str> = args.iter().copied().chain([path.as_str()]).collect();
             let said = kubectl(plane, &args).await;
-            assert!(
-                said.lines().all(|line| line.contains(" unchanged")),
-                "{args:?}: {said}"
-            );
+            assert!(said.lines().all(|line| line.contains(" unchanged")), "{args:?}: {said}");
         }
     }
 }
@@ -107,62 +77,36 @@ async fn the_replicas_pass_the_restricted_level(plane: &ControlPlane) {
     .await;
     let pod = &pods["items"][0]["spec"];
     assert_eq!(pod["serviceAccountName"], "rancher-access-operator");
-    assert_eq!(
-        pod["containers"][0]["securityContext"]["readOnlyRootFilesystem"],
-        true
-    );
+    assert_eq!(pod["containers"][0]["securityContext"]["readOnlyRootFilesystem"], true);
 
-    let loose = [
-        "run",
-        "loose",
-        "--image=loose",
-        "--dry-run=server",
-        system[0],
-        system[1],
-    ];
+    let loose = ["run", "loose", "--image=loose", "--dry-run=server", system[0], system[1]];
     let refused = plane.kubectl(&loose).await.unwrap();
-    assert!(
-        refused.stderr.contains("violates PodSecurity \"restricted"),
-        "the level is enforced: {refused:?}"
-    );
+    assert!(refused.stderr.contains("violates PodSecurity \"restricted"), "the level is enforced: {refused:?}");
 }
 
 async fn the_samples_apply(plane: &ControlPlane) {
     // Policies come into force a moment after they are written: then the requester is filled in.
     until("the samples apply", async || {
-        let output = plane
-            .kubectl(&["apply", "-k", &rooted("config/samples")])
-            .await
-            .unwrap();
+        let output = plane.kubectl(&["apply", "-k", &rooted("config/samples")]).await.unwrap();
         output.success.then_some(())
     })
     .await;
     let again = apply(plane, "config/samples").await;
     // `stringData` is for people to write: the API server never gives it back, so kubectl calls it a change each time.
-    let steady =
-        |line: &str| line.contains(" unchanged") || line == "secret/rancher-prod configured";
+    let steady = |line: &str| line.contains(" unchanged") || line == "secret/rancher-prod configured";
     assert!(again.lines().all(steady), "{again}");
     let person = rooted("config/samples/accessgrant.yaml");
     for _ in 0..2 {
         kubectl(plane, &["create", "-f", &person]).await;
     }
     let grants = kubectl(plane, &["get", "rancheraccess", "-A", "-o", "name"]).await;
-    assert_eq!(
-        grants.matches("accessgrant.rancheraccess.io/web-").count(),
-        2,
-        "each is a new request: {grants}"
-    );
+    assert_eq!(grants.matches("accessgrant.rancheraccess.io/web-").count(), 2, "each is a new request: {grants}");
 }
 
 /// Where no requester is filled in, the two ways to install still agree, and a request must name its requester.
 #[tokio::test]
 async fn before_1_36_it_applies_without_what_fills_in() {
-    let plane = ControlPlane::start(Options {
-        controller_manager: false,
-        ..Options::default()
-    })
-    .await
-    .unwrap();
+    let plane = ControlPlane::start(Options { controller_manager: false, ..Options::default() }).await.unwrap();
     // As `kubectl apply -f` of the directory, too: its list of files is passed over.
     kubectl(&plane, &["apply", "-f", &rooted("crds")]).await;
     crds_established(&plane).await;
@@ -177,29 +121,16 @@ async fn before_1_36_it_applies_without_what_fills_in() {
 /// The operator's own account can do what the manifests say and no more: no Secret but in its namespace.
 #[tokio::test]
 async fn the_operator_reads_secrets_in_its_own_namespace_only() {
-    let plane = ControlPlane::start(Options {
-        controller_manager: false,
-        ..Options::default()
-    })
-    .await
-    .unwrap();
+    let plane = ControlPlane::start(Options { controller_manager: false, ..Options::default() }).await.unwrap();
     apply(&plane, "config/crd").await;
     crds_established(&plane).await;
     apply(&plane, "config/before-1.36").await;
     let may = async |verb: &str, what: &str, namespace: &str| {
         let account = "--as=system:serviceaccount:rancher-access-system:rancher-access-operator";
-        let asked = plane
-            .kubectl(&["auth", "can-i", verb, what, "-n", namespace, account])
-            .await
-            .unwrap();
+        let asked = plane.kubectl(&["auth", "can-i", verb, what, "-n", namespace, account]).await.unwrap();
         asked.stdout.trim() == "yes"
     };
-    until("RBAC is in force", async || {
-        may("get", "secrets", "rancher-access-system")
-            .await
-            .then_some(())
-    })
-    .await;
+    until("RBAC is in force", async || may("get", "secrets", "rancher-access-system").await.then_some(())).await;
     for (verb, what, namespace, expected) in [
         ("get", "configmaps", "rancher-access-system", true),
         ("delete", "secrets", "rancher-access-system", false),
@@ -216,10 +147,6 @@ async fn the_operator_reads_secrets_in_its_own_namespace_only() {
         ("create", "clusterrolebindings", "default", false),
         ("update", "validatingadmissionpolicies", "default", false),
     ] {
-        assert_eq!(
-            may(verb, what, namespace).await,
-            expected,
-            "{verb} {what} in {namespace}"
-        );
+        assert_eq!(may(verb, what, namespace).await, expected, "{verb} {what} in {namespace}");
     }
 }

@@ -24,7 +24,8 @@ const ON_TIME: SignedDuration = SignedDuration::from_secs(2);
 async fn main() -> ExitCode {
     println!("Starting an API server, a Rancher and the operator in this process …");
     let mut demo = Demo { screen: Screen::new(), world: begin().await, grants: Vec::new() };
-    demo.screen.say("an API server with our CRDs and admission policies, and a Rancher 2.15 (simulated), run in this process");
+    demo.screen
+        .say("an API server with our CRDs and admission policies, and a Rancher 2.15 (simulated), run in this process");
     demo.world.start().await;
     demo.screen.say("the operator has reached Rancher and proven that the API server refuses forged requests");
     demo.a_life().await;
@@ -56,9 +57,15 @@ struct Demo {
 impl Demo {
     async fn a_life(&mut self) {
         self.screen.chapter("1. Alice asks for a cluster role for six seconds");
-        self.ask("alice", "web-incident", json!({"access": self.world.on_cluster(), "duration": "6s", "reason": "INC-4711"})).await;
+        self.ask(
+            "alice",
+            "web-incident",
+            json!({"access": self.world.on_cluster(), "duration": "6s", "reason": "INC-4711"}),
+        )
+        .await;
         let granted = self.wait("web-incident", Phase::Active, 10).await;
-        self.screen.claim(granted, "applied, allowed by policy web, granted: the binding is in Rancher, seen with its UID");
+        self.screen
+            .claim(granted, "applied, allowed by policy web, granted: the binding is in Rancher, seen with its UID");
         let has = self.until(5, |world| world.has_access("u-alice")).await;
         self.screen.claim(has, "alice has the access on cluster production");
         let ended = self.wait("web-incident", Phase::Expired, 20).await;
@@ -81,14 +88,19 @@ impl Demo {
 
     async fn a_crash(&mut self) {
         self.screen.chapter("3. The operator is killed in the middle of granting a project role");
-        let project = |method: &http::Method, path: &str| *method == http::Method::POST && path.contains("projectroletemplatebindings");
+        let project = |method: &http::Method, path: &str| {
+            *method == http::Method::POST && path.contains("projectroletemplatebindings")
+        };
         self.world.rancher.fault(FaultRule::new(project, FaultAction::DropAfter));
         self.ask("carol", "web-deploy", json!({"access": self.world.on_project(), "duration": "10s"})).await;
         let made = self.until(10, |world| !world.bindings_of("u-carol").is_empty()).await;
         self.world.kill().await;
         self.world.rancher.clear_faults();
         let intended = self.state("web-deploy").await == Some(BindingState::Intended);
-        self.screen.claim(made && intended, "killed: Rancher made the binding, the answer was lost, only the intent is recorded");
+        self.screen.claim(
+            made && intended,
+            "killed: Rancher made the binding, the answer was lost, only the intent is recorded",
+        );
         self.world.launch().await;
         self.screen.say("another operator starts; it waits until the dead one's lease has run out");
         let granted = self.wait("web-deploy", Phase::Active, 12).await;
@@ -171,11 +183,18 @@ impl Demo {
         let phase = status.phase.map_or_else(|| "new".to_owned(), |phase| format!("{phase:?}"));
         let left = match (status.expires_time, status.revoked_time) {
             (_, Some(_)) => "over".to_owned(),
-            (Some(end), None) => format!("{:.0} s", end.0.duration_since(self.world.clock.now()).as_secs_f64().max(0.0)),
+            (Some(end), None) => {
+                format!("{:.0} s", end.0.duration_since(self.world.clock.now()).as_secs_f64().max(0.0))
+            }
             (None, None) => "not begun".to_owned(),
         };
         let bindings = self.world.bindings_of(user).len();
         let access = if self.world.has_access(user) { "access works" } else { "no access" };
-        Row { grant: format!("web/{name}"), phase, rancher: format!("{bindings} binding(s), {access} on {CLUSTER}"), left }
+        Row {
+            grant: format!("web/{name}"),
+            phase,
+            rancher: format!("{bindings} binding(s), {access} on {CLUSTER}"),
+            left,
+        }
     }
 }

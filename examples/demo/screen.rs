@@ -68,7 +68,12 @@ impl Screen {
         }
         let told: Vec<_> = rows
             .iter()
-            .filter(|row| !self.rows.iter().any(|was| was.grant == row.grant && was.phase == row.phase && was.rancher == row.rancher))
+            .filter(|row| {
+                !self
+                    .rows
+                    .iter()
+                    .any(|was| was.grant == row.grant && was.phase == row.phase && was.rancher == row.rancher)
+            })
             .cloned()
             .collect();
         for row in told {

@@ -49,7 +49,14 @@ const CLUSTER_CIRCUIT: CircuitConfig = CircuitConfig {
 impl Connection {
     /// A connection to the Rancher with that identity, which was verified just now.
     pub fn new(rancher: Rancher, install_uuid: String, version: Option<String>, breaker: Breaker) -> Self {
-        Self { rancher, install_uuid, version, breaker, verified: Mutex::new(Instant::now()), clusters: Mutex::default() }
+        Self {
+            rancher,
+            install_uuid,
+            version,
+            breaker,
+            verified: Mutex::new(Instant::now()),
+            clusters: Mutex::default(),
+        }
     }
 
     /// Says whether a downstream cluster may be asked.

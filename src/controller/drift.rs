@@ -79,7 +79,8 @@ async fn watch(
 
 /// A binding that carries our label and that no grant has to do with is swept: it may have landed late.
 fn unknown(ctx: &Context, integration: &str, binding: &str) {
-    let known = ctx.grants.naming(binding).iter().any(|grant| GrantView::from(grant.as_ref()).is_concerned_with(binding));
+    let known =
+        ctx.grants.naming(binding).iter().any(|grant| GrantView::from(grant.as_ref()).is_concerned_with(binding));
     if !known {
         ctx.memory.sweep_of(integration).notify_one();
     }

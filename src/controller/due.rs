@@ -10,11 +10,7 @@ use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
 use super::Context;
-use crate::{
-    api::status::Phase,
-    grant::GrantView,
-    runtime::Heartbeat,
-};
+use crate::{api::status::Phase, grant::GrantView, runtime::Heartbeat};
 
 /// The longest that nothing is looked at: a wall clock that jumped is noticed within this.
 const TICK: Duration = Duration::from_secs(1);

@@ -65,9 +65,6 @@ mod tests {
     fn what_is_gone_from_a_status_is_null_in_its_patch() {
         let old = json!({"phase": "Active", "key": {"user": "u", "expiresTime": "t"}, "list": [1]});
         let new = json!({"key": {"user": "v"}, "list": []});
-        assert_eq!(
-            replacing(old, new),
-            json!({"phase": null, "key": {"user": "v", "expiresTime": null}, "list": []})
-        );
+        assert_eq!(replacing(old, new), json!({"phase": null, "key": {"user": "v", "expiresTime": null}, "list": []}));
     }
 }

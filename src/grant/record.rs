@@ -223,7 +223,15 @@ pub(super) fn settled(now: Timestamp, grant: &GrantView, end: End) -> AccessGran
             "The subject still has this access, by bindings that somebody else made in Rancher and that are not touched: {}. Remove them there if that is not meant.",
             residual.join(", ")
         );
-        condition::set(&mut status.conditions, gone, grant.generation, "ResidualAccess", True, "ForeignBinding", message);
+        condition::set(
+            &mut status.conditions,
+            gone,
+            grant.generation,
+            "ResidualAccess",
+            True,
+            "ForeignBinding",
+            message,
+        );
     }
     status
 }

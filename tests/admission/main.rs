@@ -20,17 +20,12 @@ async fn the_api_server_finds_no_fault_in_the_policies() {
     for name in ["rancheraccess-requested-by", "rancheraccess-operator-only"] {
         let checked = until("the policy is type-checked", async || {
             let get = ["get", "validatingadmissionpolicy", name, "-o", "json"];
-            let policy: Value =
-                serde_json::from_str(&plane.kubectl(&get).await.unwrap().expect_success()).unwrap();
-            (policy["status"]["observedGeneration"] == policy["metadata"]["generation"])
-                .then_some(policy)
+            let policy: Value = serde_json::from_str(&plane.kubectl(&get).await.unwrap().expect_success()).unwrap();
+            (policy["status"]["observedGeneration"] == policy["metadata"]["generation"]).then_some(policy)
         })
         .await;
         assert_eq!(checked["status"]["typeChecking"], json!({}), "{name}");
         assert_eq!(checked["spec"]["failurePolicy"], "Fail");
-        assert!(
-            checked["spec"].get("matchConditions").is_none(),
-            "{name} exempts nobody"
-        );
+        assert!(checked["spec"].get("matchConditions").is_none(), "{name} exempts nobody");
     }
 }

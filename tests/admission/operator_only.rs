@@ -13,12 +13,8 @@ use super::{FINALIZER_ONLY, OPERATOR, STATUS, world::*};
 async fn only_the_operator_writes_status() {
     let plane = plane().await;
     let admin = plane.client().await;
-    let operator = plane
-        .service_account_client(OPERATOR.0, OPERATOR.1)
-        .await
-        .unwrap();
-    let integration =
-        json!({"host": "rancher.example.com", "credentialsSecretRef": {"name": "prod"}});
+    let operator = plane.service_account_client(OPERATOR.0, OPERATOR.1).await.unwrap();
+    let integration = json!({"host": "rancher.example.com", "credentialsSecretRef": {"name": "prod"}});
     let mut grant = grant("status", Value::Null);
     grant.data["status"] = json!({"phase": "Active"});
     let mut server = DynamicObject::new("status", &resource("RancherIntegration"));
@@ -34,29 +30,14 @@ async fn only_the_operator_writes_status() {
         let admin = api(&admin);
         let text = |error: kube::Error| error.to_string();
         let mut created = admin.create(&PostParams::default(), &object).await.unwrap();
-        assert!(
-            created.data.get("status").is_none(),
-            "a status that is sent along is dropped: {created:?}"
-        );
+        assert!(created.data.get("status").is_none(), "a status that is sent along is dropped: {created:?}");
 
         refused(status_patch(&admin, "status").await, STATUS);
         created.data["status"] = json!({"observedGeneration": 1});
-        refused(
-            admin
-                .replace_status("status", &PostParams::default(), &created)
-                .await
-                .map_err(text),
-            STATUS,
-        );
+        refused(admin.replace_status("status", &PostParams::default(), &created).await.map_err(text), STATUS);
         let status = json!({"observedGeneration": 1});
         let applied = json!({"apiVersion": kind.api_version, "kind": kind.kind, "status": status});
-        let answer = admin
-            .patch_status(
-                "status",
-                &PatchParams::apply("forger"),
-                &Patch::Apply(applied),
-            )
-            .await;
+        let answer = admin.patch_status("status", &PatchParams::apply("forger"), &Patch::Apply(applied)).await;
         refused(answer.map_err(text), STATUS);
 
         let written = status_patch(&api(&operator), "status").await.unwrap();
@@ -73,93 +54,30 @@ fn finalizers(list: &[&str]) -> Patch<Value> {
 async fn only_the_operator_adds_and_removes_its_finalizer() {
     let plane = plane().await;
     let admin = grants(&plane.client().await);
-    let operator = grants(
-        &plane
-            .service_account_client(OPERATOR.0, OPERATOR.1)
-            .await
-            .unwrap(),
-    );
+    let operator = grants(&plane.service_account_client(OPERATOR.0, OPERATOR.1).await.unwrap());
     let params = PatchParams::default();
     let text = |error: kube::Error| error.to_string();
-    admin
-        .create(&PostParams::default(), &grant("held", Value::Null))
-        .await
-        .unwrap();
-    refused(
-        admin
-            .patch("held", &params, &finalizers(&[FINALIZER]))
-            .await
-            .map_err(text),
-        FINALIZER_ONLY,
-    );
+    admin.create(&PostParams::default(), &grant("held", Value::Null)).await.unwrap();
+    refused(admin.patch("held", &params, &finalizers(&[FINALIZER])).await.map_err(text), FINALIZER_ONLY);
     // Others' finalizers, and all else, are not the operator's business.
-    admin
-        .patch("held", &params, &finalizers(&["example.com/other"]))
-        .await
-        .unwrap();
-    operator
-        .patch(
-            "held",
-            &params,
-            &finalizers(&["example.com/other", FINALIZER]),
-        )
-        .await
-        .unwrap();
-    let held = admin
-        .patch("held", &params, &finalizers(&[FINALIZER]))
-        .await
-        .unwrap();
+    admin.patch("held", &params, &finalizers(&["example.com/other"])).await.unwrap();
+    operator.patch("held", &params, &finalizers(&["example.com/other", FINALIZER])).await.unwrap();
+    let held = admin.patch("held", &params, &finalizers(&[FINALIZER])).await.unwrap();
 
     for deleted in [false, true] {
         if deleted {
-            admin
-                .delete("held", &DeleteParams::default())
-                .await
-                .unwrap();
-            assert!(
-                admin
-                    .get("held")
-                    .await
-                    .unwrap()
-                    .metadata
-                    .deletion_timestamp
-                    .is_some()
-            );
+            admin.delete("held", &DeleteParams::default()).await.unwrap();
+            assert!(admin.get("held").await.unwrap().metadata.deletion_timestamp.is_some());
         }
-        refused(
-            admin
-                .patch("held", &params, &finalizers(&[]))
-                .await
-                .map_err(text),
-            FINALIZER_ONLY,
-        );
+        refused(admin.patch("held", &params, &finalizers(&[])).await.map_err(text), FINALIZER_ONLY);
         let remove: json_patch::Patch =
-            serde_json::from_value(json!([{"op": "remove", "path": "/metadata/finalizers/0"}]))
-                .unwrap();
-        refused(
-            admin
-                .patch("held", &params, &Patch::Json::<()>(remove))
-                .await
-                .map_err(text),
-            FINALIZER_ONLY,
-        );
+            serde_json::from_value(json!([{"op": "remove", "path": "/metadata/finalizers/0"}])).unwrap();
+        refused(admin.patch("held", &params, &Patch::Json::<()>(remove)).await.map_err(text), FINALIZER_ONLY);
         let mut put = held.clone();
         put.metadata.finalizers = None;
         put.metadata.resource_version = admin.get("held").await.unwrap().resource_version();
-        refused(
-            admin
-                .replace("held", &PostParams::default(), &put)
-                .await
-                .map_err(text),
-            FINALIZER_ONLY,
-        );
+        refused(admin.replace("held", &PostParams::default(), &put).await.map_err(text), FINALIZER_ONLY);
     }
-    operator
-        .patch("held", &params, &finalizers(&[]))
-        .await
-        .unwrap();
-    assert!(
-        admin.get_opt("held").await.unwrap().is_none(),
-        "the operator let it go"
-    );
+    operator.patch("held", &params, &finalizers(&[])).await.unwrap();
+    assert!(admin.get_opt("held").await.unwrap().is_none(), "the operator let it go");
 }

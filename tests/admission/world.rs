@@ -23,59 +23,27 @@ pub(crate) async fn plane() -> &'static ControlPlane {
 
 pub(crate) async fn install(plane: &ControlPlane) {
     for step in ["config/crd", "config/default"] {
-        plane
-            .kubectl(&["apply", "-k", &rooted(step)])
-            .await
-            .unwrap()
-            .expect_success();
+        plane.kubectl(&["apply", "-k", &rooted(step)]).await.unwrap().expect_success();
     }
-    plane
-        .kubectl(&["wait", "--for=condition=Established", "crd", "--all"])
-        .await
-        .unwrap()
-        .expect_success();
+    plane.kubectl(&["wait", "--for=condition=Established", "crd", "--all"]).await.unwrap().expect_success();
     let everybody = "--group=system:authenticated";
-    let bind = [
-        "create",
-        "clusterrolebinding",
-        "ask",
-        "--clusterrole=rancher-access-requester",
-        everybody,
-    ];
+    let bind = ["create", "clusterrolebinding", "ask", "--clusterrole=rancher-access-requester", everybody];
     plane.kubectl(&bind).await.unwrap().expect_success();
     let admin = plane.client().await;
-    let dry = PostParams {
-        dry_run: true,
-        ..PostParams::default()
-    };
+    let dry = PostParams { dry_run: true, ..PostParams::default() };
     let asked = until("what nobody names is filled in", async || {
-        grants(&admin)
-            .create(&dry, &grant("probe", Value::Null))
-            .await
-            .ok()
+        grants(&admin).create(&dry, &grant("probe", Value::Null)).await.ok()
     });
-    assert_eq!(
-        asked.await.data["spec"]["requestedBy"]["username"],
-        "kubernetes-admin"
-    );
+    assert_eq!(asked.await.data["spec"]["requestedBy"]["username"], "kubernetes-admin");
     until("a forged name is refused", async || {
         let forged = grant("probe", json!({"username": "mallory"}));
-        grants(&admin)
-            .create(&dry, &forged)
-            .await
-            .err()
-            .filter(|error| error.to_string().contains(NOT_YOU))
+        grants(&admin).create(&dry, &forged).await.err().filter(|error| error.to_string().contains(NOT_YOU))
     })
     .await;
     until("a status is refused", async || {
-        let probe = grants(&admin)
-            .create(&PostParams::default(), &grant("probe", Value::Null))
-            .await;
+        let probe = grants(&admin).create(&PostParams::default(), &grant("probe", Value::Null)).await;
         assert!(probe.is_ok() || probe.unwrap_err().to_string().contains("already exists"));
-        status_patch(&grants(&admin), "probe")
-            .await
-            .err()
-            .filter(|error| error.contains(STATUS))
+        status_patch(&grants(&admin), "probe").await.err().filter(|error| error.contains(STATUS))
     })
     .await;
 }
@@ -91,10 +59,7 @@ pub(crate) async fn until<T>(what: &str, mut poll: impl AsyncFnMut() -> Option<T
         if let Some(value) = poll().await {
             return value;
         }
-        assert!(
-            begun.elapsed() < Duration::from_secs(30),
-            "not within 30 s: {what}"
-        );
+        assert!(begun.elapsed() < Duration::from_secs(30), "not within 30 s: {what}");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }
@@ -121,14 +86,9 @@ pub(crate) fn grant(name: &str, requested_by: Value) -> DynamicObject {
     DynamicObject::new(name, &resource("AccessGrant")).data(json!({"spec": spec}))
 }
 
-pub(crate) async fn status_patch(
-    api: &Api<DynamicObject>,
-    name: &str,
-) -> Result<DynamicObject, String> {
+pub(crate) async fn status_patch(api: &Api<DynamicObject>, name: &str) -> Result<DynamicObject, String> {
     let patch = Patch::Merge(json!({"status": {"observedGeneration": 1}}));
-    api.patch_status(name, &PatchParams::default(), &patch)
-        .await
-        .map_err(|error| error.to_string())
+    api.patch_status(name, &PatchParams::default(), &patch).await.map_err(|error| error.to_string())
 }
 
 #[track_caller]

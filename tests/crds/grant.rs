@@ -29,123 +29,35 @@ async fn who_asks_for_whom() {
     let exactly = "must set exactly one of user, principal and group";
     let rows = vec![
         (vec![], OK),
-        one(
-            "/integrationRef",
-            Value::Null,
-            "spec.integrationRef: Required",
-        ),
-        one(
-            "/integrationRef/name",
-            json!("a/b"),
-            "spec.integrationRef.name in body should match",
-        ),
-        one(
-            "/integrationRef/name",
-            long(254, "a"),
-            "spec.integrationRef.name: Too long",
-        ),
+        one("/integrationRef", Value::Null, "spec.integrationRef: Required"),
+        one("/integrationRef/name", json!("a/b"), "spec.integrationRef.name in body should match"),
+        one("/integrationRef/name", long(254, "a"), "spec.integrationRef.name: Too long"),
         one("/policyRef/name", json!("web"), OK),
         one("/policyRef", json!({}), "spec.policyRef.name: Required"),
-        one(
-            "/policyRef/name",
-            json!("Web"),
-            "spec.policyRef.name in body should match",
-        ),
+        one("/policyRef/name", json!("Web"), "spec.policyRef.name in body should match"),
         one("/requestedBy", Value::Null, "spec.requestedBy: Required"),
-        one(
-            "/requestedBy/username",
-            Value::Null,
-            "spec.requestedBy.username: Required",
-        ),
-        one(
-            "/requestedBy/username",
-            json!(""),
-            "spec.requestedBy.username",
-        ),
-        one(
-            "/requestedBy/username",
-            json!("a\nb"),
-            "spec.requestedBy.username in body should match",
-        ),
-        one(
-            "/requestedBy/username",
-            json!("a\u{202e}b"),
-            "spec.requestedBy.username in body should match",
-        ),
-        one(
-            "/requestedBy/username",
-            long(513, "a"),
-            "spec.requestedBy.username: Too long",
-        ),
+        one("/requestedBy/username", Value::Null, "spec.requestedBy.username: Required"),
+        one("/requestedBy/username", json!(""), "spec.requestedBy.username"),
+        one("/requestedBy/username", json!("a\nb"), "spec.requestedBy.username in body should match"),
+        one("/requestedBy/username", json!("a\u{202e}b"), "spec.requestedBy.username in body should match"),
+        one("/requestedBy/username", long(513, "a"), "spec.requestedBy.username: Too long"),
         one("/requestedBy/groups", many(256, json!("a")), OK),
-        one(
-            "/requestedBy/groups",
-            many(257, json!("a")),
-            "must have at most 256 items",
-        ),
-        one(
-            "/requestedBy/groups",
-            json!([""]),
-            "spec.requestedBy.groups[0]",
-        ),
-        one(
-            "/requestedBy/groups",
-            json!(["a\u{7}"]),
-            "spec.requestedBy.groups[0] in body should match",
-        ),
+        one("/requestedBy/groups", many(257, json!("a")), "must have at most 256 items"),
+        one("/requestedBy/groups", json!([""]), "spec.requestedBy.groups[0]"),
+        one("/requestedBy/groups", json!(["a\u{7}"]), "spec.requestedBy.groups[0] in body should match"),
         one("/subject", json!({}), exactly),
         one("/subject/user", json!("u-x7k2m9qabc"), OK),
-        one(
-            "/subject/principal",
-            json!("openldap_user://uid=alice,ou=people"),
-            OK,
-        ),
+        one("/subject/principal", json!("openldap_user://uid=alice,ou=people"), OK),
         one("/subject/group", json!("okta_group://web-devs"), OK),
-        one(
-            "/subject",
-            json!({"user": "u-a", "group": "a://b"}),
-            exactly,
-        ),
-        one(
-            "/subject",
-            json!({"user": "u-a", "principal": "a://b"}),
-            exactly,
-        ),
-        one(
-            "/subject",
-            json!({"user": "u-a", "principal": "a://b", "group": "a://b"}),
-            exactly,
-        ),
-        one(
-            "/subject/user",
-            json!("U-a"),
-            "spec.subject.user in body should match",
-        ),
-        one(
-            "/subject/user",
-            json!("okta_user://a"),
-            "spec.subject.user in body should match",
-        ),
-        one(
-            "/subject/principal",
-            json!("alice"),
-            "spec.subject.principal in body should match",
-        ),
-        one(
-            "/subject/principal",
-            json!("a://"),
-            "spec.subject.principal in body should match",
-        ),
-        one(
-            "/subject/group",
-            json!("a://b\nc"),
-            "spec.subject.group in body should match",
-        ),
-        one(
-            "/subject/group",
-            long(130, "a://"),
-            "spec.subject.group: Too long",
-        ),
+        one("/subject", json!({"user": "u-a", "group": "a://b"}), exactly),
+        one("/subject", json!({"user": "u-a", "principal": "a://b"}), exactly),
+        one("/subject", json!({"user": "u-a", "principal": "a://b", "group": "a://b"}), exactly),
+        one("/subject/user", json!("U-a"), "spec.subject.user in body should match"),
+        one("/subject/user", json!("okta_user://a"), "spec.subject.user in body should match"),
+        one("/subject/principal", json!("alice"), "spec.subject.principal in body should match"),
+        one("/subject/principal", json!("a://"), "spec.subject.principal in body should match"),
+        one("/subject/group", json!("a://b\nc"), "spec.subject.group in body should match"),
+        one("/subject/group", long(130, "a://"), "spec.subject.group: Too long"),
     ];
     kind().await.creates(&base(), rows).await;
 }
@@ -160,31 +72,15 @@ async fn what_is_asked_for() {
         one("/access", Value::Null, "spec.access: Required"),
         one("/access", json!([]), "should have at least 1 items"),
         one("/access", many(32, cluster("a", "r")), OK),
-        one(
-            "/access",
-            many(33, cluster("a", "r")),
-            "must have at most 32 items",
-        ),
+        one("/access", many(33, cluster("a", "r")), "must have at most 32 items"),
         access(project("local", "p-x7k2m"), OK),
         access(json!({}), exactly),
-        access(
-            json!({"cluster": cluster("a", "r")["cluster"], "project": project("a", "b")["project"]}),
-            exactly,
-        ),
+        access(json!({"cluster": cluster("a", "r")["cluster"], "project": project("a", "b")["project"]}), exactly),
         access(json!({"cluster": {"role": "r"}}), "cluster.name: Required"),
         access(json!({"cluster": {"name": "a"}}), "cluster.role: Required"),
-        access(
-            json!({"project": {"name": "a", "role": "r"}}),
-            "project.cluster: Required",
-        ),
-        access(
-            json!({"project": {"cluster": "a", "role": "r"}}),
-            "project.name: Required",
-        ),
-        access(
-            json!({"project": {"cluster": "a", "name": "b"}}),
-            "project.role: Required",
-        ),
+        access(json!({"project": {"name": "a", "role": "r"}}), "project.cluster: Required"),
+        access(json!({"project": {"cluster": "a", "role": "r"}}), "project.name: Required"),
+        access(json!({"project": {"cluster": "a", "name": "b"}}), "project.role: Required"),
         access(cluster("*", "r"), "cluster.name in body should match"),
         access(cluster("", "r"), "cluster.name"),
         access(cluster("a", "Role"), "cluster.role in body should match"),
@@ -196,21 +92,9 @@ async fn what_is_asked_for() {
         one("/reason", long(2048, "a"), OK),
         one("/reason", long(2049, "a"), "spec.reason: Too long"),
         one("/reason", json!(""), "spec.reason"),
-        one(
-            "/reason",
-            json!("a\r\nb"),
-            "spec.reason in body should match",
-        ),
-        one(
-            "/reason",
-            json!("a\u{2066}b"),
-            "spec.reason in body should match",
-        ),
-        one(
-            "/reason",
-            json!("a\u{2028}b"),
-            "spec.reason in body should match",
-        ),
+        one("/reason", json!("a\r\nb"), "spec.reason in body should match"),
+        one("/reason", json!("a\u{2066}b"), "spec.reason in body should match"),
+        one("/reason", json!("a\u{2028}b"), "spec.reason in body should match"),
     ];
     kind().await.creates(&base(), rows).await;
 }
@@ -219,8 +103,7 @@ async fn what_is_asked_for() {
 async fn when_and_how_long() {
     let both = "may not set both duration and endTime: use duration for people, endTime for Git";
     let order = "startTime must be before endTime";
-    let window =
-        |start: &str, end: &str| vec![("/startTime", json!(start)), ("/endTime", json!(end))];
+    let window = |start: &str, end: &str| vec![("/startTime", json!(start)), ("/endTime", json!(end))];
     let rows = vec![
         one("/duration", json!("2h"), OK),
         one("/duration", json!("1h30m5s"), OK),
@@ -229,55 +112,21 @@ async fn when_and_how_long() {
         one("/duration", json!("0h0m0s"), "must be at least 1s"),
         one("/duration", json!(""), "spec.duration"),
         one("/duration", json!("2"), "spec.duration"),
-        one(
-            "/duration",
-            json!("120"),
-            "spec.duration in body should match",
-        ),
-        one(
-            "/duration",
-            json!("1d"),
-            "spec.duration in body should match",
-        ),
-        one(
-            "/duration",
-            json!("-1h"),
-            "spec.duration in body should match",
-        ),
-        one(
-            "/duration",
-            json!("1.5h"),
-            "spec.duration in body should match",
-        ),
-        one(
-            "/duration",
-            json!("30m1h"),
-            "spec.duration in body should match",
-        ),
-        one(
-            "/duration",
-            json!("500ms"),
-            "spec.duration in body should match",
-        ),
-        one(
-            "/duration",
-            json!("9999999h"),
-            "spec.duration in body should match",
-        ),
+        one("/duration", json!("120"), "spec.duration in body should match"),
+        one("/duration", json!("1d"), "spec.duration in body should match"),
+        one("/duration", json!("-1h"), "spec.duration in body should match"),
+        one("/duration", json!("1.5h"), "spec.duration in body should match"),
+        one("/duration", json!("30m1h"), "spec.duration in body should match"),
+        one("/duration", json!("500ms"), "spec.duration in body should match"),
+        one("/duration", json!("9999999h"), "spec.duration in body should match"),
         one("/duration", long(25, "1"), "spec.duration: Too long"),
         one("/endTime", json!(SIX), OK),
         one("/endTime", json!("2026-12-01T18:00:00.5+02:00"), OK),
         one("/endTime", json!("tomorrow"), "spec.endTime"),
         one("/endTime", json!("2026-12-01"), "spec.endTime"),
         one("/startTime", json!("2026-12-01T08:00"), "spec.startTime"),
-        (
-            vec![("/duration", json!("2h")), ("/endTime", json!(SIX))],
-            both,
-        ),
-        (
-            vec![("/duration", json!("2h")), ("/startTime", json!(EIGHT))],
-            OK,
-        ),
+        (vec![("/duration", json!("2h")), ("/endTime", json!(SIX))], both),
+        (vec![("/duration", json!("2h")), ("/startTime", json!(EIGHT))], OK),
         (window(EIGHT, SIX), OK),
         (window(SIX, EIGHT), order),
         (window(EIGHT, EIGHT), order),

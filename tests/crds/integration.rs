@@ -24,31 +24,11 @@ async fn where_the_server_is() {
         one("/host", json!("Rancher"), OK),
         one("/host", Value::Null, "spec.host: Required"),
         one("/host", json!(""), "spec.host"),
-        one(
-            "/host",
-            json!("https://rancher.example.com"),
-            "spec.host in body should match",
-        ),
-        one(
-            "/host",
-            json!("rancher.example.com:8443"),
-            "spec.host in body should match",
-        ),
-        one(
-            "/host",
-            json!("rancher.example.com/v3"),
-            "spec.host in body should match",
-        ),
-        one(
-            "/host",
-            json!("user@rancher"),
-            "spec.host in body should match",
-        ),
-        one(
-            "/host",
-            json!("rancher\n"),
-            "spec.host in body should match",
-        ),
+        one("/host", json!("https://rancher.example.com"), "spec.host in body should match"),
+        one("/host", json!("rancher.example.com:8443"), "spec.host in body should match"),
+        one("/host", json!("rancher.example.com/v3"), "spec.host in body should match"),
+        one("/host", json!("user@rancher"), "spec.host in body should match"),
+        one("/host", json!("rancher\n"), "spec.host in body should match"),
         one("/host", long(254, "a"), "spec.host: Too long"),
         one("/port", json!(1), OK),
         one("/port", json!(65535), OK),
@@ -56,41 +36,17 @@ async fn where_the_server_is() {
         one("/port", json!(65536), "spec.port"),
         one("/port", json!("443"), "spec.port"),
         one("/uiUrl", json!("https://rancher.example.com/dashboard"), OK),
-        one(
-            "/uiUrl",
-            json!("http://rancher.example.com"),
-            "spec.uiUrl in body should match",
-        ),
-        one(
-            "/uiUrl",
-            json!("https://"),
-            "spec.uiUrl in body should match",
-        ),
-        one(
-            "/uiUrl",
-            json!("https://a b"),
-            "spec.uiUrl in body should match",
-        ),
-        one(
-            "/uiUrl",
-            json!("https://a\u{202e}b"),
-            "spec.uiUrl in body should match",
-        ),
+        one("/uiUrl", json!("http://rancher.example.com"), "spec.uiUrl in body should match"),
+        one("/uiUrl", json!("https://"), "spec.uiUrl in body should match"),
+        one("/uiUrl", json!("https://a b"), "spec.uiUrl in body should match"),
+        one("/uiUrl", json!("https://a\u{202e}b"), "spec.uiUrl in body should match"),
         one("/uiUrl", long(300, "https://"), "spec.uiUrl: Too long"),
         one("/displayName", json!("Production: Frankfurt ü"), OK),
         one("/displayName", json!(""), "spec.displayName"),
-        one(
-            "/displayName",
-            json!("a\tb"),
-            "spec.displayName in body should match",
-        ),
+        one("/displayName", json!("a\tb"), "spec.displayName in body should match"),
         one("/displayName", long(254, "a"), "spec.displayName: Too long"),
         one("/connector", json!("blue"), OK),
-        one(
-            "/connector",
-            json!("Blue"),
-            "spec.connector in body should match",
-        ),
+        one("/connector", json!("Blue"), "spec.connector in body should match"),
         one("/connector", json!(""), "spec.connector"),
         one("/connector", long(64, "a"), "spec.connector: Too long"),
         one("/suspend", json!(true), OK),
@@ -103,70 +59,23 @@ async fn where_the_server_is() {
 async fn which_keys_and_certificates() {
     let reference = || json!({"name": "rancher-ca", "key": "ca.crt"});
     let rows = vec![
-        one(
-            "/credentialsSecretRef",
-            Value::Null,
-            "spec.credentialsSecretRef: Required",
-        ),
-        one(
-            "/credentialsSecretRef",
-            json!({}),
-            "spec.credentialsSecretRef.name: Required",
-        ),
-        one(
-            "/credentialsSecretRef/name",
-            json!("A"),
-            "spec.credentialsSecretRef.name in body should match",
-        ),
-        one(
-            "/credentialsSecretRef/name",
-            json!("../a"),
-            "spec.credentialsSecretRef.name in body should match",
-        ),
-        one(
-            "/credentialsSecretRef/name",
-            long(254, "a"),
-            "spec.credentialsSecretRef.name: Too long",
-        ),
+        one("/credentialsSecretRef", Value::Null, "spec.credentialsSecretRef: Required"),
+        one("/credentialsSecretRef", json!({}), "spec.credentialsSecretRef.name: Required"),
+        one("/credentialsSecretRef/name", json!("A"), "spec.credentialsSecretRef.name in body should match"),
+        one("/credentialsSecretRef/name", json!("../a"), "spec.credentialsSecretRef.name in body should match"),
+        one("/credentialsSecretRef/name", long(254, "a"), "spec.credentialsSecretRef.name: Too long"),
         one("/certificateAuthority/configMapRef", reference(), OK),
         one("/certificateAuthority/secretRef", reference(), OK),
-        one(
-            "/certificateAuthority",
-            json!({}),
-            "must set exactly one of configMapRef and secretRef",
-        ),
+        one("/certificateAuthority", json!({}), "must set exactly one of configMapRef and secretRef"),
         (
-            vec![
-                ("/certificateAuthority/secretRef", reference()),
-                ("/certificateAuthority/configMapRef", reference()),
-            ],
+            vec![("/certificateAuthority/secretRef", reference()), ("/certificateAuthority/configMapRef", reference())],
             "must set exactly one of configMapRef and secretRef",
         ),
-        one(
-            "/certificateAuthority/secretRef",
-            json!({"name": "a"}),
-            "secretRef.key: Required",
-        ),
-        one(
-            "/certificateAuthority/secretRef",
-            json!({"key": "a"}),
-            "secretRef.name: Required",
-        ),
-        one(
-            "/certificateAuthority/configMapRef",
-            json!({"name": "a"}),
-            "configMapRef.key: Required",
-        ),
-        one(
-            "/certificateAuthority/configMapRef",
-            json!({"name": "a", "key": "a/b"}),
-            "key in body should match",
-        ),
-        one(
-            "/certificateAuthority/secretRef",
-            json!({"name": "A", "key": "a"}),
-            "name in body should match",
-        ),
+        one("/certificateAuthority/secretRef", json!({"name": "a"}), "secretRef.key: Required"),
+        one("/certificateAuthority/secretRef", json!({"key": "a"}), "secretRef.name: Required"),
+        one("/certificateAuthority/configMapRef", json!({"name": "a"}), "configMapRef.key: Required"),
+        one("/certificateAuthority/configMapRef", json!({"name": "a", "key": "a/b"}), "key in body should match"),
+        one("/certificateAuthority/secretRef", json!({"name": "A", "key": "a"}), "name in body should match"),
     ];
     kind().await.creates(&base(), rows).await;
 }
@@ -175,72 +84,20 @@ async fn which_keys_and_certificates() {
 async fn how_names_map_and_what_users_are_told() {
     let rows = vec![
         one("/identityMapping", json!({}), OK),
-        one(
-            "/identityMapping/userPrincipal",
-            json!("okta_user://{name}"),
-            OK,
-        ),
-        one(
-            "/identityMapping/userPrincipal",
-            json!("openldap_user://uid={name},ou=people,dc=example"),
-            OK,
-        ),
-        one(
-            "/identityMapping/userPrincipal",
-            json!("okta_user://alice"),
-            "userPrincipal in body should match",
-        ),
-        one(
-            "/identityMapping/userPrincipal",
-            json!("okta_user://{user}"),
-            "userPrincipal in body should match",
-        ),
-        one(
-            "/identityMapping/userPrincipal",
-            json!("a://{name}{name}"),
-            "userPrincipal in body should match",
-        ),
-        one(
-            "/identityMapping/userPrincipal",
-            json!("{name}"),
-            "userPrincipal in body should match",
-        ),
-        one(
-            "/identityMapping/groupPrincipal",
-            json!("okta_group://{name}"),
-            OK,
-        ),
-        one(
-            "/identityMapping/groupPrincipal",
-            json!("okta_group://all"),
-            "groupPrincipal in body should match",
-        ),
-        one(
-            "/identityMapping/groupPrincipal",
-            long(90, "g://{n"),
-            "groupPrincipal",
-        ),
+        one("/identityMapping/userPrincipal", json!("okta_user://{name}"), OK),
+        one("/identityMapping/userPrincipal", json!("openldap_user://uid={name},ou=people,dc=example"), OK),
+        one("/identityMapping/userPrincipal", json!("okta_user://alice"), "userPrincipal in body should match"),
+        one("/identityMapping/userPrincipal", json!("okta_user://{user}"), "userPrincipal in body should match"),
+        one("/identityMapping/userPrincipal", json!("a://{name}{name}"), "userPrincipal in body should match"),
+        one("/identityMapping/userPrincipal", json!("{name}"), "userPrincipal in body should match"),
+        one("/identityMapping/groupPrincipal", json!("okta_group://{name}"), OK),
+        one("/identityMapping/groupPrincipal", json!("okta_group://all"), "groupPrincipal in body should match"),
+        one("/identityMapping/groupPrincipal", long(90, "g://{n"), "groupPrincipal"),
         one("/customAccessDetails", long(400, "ü"), OK),
-        one(
-            "/customAccessDetails",
-            long(401, "a"),
-            "spec.customAccessDetails: Too long",
-        ),
-        one(
-            "/customAccessDetails",
-            json!("a\nb"),
-            "spec.customAccessDetails in body should match",
-        ),
-        one(
-            "/customAccessDetails",
-            json!("a\u{202e}b"),
-            "spec.customAccessDetails in body should match",
-        ),
-        one(
-            "/customAccessDetails",
-            json!("a\u{200b}b"),
-            "spec.customAccessDetails in body should match",
-        ),
+        one("/customAccessDetails", long(401, "a"), "spec.customAccessDetails: Too long"),
+        one("/customAccessDetails", json!("a\nb"), "spec.customAccessDetails in body should match"),
+        one("/customAccessDetails", json!("a\u{202e}b"), "spec.customAccessDetails in body should match"),
+        one("/customAccessDetails", json!("a\u{200b}b"), "spec.customAccessDetails in body should match"),
     ];
     kind().await.creates(&base(), rows).await;
 }
@@ -268,11 +125,7 @@ async fn only_the_connector_is_immutable() {
             one("/credentialsSecretRef/name", json!("other"), OK),
             one("/suspend", json!(true), OK),
             one("/displayName", json!("Other"), OK),
-            one(
-                "/identityMapping/userPrincipal",
-                json!("okta_user://{name}"),
-                OK,
-            ),
+            one("/identityMapping/userPrincipal", json!("okta_user://{name}"), OK),
             one("/connector", json!("green"), immutable),
         ]
     };

@@ -42,26 +42,10 @@ async fn what_it_is_about() {
         one("/effect", json!("Allow"), OK),
         one("/effect", json!("Deny"), "spec.effect: Unsupported value"),
         one("/effect", json!("allow"), "spec.effect: Unsupported value"),
-        one(
-            "/integrationRef",
-            Value::Null,
-            "spec.integrationRef: Required",
-        ),
-        one(
-            "/integrationRef",
-            json!({}),
-            "spec.integrationRef.name: Required",
-        ),
-        one(
-            "/integrationRef/name",
-            json!("Prod"),
-            "spec.integrationRef.name in body should match",
-        ),
-        one(
-            "/namespaceSelector",
-            Value::Null,
-            "spec.namespaceSelector: Required",
-        ),
+        one("/integrationRef", Value::Null, "spec.integrationRef: Required"),
+        one("/integrationRef", json!({}), "spec.integrationRef.name: Required"),
+        one("/integrationRef/name", json!("Prod"), "spec.integrationRef.name in body should match"),
+        one("/namespaceSelector", Value::Null, "spec.namespaceSelector: Required"),
         one("/allowPrivileged", json!("yes"), "spec.allowPrivileged"),
         one("/requireReason", json!(true), OK),
     ];
@@ -70,73 +54,30 @@ async fn what_it_is_about() {
 
 #[tokio::test]
 async fn who_may_ask_and_for_whom() {
-    let namespace =
-        "namespace is required for a ServiceAccount and may not be specified for a User or Group";
+    let namespace = "namespace is required for a ServiceAccount and may not be specified for a User or Group";
     let requester = |value: Value, expected| one("/requesters", json!([value]), expected);
     let rows = vec![
         requester(json!({"kind": "User", "name": "alice"}), OK),
         requester(json!({"kind": "Group", "name": "system:authenticated"}), OK),
-        requester(
-            json!({"kind": "ServiceAccount", "namespace": "argocd", "name": "sync"}),
-            OK,
-        ),
+        requester(json!({"kind": "ServiceAccount", "namespace": "argocd", "name": "sync"}), OK),
         requester(json!({"kind": "ServiceAccount", "name": "sync"}), namespace),
-        requester(
-            json!({"kind": "User", "namespace": "a", "name": "alice"}),
-            namespace,
-        ),
-        requester(
-            json!({"kind": "Group", "namespace": "a", "name": "devs"}),
-            namespace,
-        ),
+        requester(json!({"kind": "User", "namespace": "a", "name": "alice"}), namespace),
+        requester(json!({"kind": "Group", "namespace": "a", "name": "devs"}), namespace),
         requester(json!({"kind": "Robot", "name": "r2"}), "Unsupported value"),
         requester(json!({"kind": "User"}), "name: Required"),
         requester(json!({"name": "alice"}), "kind: Required"),
         requester(json!({"kind": "User", "name": ""}), "name"),
-        requester(
-            json!({"kind": "User", "name": "a\nb"}),
-            "name in body should match",
-        ),
-        requester(
-            json!({"kind": "User", "name": "a\u{200f}b"}),
-            "name in body should match",
-        ),
+        requester(json!({"kind": "User", "name": "a\nb"}), "name in body should match"),
+        requester(json!({"kind": "User", "name": "a\u{200f}b"}), "name in body should match"),
         requester(json!({"kind": "User", "name": "a".repeat(254)}), "Too long"),
-        requester(
-            json!({"kind": "ServiceAccount", "namespace": "A", "name": "a"}),
-            "namespace in body should match",
-        ),
-        one(
-            "/requesters",
-            many(64, json!({"kind": "User", "name": "alice"})),
-            OK,
-        ),
-        one(
-            "/requesters",
-            many(65, json!({"kind": "User", "name": "alice"})),
-            "must have at most 64 items",
-        ),
-        one(
-            "/subjects",
-            json!({"self": false, "users": ["okta_user://ext-*", "u-x7k2m"], "groups": ["*"]}),
-            OK,
-        ),
+        requester(json!({"kind": "ServiceAccount", "namespace": "A", "name": "a"}), "namespace in body should match"),
+        one("/requesters", many(64, json!({"kind": "User", "name": "alice"})), OK),
+        one("/requesters", many(65, json!({"kind": "User", "name": "alice"})), "must have at most 64 items"),
+        one("/subjects", json!({"self": false, "users": ["okta_user://ext-*", "u-x7k2m"], "groups": ["*"]}), OK),
         one("/subjects/users", json!([""]), "spec.subjects.users[0]"),
-        one(
-            "/subjects/users",
-            json!(["a\u{202e}"]),
-            "spec.subjects.users[0] in body should match",
-        ),
-        one(
-            "/subjects/users",
-            many(65, json!("a")),
-            "must have at most 64 items",
-        ),
-        one(
-            "/subjects/groups",
-            many(65, json!("a")),
-            "must have at most 64 items",
-        ),
+        one("/subjects/users", json!(["a\u{202e}"]), "spec.subjects.users[0] in body should match"),
+        one("/subjects/users", many(65, json!("a")), "must have at most 64 items"),
+        one("/subjects/groups", many(65, json!("a")), "must have at most 64 items"),
         one("/subjects/groups", json!(["a".repeat(513)]), "Too long"),
     ];
     kind().await.creates(&base(), rows).await;
@@ -146,58 +87,31 @@ async fn who_may_ask_and_for_whom() {
 async fn what_may_be_asked_for() {
     let exactly = "must set exactly one of cluster and project";
     let access = |value: Value, expected| one("/access", json!([value]), expected);
-    let cluster =
-        |key: &str, value: Value| json!({"cluster": {"roles": ["cluster-member"], key: value}});
-    let project =
-        |key: &str, value: Value| json!({"project": {"roles": ["project-member"], key: value}});
+    let cluster = |key: &str, value: Value| json!({"cluster": {"roles": ["cluster-member"], key: value}});
+    let project = |key: &str, value: Value| json!({"project": {"roles": ["project-member"], key: value}});
     let rows = vec![
         access(cluster("names", json!(["c-m-*", "*", "local"])), OK),
         access(project("names", json!(["p-*"])), OK),
         access(project("clusters", json!(["c-m-abc12def"])), OK),
         access(json!({}), exactly),
-        access(
-            json!({"cluster": {"roles": ["a"]}, "project": {"roles": ["a"]}}),
-            exactly,
-        ),
+        access(json!({"cluster": {"roles": ["a"]}, "project": {"roles": ["a"]}}), exactly),
         access(json!({"cluster": {}}), "roles: Required"),
         access(json!({"project": {}}), "roles: Required"),
         access(cluster("roles", json!([])), "should have at least 1 items"),
         access(project("roles", json!([])), "should have at least 1 items"),
         access(cluster("roles", json!(["*"])), "in body should match"),
-        access(
-            project("roles", json!(["project-*"])),
-            "in body should match",
-        ),
-        access(
-            cluster("roles", many(65, json!("a"))),
-            "must have at most 64 items",
-        ),
-        access(
-            project("roles", many(65, json!("a"))),
-            "must have at most 64 items",
-        ),
-        access(
-            cluster("names", many(65, json!("a"))),
-            "must have at most 64 items",
-        ),
-        access(
-            project("names", many(65, json!("a"))),
-            "must have at most 64 items",
-        ),
-        access(
-            project("clusters", many(65, json!("a"))),
-            "must have at most 64 items",
-        ),
+        access(project("roles", json!(["project-*"])), "in body should match"),
+        access(cluster("roles", many(65, json!("a"))), "must have at most 64 items"),
+        access(project("roles", many(65, json!("a"))), "must have at most 64 items"),
+        access(cluster("names", many(65, json!("a"))), "must have at most 64 items"),
+        access(project("names", many(65, json!("a"))), "must have at most 64 items"),
+        access(project("clusters", many(65, json!("a"))), "must have at most 64 items"),
         access(cluster("names", json!(["A"])), "in body should match"),
         access(project("names", json!(["c-1:p-1"])), "in body should match"),
         access(project("clusters", json!([""])), "clusters[0]"),
         access(cluster("names", json!(["a".repeat(254)])), "Too long"),
         one("/access", many(64, cluster("names", json!([]))), OK),
-        one(
-            "/access",
-            many(65, cluster("names", json!([]))),
-            "must have at most 64 items",
-        ),
+        one("/access", many(65, cluster("names", json!([]))), "must have at most 64 items"),
     ];
     kind().await.creates(&base(), rows).await;
 }
@@ -207,66 +121,22 @@ async fn how_long_and_who_approves() {
     let rows = vec![
         one("/duration", json!({"default": "8h", "max": "8h"}), OK),
         one("/duration", json!({"default": "1h30m", "max": "5400s"}), OK),
-        one(
-            "/duration",
-            json!({"default": "9h"}),
-            "default may not be longer than max",
-        ),
-        one(
-            "/duration",
-            json!({"max": "59m"}),
-            "default may not be longer than max",
-        ),
-        one(
-            "/duration",
-            json!({"default": "0s"}),
-            "default and max must be longer than 0s",
-        ),
-        one(
-            "/duration",
-            json!({"default": "0s", "max": "0h"}),
-            "default and max must be longer than 0s",
-        ),
-        one(
-            "/duration/default",
-            json!("60"),
-            "spec.duration.default in body should match",
-        ),
-        one(
-            "/duration/default",
-            json!("-1h"),
-            "spec.duration.default in body should match",
-        ),
-        one(
-            "/duration/default",
-            json!("1d"),
-            "spec.duration.default in body should match",
-        ),
-        one(
-            "/duration/max",
-            json!("1.5h"),
-            "spec.duration.max in body should match",
-        ),
+        one("/duration", json!({"default": "9h"}), "default may not be longer than max"),
+        one("/duration", json!({"max": "59m"}), "default may not be longer than max"),
+        one("/duration", json!({"default": "0s"}), "default and max must be longer than 0s"),
+        one("/duration", json!({"default": "0s", "max": "0h"}), "default and max must be longer than 0s"),
+        one("/duration/default", json!("60"), "spec.duration.default in body should match"),
+        one("/duration/default", json!("-1h"), "spec.duration.default in body should match"),
+        one("/duration/default", json!("1d"), "spec.duration.default in body should match"),
+        one("/duration/max", json!("1.5h"), "spec.duration.max in body should match"),
         one("/duration/max", json!("999999h9999999m999999s"), OK),
-        one(
-            "/duration/max",
-            long(25, "1"),
-            "spec.duration.max: Too long",
-        ),
+        one("/duration/max", long(25, "1"), "spec.duration.max: Too long"),
         one("/approval/required", json!(16), OK),
         one("/approval/required", json!(17), "spec.approval.required"),
         one("/approval/required", json!(-1), "spec.approval.required"),
         one("/approval/timeout", json!("1s"), OK),
-        one(
-            "/approval/timeout",
-            json!("0m"),
-            "timeout must be longer than 0s",
-        ),
-        one(
-            "/approval/timeout",
-            json!("soon"),
-            "spec.approval.timeout in body should match",
-        ),
+        one("/approval/timeout", json!("0m"), "timeout must be longer than 0s"),
+        one("/approval/timeout", json!("soon"), "spec.approval.timeout in body should match"),
     ];
     kind().await.creates(&base(), rows).await;
 }
@@ -277,11 +147,7 @@ async fn all_of_it_may_change() {
         (vec![], OK),
         one("/integrationRef/name", json!("other"), OK),
         one("/namespaceSelector", json!({}), OK),
-        one(
-            "/requesters",
-            json!([{"kind": "User", "name": "alice"}]),
-            OK,
-        ),
+        one("/requesters", json!([{"kind": "User", "name": "alice"}]), OK),
         one("/duration", json!({"default": "2h", "max": "4h"}), OK),
     ];
     kind().await.updates("changing", &base(), rows).await;

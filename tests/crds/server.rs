@@ -47,10 +47,7 @@ impl Kind {
 
     /// Creates `base` with each row's changes, as a dry run.
     pub(crate) async fn creates(&self, base: &Value, rows: Vec<Row>) {
-        let dry = PostParams {
-            dry_run: true,
-            ..PostParams::default()
-        };
+        let dry = PostParams { dry_run: true, ..PostParams::default() };
         let mut wrong = Vec::new();
         for (changes, expected) in rows {
             let object = self.object("row", with(base, &changes));
@@ -62,15 +59,8 @@ impl Kind {
 
     /// Creates `base` in earnest under that name, and updates it with each row's changes, as a dry run.
     pub(crate) async fn updates(&self, name: &str, base: &Value, rows: Vec<Row>) {
-        let created = self
-            .api
-            .create(&PostParams::default(), &self.object(name, base.clone()))
-            .await
-            .unwrap();
-        let dry = PostParams {
-            dry_run: true,
-            ..PostParams::default()
-        };
+        let created = self.api.create(&PostParams::default(), &self.object(name, base.clone())).await.unwrap();
+        let dry = PostParams { dry_run: true, ..PostParams::default() };
         let mut wrong = Vec::new();
         for (changes, expected) in rows {
             let mut object = created.clone();
@@ -83,34 +73,14 @@ impl Kind {
 
     /// What is stored for that spec.
     pub(crate) async fn stored(&self, spec: &Value) -> Value {
-        let dry = PostParams {
-            dry_run: true,
-            ..PostParams::default()
-        };
-        self.api
-            .create(&dry, &self.object("stored", spec.clone()))
-            .await
-            .unwrap()
-            .data["spec"]
-            .clone()
+        let dry = PostParams { dry_run: true, ..PostParams::default() };
+        self.api.create(&dry, &self.object("stored", spec.clone())).await.unwrap().data["spec"].clone()
     }
 
     /// Writes each status to an object of that name, as a dry run.
-    pub(crate) async fn statuses(
-        &self,
-        name: &str,
-        spec: &Value,
-        rows: Vec<(Value, &'static str)>,
-    ) {
-        let created = self
-            .api
-            .create(&PostParams::default(), &self.object(name, spec.clone()))
-            .await
-            .unwrap();
-        let dry = PostParams {
-            dry_run: true,
-            ..PostParams::default()
-        };
+    pub(crate) async fn statuses(&self, name: &str, spec: &Value, rows: Vec<(Value, &'static str)>) {
+        let created = self.api.create(&PostParams::default(), &self.object(name, spec.clone())).await.unwrap();
+        let dry = PostParams { dry_run: true, ..PostParams::default() };
         let mut wrong = Vec::new();
         for (status, expected) in rows {
             let mut object = created.clone();
@@ -129,18 +99,11 @@ async fn plane() -> &'static ControlPlane {
     INSTALLED
         .get_or_init(async || {
             let crds = format!("{}/crds", env!("CARGO_MANIFEST_DIR"));
-            plane
-                .kubectl(&["apply", "-f", &crds])
-                .await
-                .unwrap()
-                .expect_success();
+            plane.kubectl(&["apply", "-f", &crds]).await.unwrap().expect_success();
             let begun = Instant::now();
             for kind in ["rancherintegrations", "accesspolicies", "accessgrants"] {
                 while !plane.kubectl(&["get", kind]).await.unwrap().success {
-                    assert!(
-                        begun.elapsed() < Duration::from_secs(30),
-                        "{kind} are not served within 30 s"
-                    );
+                    assert!(begun.elapsed() < Duration::from_secs(30), "{kind} are not served within 30 s");
                 }
             }
         })
@@ -148,27 +111,16 @@ async fn plane() -> &'static ControlPlane {
     plane
 }
 
-fn judge(
-    changes: &[Change],
-    expected: &str,
-    answer: Result<DynamicObject, kube::Error>,
-    wrong: &mut Vec<String>,
-) {
+fn judge(changes: &[Change], expected: &str, answer: Result<DynamicObject, kube::Error>, wrong: &mut Vec<String>) {
     let said = match answer {
         Ok(_) => "accepted".to_owned(),
         Err(error) => error.to_string(),
     };
-    let right = if expected == OK {
-        said == "accepted"
-    } else {
-        said != "accepted" && said.contains(expected)
-    };
+    let right = if expected == OK { said == "accepted" } else { said != "accepted" && said.contains(expected) };
     if !right {
         let changes: String = format!("{changes:?}").chars().take(300).collect();
         let expected = if expected == OK { "accepted" } else { expected };
-        wrong.push(format!(
-            "- {changes}\n  expected: {expected}\n  answered: {said}"
-        ));
+        wrong.push(format!("- {changes}\n  expected: {expected}\n  answered: {said}"));
     }
 }
 
@@ -195,10 +147,7 @@ fn set(at: &mut Value, steps: &[&str], value: &Value) {
     }
     if rest.is_empty() && value.is_null() {
         let taken = at.as_object_mut().and_then(|map| map.remove(*step));
-        assert!(
-            taken.is_some(),
-            "a row takes away {step}, which is not there"
-        );
+        assert!(taken.is_some(), "a row takes away {step}, which is not there");
         return;
     }
     set(&mut at[*step], rest, value);

@@ -13,25 +13,17 @@ fn the_committed_files_are_what_the_code_generates() {
     for crd in api::crds().unwrap() {
         let name = format!("{}.yaml", crd.name_any());
         let committed = std::fs::read_to_string(dir.join(&name)).unwrap();
-        assert!(
-            committed == cli::crds::yaml(&crd).unwrap(),
-            "crds/{name} is stale: run `just crds`"
-        );
+        assert!(committed == cli::crds::yaml(&crd).unwrap(), "crds/{name} is stale: run `just crds`");
         expected.push(name);
     }
-    let mut files: Vec<String> = std::fs::read_dir(&dir)
-        .unwrap()
-        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-        .collect();
+    let mut files: Vec<String> =
+        std::fs::read_dir(&dir).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
     files.sort();
     expected.sort();
     assert_eq!(files, expected, "one file a kind, and the list of them");
     let listed = std::fs::read_to_string(dir.join("Kustomization")).unwrap();
     for name in expected.iter().filter(|name| name.ends_with(".yaml")) {
-        assert!(
-            listed.contains(&format!("- {name}\n")),
-            "crds/Kustomization lists {name}"
-        );
+        assert!(listed.contains(&format!("- {name}\n")), "crds/Kustomization lists {name}");
     }
 }
 
@@ -41,51 +33,25 @@ type Rule = (&'static str, fn(&Map<String, Value>) -> bool);
 /// The rules that every schema follows.
 const RULES: [Rule; 10] = [
     ("a string needs a maxLength, an enum or a date", |schema| {
-        !is(schema, "string")
-            || ["maxLength", "enum"]
-                .iter()
-                .any(|key| schema.contains_key(*key))
-            || is_date(schema)
+        !is(schema, "string") || ["maxLength", "enum"].iter().any(|key| schema.contains_key(*key)) || is_date(schema)
     }),
-    ("a list needs maxItems", |schema| {
-        !is(schema, "array") || schema.contains_key("maxItems")
-    }),
-    ("a list needs a list type", |schema| {
-        !is(schema, "array") || schema.contains_key("x-kubernetes-list-type")
-    }),
+    ("a list needs maxItems", |schema| !is(schema, "array") || schema.contains_key("maxItems")),
+    ("a list needs a list type", |schema| !is(schema, "array") || schema.contains_key("x-kubernetes-list-type")),
     ("a map needs maxProperties", |schema| {
         !schema.contains_key("additionalProperties") || schema.contains_key("maxProperties")
     }),
-    ("nothing is nullable", |schema| {
-        !schema.contains_key("nullable")
-    }),
+    ("nothing is nullable", |schema| !schema.contains_key("nullable")),
     ("integers are signed", |schema| {
-        !schema
-            .get("format")
-            .and_then(Value::as_str)
-            .is_some_and(|format| format.starts_with("uint"))
+        !schema.get("format").and_then(Value::as_str).is_some_and(|format| format.starts_with("uint"))
     }),
     ("an enum has no null", |schema| {
-        !schema
-            .get("enum")
-            .and_then(Value::as_array)
-            .is_some_and(|values| values.contains(&Value::Null))
+        !schema.get("enum").and_then(Value::as_array).is_some_and(|values| values.contains(&Value::Null))
     }),
-    ("everything has a type", |schema| {
-        schema.contains_key("type")
-    }),
-    ("nothing unknown is kept", |schema| {
-        !schema.contains_key("x-kubernetes-preserve-unknown-fields")
-    }),
+    ("everything has a type", |schema| schema.contains_key("type")),
+    ("nothing unknown is kept", |schema| !schema.contains_key("x-kubernetes-preserve-unknown-fields")),
     ("a rule has a message", |schema| {
-        let rules = schema
-            .get("x-kubernetes-validations")
-            .and_then(Value::as_array);
-        rules.is_none_or(|rules| {
-            rules
-                .iter()
-                .all(|rule| rule.get("message").is_some_and(Value::is_string))
-        })
+        let rules = schema.get("x-kubernetes-validations").and_then(Value::as_array);
+        rules.is_none_or(|rules| rules.iter().all(|rule| rule.get("message").is_some_and(Value::is_string)))
     }),
 ];
 
@@ -94,9 +60,7 @@ fn is(schema: &Map<String, Value>, kind: &str) -> bool {
 }
 
 fn is_date(schema: &Map<String, Value>) -> bool {
-    schema
-        .get("format")
-        .is_some_and(|format| format == "date-time")
+    schema.get("format").is_some_and(|format| format == "date-time")
 }
 
 /// Collects the breaches in one schema and all below it.
@@ -110,16 +74,8 @@ fn lint(path: &str, schema: &Value, breaches: &mut Vec<String>) {
             breaches.push(format!("{path}: {breach}"));
         }
     }
-    for (name, field) in schema
-        .get("properties")
-        .and_then(Value::as_object)
-        .into_iter()
-        .flatten()
-    {
-        let described = field
-            .get("description")
-            .and_then(Value::as_str)
-            .is_some_and(|text| text.len() > 3);
+    for (name, field) in schema.get("properties").and_then(Value::as_object).into_iter().flatten() {
+        let described = field.get("description").and_then(Value::as_str).is_some_and(|text| text.len() > 3);
         // The API server writes its own words for metadata.
         if !described && name != "metadata" {
             breaches.push(format!("{path}.{name}: a field needs a description"));
@@ -138,10 +94,7 @@ fn every_schema_follows_the_rules_of_the_api() {
     let mut breaches = Vec::new();
     for crd in api::crds().unwrap() {
         for version in &crd.spec.versions {
-            let schema = version
-                .schema
-                .as_ref()
-                .and_then(|schema| schema.open_api_v3_schema.as_ref());
+            let schema = version.schema.as_ref().and_then(|schema| schema.open_api_v3_schema.as_ref());
             let schema = serde_json::to_value(schema.unwrap()).unwrap();
             lint(&crd.spec.names.kind, &schema, &mut breaches);
         }
@@ -176,32 +129,12 @@ fn kubectl_and_rancher_find_what_they_look_for() {
     for crd in api::crds().unwrap() {
         let names = &crd.spec.names;
         assert_eq!(crd.spec.group, api::GROUP);
-        assert_eq!(
-            names.categories.as_deref(),
-            Some(&["rancheraccess".to_owned()][..])
-        );
-        assert!(
-            names
-                .short_names
-                .as_ref()
-                .is_some_and(|names| names.len() == 1),
-            "{names:?}"
-        );
-        for column in crd
-            .spec
-            .versions
-            .iter()
-            .flat_map(|version| version.additional_printer_columns.iter().flatten())
-        {
+        assert_eq!(names.categories.as_deref(), Some(&["rancheraccess".to_owned()][..]));
+        assert!(names.short_names.as_ref().is_some_and(|names| names.len() == 1), "{names:?}");
+        for column in crd.spec.versions.iter().flat_map(|version| version.additional_printer_columns.iter().flatten()) {
             // kubectl prints `<invalid>` for a date that lies ahead.
             let past = column.json_path == ".metadata.creationTimestamp";
-            assert_eq!(
-                column.type_ == "date",
-                past,
-                "{}: {}",
-                names.kind,
-                column.name
-            );
+            assert_eq!(column.type_ == "date", past, "{}: {}", names.kind, column.name);
         }
     }
 }
@@ -217,39 +150,26 @@ fn every_cel_rule_is_broken_by_some_row() {
         include_str!("selector.rs"),
     ]
     .concat();
-    let literals: Vec<&str> = tables
-        .split('"')
-        .skip(1)
-        .step_by(2)
-        .filter(|text| text.len() >= 18)
-        .collect();
+    let literals: Vec<&str> = tables.split('"').skip(1).step_by(2).filter(|text| text.len() >= 18).collect();
     let mut messages = Vec::new();
     for crd in api::crds().unwrap() {
         collect_messages(&serde_json::to_value(&crd.spec).unwrap(), &mut messages);
     }
     assert!(messages.len() >= 20, "{messages:?}");
     for message in messages {
-        assert!(
-            literals.iter().any(|part| message.contains(part)),
-            "no row is refused with: {message}"
-        );
+        assert!(literals.iter().any(|part| message.contains(part)), "no row is refused with: {message}");
     }
 }
 
 fn collect_messages(value: &Value, messages: &mut Vec<String>) {
     match value {
         Value::Object(map) => {
-            let rules = map
-                .get("x-kubernetes-validations")
-                .and_then(Value::as_array);
+            let rules = map.get("x-kubernetes-validations").and_then(Value::as_array);
             let rules = rules.into_iter().flatten();
             messages.extend(rules.filter_map(|rule| rule["message"].as_str().map(str::to_owned)));
-            map.values()
-                .for_each(|value| collect_messages(value, messages));
+            map.values().for_each(|value| collect_messages(value, messages));
         }
-        Value::Array(values) => values
-            .iter()
-            .for_each(|value| collect_messages(value, messages)),
+        Value::Array(values) => values.iter().for_each(|value| collect_messages(value, messages)),
         _ => {}
     }
 }

@@ -55,7 +55,10 @@ pub async fn api_server(clock: &Clock) -> ApiServer {
 
 /// The operator's client: its own ServiceAccount.
 pub fn operator_client(server: &ApiServer) -> Client {
-    server.client_as(OPERATOR, &["system:serviceaccounts", "system:serviceaccounts:rancher-access-system", "system:authenticated"])
+    server.client_as(
+        OPERATOR,
+        &["system:serviceaccounts", "system:serviceaccounts:rancher-access-system", "system:authenticated"],
+    )
 }
 
 /// A running operator.

@@ -61,9 +61,17 @@ impl World {
     /// Registers Rancher, with its key, and writes the policy.
     async fn register(&self) {
         let admin = self.admin();
-        apply(&admin, json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "rancher-prod", "namespace": NAMESPACE},
-            "stringData": {"endpoint": "https://rancher.example.com/v3", "token": self.rancher.admin_token()}})).await;
-        apply(&admin, json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "web", "labels": {"team": "web"}}})).await;
+        apply(
+            &admin,
+            json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "rancher-prod", "namespace": NAMESPACE},
+            "stringData": {"endpoint": "https://rancher.example.com/v3", "token": self.rancher.admin_token()}}),
+        )
+        .await;
+        apply(
+            &admin,
+            json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "web", "labels": {"team": "web"}}}),
+        )
+        .await;
         apply(&admin, json!({"apiVersion": "rancheraccess.io/v1alpha1", "kind": "RancherIntegration", "metadata": {"name": "prod"},
             "spec": {"host": "rancher.example.com", "credentialsSecretRef": {"name": "rancher-prod"},
                 "identityMapping": {"userPrincipal": "okta_user://{name}", "groupPrincipal": "okta_group://{name}"},
@@ -95,7 +103,9 @@ impl World {
         self.started += 1;
         let name = format!("operator-{}", self.started);
         let client = operator_client(&self.server);
-        self.operator = Some(Running::start(client, self.clock.clone(), transports(self.rancher.service()), &name, self.lease).await);
+        self.operator = Some(
+            Running::start(client, self.clock.clone(), transports(self.rancher.service()), &name, self.lease).await,
+        );
     }
 
     /// Kills the operator, as SIGKILL would.
@@ -134,7 +144,10 @@ impl World {
     }
 
     pub async fn delete(&self, name: &str) {
-        Api::<AccessGrant>::namespaced(self.admin(), "web").delete(name, &DeleteParams::default()).await.expect("deleted");
+        Api::<AccessGrant>::namespaced(self.admin(), "web")
+            .delete(name, &DeleteParams::default())
+            .await
+            .expect("deleted");
     }
 
     pub async fn patch(&self, name: &str, patch: Value) {
@@ -168,7 +181,13 @@ impl World {
     pub async fn tell(&self) -> String {
         let mut told = String::new();
         let gvr = |plural| Gvr::new("rancheraccess.io", "v1alpha1", plural);
-        for object in [self.server.list(&gvr("accessgrants"), None), self.server.list(&gvr("rancherintegrations"), None), self.rancher.bindings()].concat() {
+        for object in [
+            self.server.list(&gvr("accessgrants"), None),
+            self.server.list(&gvr("rancherintegrations"), None),
+            self.rancher.bindings(),
+        ]
+        .concat()
+        {
             told += &format!("{}\n", serde_json::to_string_pretty(&object).unwrap_or_default());
         }
         told
@@ -183,8 +202,14 @@ impl World {
     /// The names of the bindings in Rancher that give that user or principal something, whoever made them.
     pub fn bindings_of(&self, who: &str) -> Vec<String> {
         let fields = ["userName", "userPrincipalName", "groupPrincipalName"];
-        let theirs = |binding: &&Value| fields.iter().any(|field| binding[*field] == who) && binding["globalRoleName"].is_null();
-        self.rancher.bindings().iter().filter(theirs).map(|b| b["metadata"]["name"].as_str().unwrap_or_default().to_owned()).collect()
+        let theirs =
+            |binding: &&Value| fields.iter().any(|field| binding[*field] == who) && binding["globalRoleName"].is_null();
+        self.rancher
+            .bindings()
+            .iter()
+            .filter(theirs)
+            .map(|b| b["metadata"]["name"].as_str().unwrap_or_default().to_owned())
+            .collect()
     }
 
     /// Whether RBAC anywhere gives that user something on the cluster that access is asked for.

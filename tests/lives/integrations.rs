@@ -2,12 +2,19 @@
 
 use std::time::Duration;
 
-use kube::{Api, api::{Patch, PatchParams}};
+use kube::{
+    Api,
+    api::{Patch, PatchParams},
+};
 use rancher_access_operator::api::{Condition, RancherIntegration, condition, status::Phase};
 use serde_json::{Value, json};
 use testkit::apiserver::Gvr;
 
-use crate::{SOON, eight, embedded::{NAMESPACE, world::World}, world};
+use crate::{
+    SOON, eight,
+    embedded::{NAMESPACE, world::World},
+    world,
+};
 
 async fn ready(world: &World) -> Condition {
     let integration = Api::<RancherIntegration>::all(world.admin()).get("prod").await.expect("the integration");
@@ -15,7 +22,11 @@ async fn ready(world: &World) -> Condition {
 }
 
 async fn becomes(world: &World, reason: &str) -> String {
-    world.until(&format!("Ready says {reason}"), Duration::from_secs(90), || async { ready(world).await.reason == reason }).await;
+    world
+        .until(&format!("Ready says {reason}"), Duration::from_secs(90), || async {
+            ready(world).await.reason == reason
+        })
+        .await;
     let said = ready(world).await.message;
     println!("{reason}: {said}");
     said
@@ -85,7 +96,13 @@ async fn a_claim_by_another_cluster_stops_creating() {
     let mut world = World::new(eight()).await;
     world.start().await;
     let maps = Gvr::core("configmaps");
-    let claim = world.rancher.local().list(&maps, Some("cattle-system")).into_iter().find(|m| m["metadata"]["name"].as_str().is_some_and(|n| n.starts_with("rancher-access-"))).expect("the claim");
+    let claim = world
+        .rancher
+        .local()
+        .list(&maps, Some("cattle-system"))
+        .into_iter()
+        .find(|m| m["metadata"]["name"].as_str().is_some_and(|n| n.starts_with("rancher-access-")))
+        .expect("the claim");
     let mut foreign = claim.clone();
     foreign["data"]["cluster"] = json!("another-cluster");
     world.rancher.local().update(&maps, &foreign).await.expect("updated");
@@ -102,5 +119,9 @@ async fn a_deleted_integration_waits_for_its_grants() {
     api.delete("prod", &Default::default()).await.expect("deleted");
     becomes(&world, "Deleting").await;
     world.reaches("g", Phase::Expired, Duration::from_secs(700)).await;
-    world.until("the integration is gone", Duration::from_secs(90), || async { api.get_opt("prod").await.expect("asked").is_none() }).await;
+    world
+        .until("the integration is gone", Duration::from_secs(90), || async {
+            api.get_opt("prod").await.expect("asked").is_none()
+        })
+        .await;
 }

@@ -1,8 +1,8 @@
 //! Whole lives of grants, on the in-memory API server and the Rancher simulator, in virtual time.
 
+mod behind_our_back;
 #[path = "../embedded/mod.rs"]
 mod embedded;
-mod behind_our_back;
 mod faults;
 mod integrations;
 
@@ -147,7 +147,9 @@ async fn an_end_that_moves_earlier_counts() {
 #[tokio::test(start_paused = true)]
 async fn a_start_ahead_is_waited_for() {
     let world = world().await;
-    world.ask("alice", "g", json!({"access": world.on_cluster(), "duration": "5m", "startTime": "2026-12-01T09:00:00Z"})).await;
+    world
+        .ask("alice", "g", json!({"access": world.on_cluster(), "duration": "5m", "startTime": "2026-12-01T09:00:00Z"}))
+        .await;
     world.reaches("g", Phase::Scheduled, SOON).await;
     assert!(world.bindings_of("u-alice").is_empty());
     let active = world.reaches("g", Phase::Active, Duration::from_secs(3700)).await;
@@ -176,7 +178,9 @@ async fn the_api_server_away_does_not_keep_access_alive() {
     let active = world.reaches("g", Phase::Active, SOON).await;
     tokio::time::sleep(Duration::from_secs(200)).await;
     world.server.set_available(false);
-    world.until("the access is gone", Duration::from_secs(200), || async { world.bindings_of("u-alice").is_empty() }).await;
+    world
+        .until("the access is gone", Duration::from_secs(200), || async { world.bindings_of("u-alice").is_empty() })
+        .await;
     let late = world.clock.now().duration_since(end_of(&active));
     assert!(late < SignedDuration::from_secs(2), "{late}");
     world.server.set_available(true);

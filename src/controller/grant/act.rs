@@ -75,8 +75,10 @@ impl Hand<'_> {
             return (record, Progress::Done);
         }
         let Ok(subject) = record.subject.parse::<SubjectKey>() else {
-            let message =
-                format!("The recorded subject {:?} cannot be read: restore the grant's status from a backup.", record.subject);
+            let message = format!(
+                "The recorded subject {:?} cannot be read: restore the grant's status from a backup.",
+                record.subject
+            );
             return (record, self.waiting("RecordUnreadable", message));
         };
         let lock = self.ctx.locks.lock(format!("{}/{}", self.connection.install_uuid, record.name)).await;
@@ -175,7 +177,10 @@ impl Hand<'_> {
 
     /// Asked at the moment of each create: this process leads, the server may be granted on, and the end lies ahead.
     fn may_create(&self) -> bool {
-        self.ctx.leader.may_create() && !self.ctx.clock_is_behind() && self.may_grant.is_ok() && self.grant.ended(self.ctx.now()).is_none()
+        self.ctx.leader.may_create()
+            && !self.ctx.clock_is_behind()
+            && self.may_grant.is_ok()
+            && self.grant.ended(self.ctx.now()).is_none()
     }
 
     /// Records a new state. Says whether that is the end of it for now.

@@ -83,7 +83,9 @@ async fn cleared(hand: &Hand<'_>, case: &Case) -> Result<usize, String> {
     let (rancher, cluster) = (&hand.connection.rancher, &case.record.cluster);
     let reach = hand.connection.cluster(cluster);
     if !reach.may_try() && !is_gone(hand.connection, cluster).await {
-        return Err(format!("cluster {cluster} does not answer, so what it left behind there cannot be read. Looked for again until the cluster answers, or is removed from Rancher"));
+        return Err(format!(
+            "cluster {cluster} does not answer, so what it left behind there cannot be read. Looked for again until the cluster answers, or is removed from Rancher"
+        ));
     }
     let trace = Trace {
         binding: words::reference(&case.record),
@@ -157,7 +159,11 @@ async fn touch(hand: &Hand<'_>, case: &mut Case) {
 }
 
 /// The same for a record alone, later.
-pub(super) async fn touch_later(connection: &Connection, record: &BindingRecord, time: &str) -> Result<Vec<Binding>, Error> {
+pub(super) async fn touch_later(
+    connection: &Connection,
+    record: &BindingRecord,
+    time: &str,
+) -> Result<Vec<Binding>, Error> {
     let Ok(subject) = record.subject.parse::<SubjectKey>() else { return Ok(Vec::new()) };
     touch_survivors(connection, &words::subject(&subject), record, time).await
 }

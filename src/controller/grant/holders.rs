@@ -43,7 +43,8 @@ pub(super) async fn ask(ctx: &Context, grant: &GrantView, binding: &str) -> Hold
 pub(super) fn taken_by_co_holder(ctx: &Context, grant: &GrantView, binding: &str, since: Timestamp) -> bool {
     let now = ctx.now();
     let took = |other: &GrantView| {
-        let ended = other.ended(now).map(|(_, end)| other.status.revoked_time.as_ref().map_or(end, |gone| gone.0.max(end)));
+        let ended =
+            other.ended(now).map(|(_, end)| other.status.revoked_time.as_ref().map_or(end, |gone| gone.0.max(end)));
         let kept = |state| matches!(state, BindingState::HandedOver | BindingState::AlreadyHeld);
         let left_it = other.status.bindings.iter().any(|b| b.name == binding && kept(b.state));
         other.key != grant.key && !left_it && ended.is_some_and(|end| end >= since)

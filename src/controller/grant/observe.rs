@@ -128,7 +128,9 @@ async fn still_stands(ctx: &Context, judged: &PolicyRecord) -> Result<(), Judged
             return Ok(());
         }
         Ok(_) => format!("Policy {} is changing; the request is judged again in a moment.", judged.name),
-        Err(error) => format!("Whether policy {} still stands cannot be read: {}. Tried again.", judged.name, brief(&error)),
+        Err(error) => {
+            format!("Whether policy {} still stands cannot be read: {}. Tried again.", judged.name, brief(&error))
+        }
     };
     Err(Judged::Unknown(Because::new("PolicyChanging", message)))
 }

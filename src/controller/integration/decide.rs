@@ -41,7 +41,9 @@ pub(super) struct Surroundings<'a> {
 pub(super) fn another_installation(other: &str, ours: &str) -> Because {
     Because::new(
         "AnotherInstallation",
-        format!("This integration is served by another installation of the operator ({other}; this one is {ours}), so this one only takes away what has ended. Run one operator for a connector; if this one lost its Secret rancher-access-installation, restore it."),
+        format!(
+            "This integration is served by another installation of the operator ({other}; this one is {ours}), so this one only takes away what has ended. Run one operator for a connector; if this one lost its Secret rancher-access-installation, restore it."
+        ),
     )
 }
 
@@ -126,14 +128,19 @@ fn paint(
     }
     let first = [&reached, &authenticated].into_iter().find_map(trouble);
     let first = first.or(same.err()).or_else(|| trouble(&authorized)).or(claimed.err()).or_else(|| trouble(&enforced));
-    let suspended = integration.spec.suspend.then(|| {
-        Because::new("Suspended", "Suspended by spec.suspend: nothing new is granted; revoking goes on.")
-    });
+    let suspended = integration
+        .spec
+        .suspend
+        .then(|| Because::new("Suspended", "Suspended by spec.suspend: nothing new is granted; revoking goes on."));
     let (holds, because) = match (&first, &suspended) {
-        _ if integration.metadata.deletion_timestamp.is_some() && around.needed_by > 0 => (False, deleting(around.needed_by)),
+        _ if integration.metadata.deletion_timestamp.is_some() && around.needed_by > 0 => {
+            (False, deleting(around.needed_by))
+        }
         (Some(trouble), _) => (False, trouble.clone()),
         (None, Some(suspended)) => (True, suspended.clone()),
-        (None, None) => (True, Because::new("Ready", format!("Access can be given and taken away. {}", authenticated.2))),
+        (None, None) => {
+            (True, Because::new("Ready", format!("Access can be given and taken away. {}", authenticated.2)))
+        }
     };
     condition::set(&mut status.conditions, now, generation, "Ready", holds, &because.reason, because.message);
     status.conditions.sort_by_key(|c| c.type_ != "Ready");
@@ -143,7 +150,9 @@ fn paint(
 fn deleting(needed_by: usize) -> Because {
     Because::new(
         "Deleting",
-        format!("Deleted, but {needed_by} grant(s) still have access to be taken away through it: it goes when they are settled. Delete the grants to end them now."),
+        format!(
+            "Deleted, but {needed_by} grant(s) still have access to be taken away through it: it goes when they are settled. Delete the grants to end them now."
+        ),
     )
 }
 

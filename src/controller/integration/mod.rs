@@ -129,8 +129,14 @@ struct Company {
 
 async fn one(ctx: Arc<Context>, name: String, poke: Arc<Notify>, stop: CancellationToken) {
     let breaker = Breaker::new(CIRCUIT);
-    let mut kept =
-        observe::Kept { inputs: None, rancher: None, connection: None, stale: false, breaker: breaker.clone(), authorized: false };
+    let mut kept = observe::Kept {
+        inputs: None,
+        rancher: None,
+        connection: None,
+        stale: false,
+        breaker: breaker.clone(),
+        authorized: false,
+    };
     let (mut circuit, mut proof) = (breaker.watch(), ctx.proof.clone());
     let mut company: Option<Company> = None;
     let (mut ready, mut failures) = (false, 0_u32);
@@ -181,7 +187,8 @@ async fn pass(ctx: &Arc<Context>, name: &str, integration: &RancherIntegration, 
         name,
         Link {
             may_sweep: usable && verdict.same && other.is_none() && matches!(found.claimed, Some(Ok(()))),
-            may_grant: other.map_or(verdict.may_grant, |other| Err(decide::another_installation(other, &ctx.installation.id))),
+            may_grant: other
+                .map_or(verdict.may_grant, |other| Err(decide::another_installation(other, &ctx.installation.id))),
             connection: found.connection,
         },
     );

@@ -178,9 +178,10 @@ async fn secret_data(ctx: &Context, name: &str, field: &str) -> Result<BTreeMap<
                 "{field} names the Secret {name}, which is not in the operator's namespace {namespace}: create it there."
             ),
         )),
-        Err(error) => {
-            Err(Because::new("SecretUnreadable", format!("The Secret {namespace}/{name} cannot be read: {}.", brief(&error))))
-        }
+        Err(error) => Err(Because::new(
+            "SecretUnreadable",
+            format!("The Secret {namespace}/{name} cannot be read: {}.", brief(&error)),
+        )),
     }
 }
 
@@ -211,7 +212,10 @@ async fn certificates(
     };
     let api: Api<ConfigMap> = Api::namespaced(ctx.client.clone(), namespace);
     let found = api.get_opt(&at.name).await.map_err(|error| {
-        Because::new("ConfigMapUnreadable", format!("The ConfigMap {namespace}/{} cannot be read: {}.", at.name, brief(&error)))
+        Because::new(
+            "ConfigMapUnreadable",
+            format!("The ConfigMap {namespace}/{} cannot be read: {}.", at.name, brief(&error)),
+        )
     })?;
     found
         .and_then(|map| map.data?.get(&at.key).map(|text| text.clone().into_bytes()))

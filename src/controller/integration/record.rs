@@ -51,7 +51,8 @@ pub(super) async fn record(
         finalizers.push(FINALIZER.to_owned());
     }
     let meta = &stands.metadata;
-    let patch = json!({"metadata": {"resourceVersion": meta.resource_version, "uid": meta.uid, "finalizers": finalizers}});
+    let patch =
+        json!({"metadata": {"resourceVersion": meta.resource_version, "uid": meta.uid, "finalizers": finalizers}});
     api.patch(&name, &params, &Patch::Merge(patch)).await.map(drop)
 }
 
@@ -87,6 +88,17 @@ fn report(ctx: &Context, integration: &RancherIntegration, status: &RancherInteg
 /// Another installation serves it: said in the log and as an Event, for the status is the other's. The recorder counts
 /// repeats instead of repeating them.
 pub(super) fn report_foreign(ctx: &Context, integration: &RancherIntegration, because: &Because) {
-    warn!(integration = integration.name_any(), reason = because.reason, message = because.message, "Integration not served");
-    ctx.events.publish(integration.object_ref(&()), EventType::Warning, "AnotherInstallation", "Probe", &because.message);
+    warn!(
+        integration = integration.name_any(),
+        reason = because.reason,
+        message = because.message,
+        "Integration not served"
+    );
+    ctx.events.publish(
+        integration.object_ref(&()),
+        EventType::Warning,
+        "AnotherInstallation",
+        "Probe",
+        &because.message,
+    );
 }

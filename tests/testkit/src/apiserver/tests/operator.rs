@@ -9,9 +9,7 @@ fn documents(path: &str) -> Vec<Value> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let text = fs::read_to_string(root.join(path)).unwrap();
     let parts = text.split("\n---");
-    parts
-        .map(|part| serde_saphyr::from_str(part.trim_start_matches("---")).unwrap())
-        .collect()
+    parts.map(|part| serde_saphyr::from_str(part.trim_start_matches("---")).unwrap()).collect()
 }
 
 async fn server() -> ApiServer {
@@ -22,16 +20,10 @@ async fn server() -> ApiServer {
             server.create(&definitions, &definition).await.unwrap();
             let name = definition["metadata"]["name"].as_str().unwrap();
             let stored = server.get(&definitions, "", name).unwrap();
-            assert_eq!(
-                stored["status"]["conditions"][1]["type"], "Established",
-                "{stored}"
-            );
+            assert_eq!(stored["status"]["conditions"][1]["type"], "Established", "{stored}");
         }
     }
-    for path in [
-        "config/admission/validating.yaml",
-        "config/admission/fill-in/mutating.yaml",
-    ] {
+    for path in ["config/admission/validating.yaml", "config/admission/fill-in/mutating.yaml"] {
         for object in documents(path) {
             let plural = match object["kind"].as_str().unwrap() {
                 "ValidatingAdmissionPolicy" => "validatingadmissionpolicies",
@@ -39,13 +31,7 @@ async fn server() -> ApiServer {
                 "MutatingAdmissionPolicy" => "mutatingadmissionpolicies",
                 _ => "mutatingadmissionpolicybindings",
             };
-            server
-                .create(
-                    &Gvr::new("admissionregistration.k8s.io", "v1", plural),
-                    &object,
-                )
-                .await
-                .unwrap();
+            server.create(&Gvr::new("admissionregistration.k8s.io", "v1", plural), &object).await.unwrap();
         }
     }
     server
@@ -57,23 +43,15 @@ async fn ask(server: &ApiServer, groups: &[&str], requested_by: Value) -> Result
         api::PostParams,
         core::{ApiResource, DynamicObject, GroupVersionKind},
     };
-    let resource = ApiResource::from_gvk(&GroupVersionKind::gvk(
-        "rancheraccess.io",
-        "v1alpha1",
-        "AccessGrant",
-    ));
-    let api: Api<DynamicObject> =
-        Api::namespaced_with(server.client_as("alice", groups), "default", &resource);
+    let resource = ApiResource::from_gvk(&GroupVersionKind::gvk("rancheraccess.io", "v1alpha1", "AccessGrant"));
+    let api: Api<DynamicObject> = Api::namespaced_with(server.client_as("alice", groups), "default", &resource);
     let mut grant = json!({"apiVersion": "rancheraccess.io/v1alpha1", "kind": "AccessGrant", "metadata": {"generateName": "g-"},
         "spec": {"integrationRef": {"name": "prod"}, "access": [{"cluster": {"name": "prod-eu", "role": "cluster-member"}}], "duration": "2h"}});
     if !requested_by.is_null() {
         grant["spec"]["requestedBy"] = requested_by;
     }
     let grant = serde_json::from_value(grant).unwrap();
-    let made = api
-        .create(&PostParams::default(), &grant)
-        .await
-        .map_err(|error| error.to_string())?;
+    let made = api.create(&PostParams::default(), &grant).await.map_err(|error| error.to_string())?;
     Ok(serde_json::to_value(made).unwrap())
 }
 
@@ -83,24 +61,10 @@ async fn identity_is_filled_in_and_forgery_refused() {
     let filled = ask(&server, &["web", "sre"], Value::Null).await.unwrap();
     let expected = json!({"username": "alice", "groups": ["web", "sre", "system:authenticated"]});
     assert_eq!(filled["spec"]["requestedBy"], expected);
-    ask(
-        &server,
-        &["web"],
-        json!({"username": "alice", "groups": ["web"]}),
-    )
-    .await
-    .unwrap();
-    let forged = ask(&server, &["web"], json!({"username": "bob"}))
-        .await
-        .unwrap_err();
+    ask(&server, &["web"], json!({"username": "alice", "groups": ["web"]})).await.unwrap();
+    let forged = ask(&server, &["web"], json!({"username": "bob"})).await.unwrap_err();
     assert!(forged.contains("must be your own user name"), "{forged}");
-    let forged = ask(
-        &server,
-        &["web"],
-        json!({"username": "alice", "groups": ["admins"]}),
-    )
-    .await
-    .unwrap_err();
+    let forged = ask(&server, &["web"], json!({"username": "alice", "groups": ["admins"]})).await.unwrap_err();
     assert!(forged.contains("only groups that you are in"), "{forged}");
 }
 
@@ -112,30 +76,10 @@ async fn only_the_operator_writes_status_and_the_spec_stays() {
     let name = made["metadata"]["name"].as_str().unwrap();
     let denied = |error: ApiError| (error.code, error.message);
     let status = json!({"status": {"phase": "Active"}});
-    let (code, message) = denied(
-        server
-            .patch(&grants, "default", name, "status", &status)
-            .await
-            .unwrap_err(),
-    );
+    let (code, message) = denied(server.patch(&grants, "default", name, "status", &status).await.unwrap_err());
     assert_eq!(code, 403, "{message}");
-    let (code, message) = denied(
-        server
-            .patch(
-                &grants,
-                "default",
-                name,
-                "",
-                &json!({"spec": {"reason": "new"}}),
-            )
-            .await
-            .unwrap_err(),
-    );
+    let (code, message) =
+        denied(server.patch(&grants, "default", name, "", &json!({"spec": {"reason": "new"}})).await.unwrap_err());
     assert_eq!(code, 422, "{message}");
-    assert!(
-        message.starts_with(&format!(
-            "AccessGrant.rancheraccess.io \"{name}\" is invalid: "
-        )),
-        "{message}"
-    );
+    assert!(message.starts_with(&format!("AccessGrant.rancheraccess.io \"{name}\" is invalid: ")), "{message}");
 }
