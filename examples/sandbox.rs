@@ -115,8 +115,7 @@ async fn rancher() -> (Rancher, Served) {
 /// The sample of an integration, but for this Rancher: its address, key and certificate.
 fn manifest(plane: &ControlPlane, rancher: &Rancher, served: &Served) -> Result<PathBuf, Failure> {
     let sample = fs::read_to_string(config("samples/rancherintegration.yaml"))?;
-    let mut objects: Vec<Value> =
-        sample.split("\n---\n").map(serde_saphyr::from_str).collect::<Result<_, _>>()?;
+    let mut objects: Vec<Value> = sample.split("\n---\n").map(serde_saphyr::from_str).collect::<Result<_, _>>()?;
     let [secret, integration] = objects.as_mut_slice() else {
         return Err("config/samples/rancherintegration.yaml is not a Secret and a RancherIntegration".into());
     };
@@ -144,7 +143,15 @@ async fn install(plane: &ControlPlane, integration: &Path) -> Result<(), Failure
         // There are no nodes: the operator runs beside the control plane.
         &["delete", "deployment", NAME, "-n", OWN],
         &["apply", "-f", &integration, "-f", &namespace, "-f", &policy],
-        &["create", "rolebinding", "ask-for-access", "-n", "team-web", "--clusterrole=rancher-access-requester", "--group=web-devs"],
+        &[
+            "create",
+            "rolebinding",
+            "ask-for-access",
+            "-n",
+            "team-web",
+            "--clusterrole=rancher-access-requester",
+            "--group=web-devs",
+        ],
     ] {
         let output = plane.kubectl(args).await?;
         if !output.success {
