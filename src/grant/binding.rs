@@ -9,16 +9,16 @@
 //! | Intended | not looked | look |
 //! | Intended | unknown | wait, then look |
 //! | Intended | ours, in place | Present, with its UID (made by us earlier, or shared) |
-//! | Intended | ours, or an equal one, being deleted | wait for its 404 |
+//! | Intended | one of that name, or an equal one, being deleted | wait for its 404 |
 //! | Intended | the name taken by what is not ours | refuse |
 //! | Intended | none, but somebody else's equal one | AlreadyHeld: nothing now or later |
 //! | Intended | none, but an equal one of ours under another name | take that name, look again |
-//! | Intended | none | create, if this process may; else wait |
+//! | Intended | none | create, if this process may and has not in this pass; else wait |
 //! | Present | not looked | done: nothing is polled |
 //! | Present | unknown | wait, then look |
 //! | Present | ours, in place | done, with the UID just seen |
 //! | Present | ours, being deleted | wait for its 404 |
-//! | Present | none | Intended again if a co-holder's end took it, else RemovedInRancher |
+//! | Present | none, or the name taken by what is not ours | Intended again if a co-holder's end took it, else RemovedInRancher |
 //! | settled | anything | done |
 //!
 //! To take it away ([`Goal::Take`]):
@@ -218,3 +218,6 @@ fn take(world: &BindingWorld) -> Move {
         Sight::None(_) => Move::ClearLeftovers,
     }
 }
+
+#[cfg(test)]
+mod tests;

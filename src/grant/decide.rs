@@ -14,6 +14,7 @@
 //! | no intent | no | allowed, starts later | | Scheduled |
 //! | no intent | no | allowed, but this process does not lead | | Pending |
 //! | no intent | no | allowed | finalizer, record the intent | Activating |
+//! | intent | none is recorded | | take all: a record without an end gives nothing | Revoking |
 //! | intent | no | bindings not tried | give | Activating or Active |
 //! | intent | no | some wait | | Activating, or Active once granted |
 //! | intent | no | all in place | | Active |
@@ -72,7 +73,7 @@ fn request(now: Timestamp, grant: &GrantView, world: &Observed, limits: &Limits)
         let steps = grant.finalizer.then_some(Step::RemoveFinalizer).into_iter().collect();
         return Decision { steps, status: grant.status.clone(), wake: Wake::OnChange };
     }
-    if let Some(end) = grant.end_time.filter(|end| *end <= now) {
+    if let Some(end) = grant.end_time.filter(|end| record::whole_seconds(*end) <= now) {
         let message =
             format!("endTime {end} passed before the access could be given: nothing was given. Create another grant.");
         return over(now, grant, &Because::new("EndPassed", message));
@@ -86,9 +87,11 @@ fn request(now: Timestamp, grant: &GrantView, world: &Observed, limits: &Limits)
 }
 
 fn refused(now: Timestamp, grant: &GrantView, because: &Because, limits: &Limits) -> Decision {
-    let given_up = grant.begins().checked_add(limits.pending).unwrap_or(now);
+    let since = grant.waits_since();
+    let given_up = since.checked_add(limits.pending).unwrap_or(Timestamp::MAX);
     if given_up <= now {
-        let message = format!("Not allowed within {:#} of its creation: {}", limits.pending, because.message);
+        let what = if since > grant.created { "start" } else { "creation" };
+        let message = format!("Not allowed within {:#} of its {what}: {}", limits.pending, because.message);
         return over(now, grant, &Because::new(because.reason.clone(), message));
     }
     Decision {
@@ -124,7 +127,7 @@ fn allowed(now: Timestamp, grant: &GrantView, terms: &Terms, may_create: bool, l
         return Decision {
             steps: Vec::new(),
             status: record::scheduled(now, grant, terms, start),
-            wake: Wake::At(start),
+            wake: Wake::At(start).or_at(grant.end_time),
         };
     }
     if !may_create {
@@ -159,7 +162,10 @@ fn over(now: Timestamp, grant: &GrantView, because: &Because) -> Decision {
 
 /// The intent is recorded and its end lies ahead.
 fn give(now: Timestamp, grant: &GrantView, world: &Observed) -> Decision {
-    let end = grant.recorded_end();
+    let Some(end) = grant.recorded_end() else {
+        let message = "The record names no end, and without one nothing is given: what may have been given is taken back. Somebody changed this status by hand; create another grant.";
+        return turn(now, grant, EndReason::Expired, message);
+    };
     if world.progress.is_empty() {
         return Decision { steps: vec![Step::Settle(Goal::Give)], status: grant.status.clone(), wake: Wake::At(now) };
     }
@@ -179,8 +185,7 @@ fn give(now: Timestamp, grant: &GrantView, world: &Observed) -> Decision {
         Some((because, _)) => record::activating(now, grant, because, waiting.len()),
         None => record::active(now, grant),
     };
-    // Where no end is recorded nothing was given either; the next look is at once.
-    let wake = Wake::At(end.unwrap_or(now)).or_at(retry.and_then(|retry| now.checked_add(retry).ok()));
+    let wake = Wake::At(end).or_at(retry.and_then(|retry| now.checked_add(retry).ok()));
     Decision { steps: Vec::new(), status, wake }
 }
 
@@ -211,6 +216,8 @@ fn take(now: Timestamp, grant: &GrantView, world: &Observed, end: End) -> Decisi
         })
         .collect();
     let retry = waiting.iter().map(|(_, retry)| *retry).min().unwrap_or(super::OVERDUE_AFTER);
+    // Never later than that, whatever waits: an end is tried again until it has come.
+    let retry = retry.min(super::OVERDUE_AFTER);
     let reasons: Vec<_> = waiting.into_iter().map(|(because, _)| because).collect();
     Decision {
         steps: Vec::new(),

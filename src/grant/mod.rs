@@ -16,6 +16,9 @@ pub mod record;
 pub mod view;
 pub mod world;
 
+#[cfg(test)]
+mod laws;
+
 pub use decide::decide;
 pub use plan::{Decision, Limits, Step, Wake};
 pub use view::{GrantKey, GrantView, Lane};

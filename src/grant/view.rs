@@ -2,13 +2,14 @@
 
 use jiff::{SignedDuration, Timestamp};
 
+use super::record::whole_seconds;
 use crate::api::{
     AccessGrant, AccessGrantSpec, AccessGrantStatus, FINALIZER,
     condition::one_line,
     status::{BindingRecord, EndReason, Phase},
 };
 
-/// How long after its creation a grant that nothing came of is looked at once more, whatever was planned.
+/// How long after its creation or start a grant that nothing came of is looked at once more, whatever was planned.
 const GIVEN_UP: SignedDuration = SignedDuration::from_hours(24);
 
 /// Namespace and name of a grant.
@@ -124,27 +125,22 @@ pub enum Lane {
 
 impl GrantView {
     /// When its access ends, from the record and the spec alone; `None` while no end is recorded.
-    /// A spec that moved its end earlier counts at once; one that says later does not.
+    /// A spec that moved its end earlier counts at once; one that says later does not. In whole seconds, rounded down,
+    /// as status keeps it: what is said before it is recorded is what is said after.
     pub fn recorded_end(&self) -> Option<Timestamp> {
         let recorded = self.status.expires_time.as_ref()?.0;
-        Some(self.end_time.map_or(recorded, |asked| asked.min(recorded)))
+        Some(whole_seconds(self.end_time.map_or(recorded, |asked| asked.min(recorded))))
     }
 
-    /// Whether and why its access has ended: recorded, deleted, or past its end. Once recorded it never un-ends,
-    /// whatever the clock says.
+    /// Whether and why its access has ended: recorded, or else deleted or past its end, whichever came first. Once
+    /// recorded it never un-ends, whatever the clock says.
     pub fn ended(&self, now: Timestamp) -> Option<(EndReason, Timestamp)> {
         if let Some(end) = &self.status.end {
             return Some((end.reason, end.time.0));
         }
-        if let Some(end) = self.recorded_end().filter(|end| *end <= now) {
-            return Some((EndReason::Expired, end));
-        }
-        self.deleted.map(|deleted| (EndReason::Deleted, deleted))
-    }
-
-    /// From when on it waits for being allowed: its start, where that lies after its creation.
-    pub fn begins(&self) -> Timestamp {
-        self.start_time.map_or(self.created, |start| start.max(self.created))
+        let expired = self.recorded_end().filter(|end| *end <= now).map(|end| (EndReason::Expired, end));
+        let deleted = self.deleted.map(|deleted| (EndReason::Deleted, deleted));
+        expired.into_iter().chain(deleted).min_by_key(|(_, since)| *since)
     }
 
     /// Whether an intent stands in the record: from then on there may be something in Rancher.
@@ -184,9 +180,19 @@ impl GrantView {
             // Under way, or never judged.
             Some(Phase::Activating | Phase::Revoking) | None => Some(self.created),
             Some(Phase::Scheduled) => self.deleted.or(self.start_time),
-            _ if self.is_recorded() => [self.deleted, self.recorded_end()].into_iter().flatten().min(),
-            _ => [self.deleted, self.end_time, self.begins().checked_add(GIVEN_UP).ok()].into_iter().flatten().min(),
+            // Where no end is recorded it is due at once: such a record gives nothing.
+            _ if self.is_recorded() => self.deleted.into_iter().chain(self.recorded_end().or(Some(self.created))).min(),
+            _ => {
+                let given_up = self.waits_since().checked_add(GIVEN_UP).ok();
+                [self.deleted, self.end_time, given_up].into_iter().flatten().min()
+            }
         }
+    }
+
+    /// Since when it waits to be allowed: since its creation, or since its start where that lies later. What is to begin
+    /// later was allowed until then, and is not given up at the first doubt.
+    pub fn waits_since(&self) -> Timestamp {
+        self.start_time.map_or(self.created, |start| start.max(self.created))
     }
 
     /// Which pool its work belongs to at that time.

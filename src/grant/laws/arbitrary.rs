@@ -1,0 +1,281 @@
+//! Any grant, any world, any clock: also what no operator of ours would have written.
+
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use proptest::{collection::vec, option, prelude::*, sample::select, strategy::Union, string::string_regex};
+
+use crate::{
+    api::{
+        AccessGrantStatus, ConditionStatus,
+        condition::{Condition, MESSAGE_MAX, one_line},
+        integration::RancherStatus,
+        status::{
+            AccessDetails, BindingKind, BindingRecord, BindingState, End, EndReason, Phase, PolicyRecord, TargetDetails,
+        },
+    },
+    grant::{
+        Because, GrantKey, GrantView, Judged, Limits, Observed, Progress, Terms,
+        view::{Summary, is_terminal},
+    },
+};
+
+/// Around which all times lie, in seconds: 2026-06-01T00:00:00Z.
+const MIDDLE: i64 = 1_780_272_000;
+
+const STATES: [BindingState; 5] = [
+    BindingState::Intended,
+    BindingState::Present,
+    BindingState::AlreadyHeld,
+    BindingState::Removed,
+    BindingState::HandedOver,
+];
+
+/// Any time: mostly within three days and often within two minutes, so that ends are near; to the millisecond, as
+/// clocks have it. Seldom where timestamps end.
+pub(super) fn time() -> impl Strategy<Value = Timestamp> {
+    prop_oneof![
+        10 => (-120_000..120_000_i64).prop_map(at),
+        10 => (-259_200_000..259_200_000_i64).prop_map(at),
+        1 => select(vec![Timestamp::MAX, Timestamp::UNIX_EPOCH]),
+    ]
+}
+
+fn at(millis: i64) -> Timestamp {
+    Timestamp::from_millisecond(MIDDLE * 1000 + millis).unwrap()
+}
+
+/// A time as the API server keeps it in metadata, and we in status: whole seconds.
+fn whole() -> impl Strategy<Value = Timestamp> {
+    prop_oneof![(-120..120_i64), (-259_200..259_200_i64)].prop_map(|s| Timestamp::from_second(MIDDLE + s).unwrap())
+}
+
+/// Any text that somebody else may have made: long, in any script, with all that could turn, hide or break a line.
+pub(super) fn text() -> impl Strategy<Value = String> {
+    let piece = Union::new(
+        [r"[a-z ]{0,20}", r"[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]{1,4}", r"[äöü漢字🦀]{1,6}", r"\PC{0,10}"]
+            .map(|r| string_regex(r).unwrap()),
+    );
+    (vec(piece, 0..8), prop_oneof![4 => Just(1_usize), 1 => 1..200_usize])
+        .prop_map(|(pieces, times)| pieces.concat().repeat(times))
+}
+
+fn line(max: usize) -> impl Strategy<Value = String> {
+    text().prop_map(move |text| one_line(&text, max))
+}
+
+pub(super) fn because() -> impl Strategy<Value = Because> {
+    let reason =
+        select(vec!["RancherUnreachable", "AwaitingRemoval", "PolicyNotFound", "Expired", "Active", "NoLeader"]);
+    (reason, text()).prop_map(|(reason, message)| Because::new(reason, message))
+}
+
+fn condition() -> impl Strategy<Value = (ConditionStatus, String, String, Timestamp)> {
+    let status = select(vec![ConditionStatus::True, ConditionStatus::False, ConditionStatus::Unknown]);
+    let reason = select(vec!["Expired", "Deleted", "RemovedInRancher", "RefusedByRancher", "Active", "Allowed"]);
+    (status, reason.prop_map(str::to_owned), line(MESSAGE_MAX), whole())
+}
+
+fn conditions() -> impl Strategy<Value = Vec<Condition>> {
+    const TYPES: [&str; 8] =
+        ["Ready", "Approved", "Granted", "Revoked", "RevocationOverdue", "ResidualAccess", "Reconciling", "Stalled"];
+    (proptest::sample::subsequence(TYPES.to_vec(), 0..=TYPES.len()), vec(condition(), TYPES.len())).prop_map(
+        |(types, faces)| {
+            let condition = |(type_, (status, reason, message, time)): (&str, _)| Condition {
+                type_: type_.to_owned(),
+                status,
+                reason,
+                message,
+                last_transition_time: Time(time),
+                observed_generation: Some(1),
+            };
+            types.into_iter().zip(faces).map(condition).collect()
+        },
+    )
+}
+
+fn binding() -> impl Strategy<Value = BindingRecord> {
+    let uid = option::of(select(vec!["uid-1", "uid-2"]).prop_map(str::to_owned));
+    (select(STATES.to_vec()), uid, whole(), any::<bool>()).prop_map(|(state, uid, since, touch_pending)| {
+        BindingRecord {
+            kind: BindingKind::ClusterRoleTemplateBinding,
+            cluster: "c-1".into(),
+            project: None,
+            namespace: "c-1".into(),
+            name: String::new(),
+            uid,
+            subject: "user:u-1".into(),
+            subject_uid: None,
+            role: "cluster-member".into(),
+            state,
+            since: Time(since),
+            touch_pending,
+            residual: None,
+        }
+    })
+}
+
+/// Bindings, each with a name of its own. Often all of them settled.
+fn bindings() -> impl Strategy<Value = Vec<BindingRecord>> {
+    (vec(binding(), 1..5), prop::bool::weighted(0.3)).prop_map(|(mut bindings, settle)| {
+        for (index, binding) in bindings.iter_mut().enumerate() {
+            binding.name = format!("rao-{index}");
+            if settle && !binding.is_settled() {
+                binding.state = BindingState::Removed;
+            }
+        }
+        bindings
+    })
+}
+
+fn end() -> impl Strategy<Value = End> {
+    let reason = vec![EndReason::Expired, EndReason::Deleted, EndReason::RemovedInRancher, EndReason::Refused];
+    (select(reason), whole()).prop_map(|(reason, time)| End { reason, time: Time(time) })
+}
+
+fn policy() -> impl Strategy<Value = PolicyRecord> {
+    (1..9_i64).prop_map(|generation| PolicyRecord { name: "web".into(), uid: "policy-uid".into(), generation })
+}
+
+fn details() -> AccessDetails {
+    let targets = vec![TargetDetails {
+        target: "cluster c-1".into(),
+        url: "https://rancher.example.com".into(),
+        kubeconfig_command: "rancher clusters kubeconfig c-1".into(),
+    }];
+    AccessDetails { instructions: None, targets }
+}
+
+/// A status with or without an intent. With one, the end is nearly always recorded; a finished one has the time when
+/// all was proven gone, and nothing left.
+fn status(recorded: bool) -> impl Strategy<Value = AccessGrantStatus> {
+    let phases = if recorded {
+        vec![Phase::Activating, Phase::Active, Phase::Revoking, Phase::Expired, Phase::Revoked, Phase::Failed]
+    } else {
+        vec![Phase::Pending, Phase::AwaitingApproval, Phase::Scheduled, Phase::TimedOut]
+    };
+    let bindings = if recorded { bindings().boxed() } else { Just(Vec::new()).boxed() };
+    let times = (option::weighted(0.9, whole()), option::of(whole()), option::of(end()), whole());
+    (option::weighted(0.9, select(phases)), bindings, times, conditions(), option::of(policy())).prop_map(
+        move |(phase, mut bindings, (expires, granted, end, revoked), conditions, policy)| {
+            let finished = recorded && phase.is_some_and(is_terminal);
+            for binding in bindings.iter_mut().filter(|b| finished && !b.is_settled()) {
+                binding.state = BindingState::Removed;
+            }
+            // What has ended is being taken away, or is finished.
+            let phase = if end.is_some() && recorded && !finished { Some(Phase::Revoking) } else { phase };
+            AccessGrantStatus {
+                phase,
+                conditions,
+                policy,
+                bindings,
+                expires_time: expires.filter(|_| recorded).map(Time),
+                granted_time: granted.filter(|_| recorded).map(Time),
+                end: end.filter(|_| recorded),
+                revoked_time: finished.then_some(Time(revoked)),
+                ..AccessGrantStatus::default()
+            }
+        },
+    )
+}
+
+/// Any grant: half of them with a recorded intent.
+pub(super) fn grant() -> impl Strategy<Value = GrantView> {
+    any::<bool>().prop_flat_map(view)
+}
+
+/// Any grant whose intent is recorded.
+pub(super) fn recorded() -> impl Strategy<Value = GrantView> {
+    view(true)
+}
+
+fn view(recorded: bool) -> impl Strategy<Value = GrantView> {
+    let summary =
+        (line(600), line(600), line(600)).prop_map(|(subject, target, role)| Summary { subject, target, role });
+    let asked = (option::weighted(0.3, time()), option::weighted(0.4, time()));
+    let meta = (whole(), option::weighted(0.3, whole()), any::<bool>(), option::of(1..9_i64));
+    (meta, asked, summary, status(recorded)).prop_map(
+        |((created, deleted, finalizer, generation), (start_time, end_time), summary, status)| GrantView {
+            key: GrantKey { namespace: "web".into(), name: "grant".into() },
+            uid: "grant-uid".into(),
+            generation,
+            created,
+            deleted,
+            finalizer,
+            start_time,
+            end_time,
+            summary,
+            status,
+        },
+    )
+}
+
+/// Any length of time, in seconds, from one second to what no timestamp can hold.
+fn length() -> impl Strategy<Value = SignedDuration> {
+    prop_oneof![20 => 1..200_000_i64, 1 => Just(i64::MAX)].prop_map(SignedDuration::from_secs)
+}
+
+fn terms() -> impl Strategy<Value = Terms> {
+    let approvals = prop_oneof![3 => Just(0), 1 => 1..4_i32];
+    (policy(), approvals, length(), length(), bindings()).prop_map(
+        |(policy, required_approvals, approval_timeout, duration, mut bindings)| {
+            for binding in &mut bindings {
+                (binding.state, binding.uid, binding.touch_pending) = (BindingState::Intended, None, false);
+            }
+            let rancher = RancherStatus { version: Some("v2.15.0".into()), install_uuid: Some("install".into()) };
+            Terms { policy, required_approvals, approval_timeout, duration, rancher, bindings, details: details() }
+        },
+    )
+}
+
+pub(super) fn judged() -> impl Strategy<Value = Judged> {
+    prop_oneof![
+        1 => Just(Judged::NotAsked),
+        2 => because().prop_map(Judged::Unknown),
+        2 => because().prop_map(Judged::Refused),
+        5 => terms().prop_map(|terms| Judged::Allowed(Box::new(terms))),
+    ]
+}
+
+fn progress() -> impl Strategy<Value = Progress> {
+    let retry = (0..7_200_000_i64).prop_map(SignedDuration::from_millis);
+    prop_oneof![
+        6 => Just(Progress::Done),
+        3 => (because(), retry).prop_map(|(because, retry)| Progress::Waiting { because, retry }),
+        1 => text().prop_map(Progress::RemovedInRancher),
+        1 => text().prop_map(Progress::Refused),
+    ]
+}
+
+/// What was observed about `grant`: nothing tried yet, or every binding.
+pub(super) fn world(grant: &GrantView) -> impl Strategy<Value = Observed> + use<> {
+    let tried = vec(progress(), grant.status.bindings.len());
+    let progress = prop_oneof![1 => Just(Vec::new()), 2 => tried];
+    (any::<bool>(), judged(), progress).prop_map(|(may_create, request, progress)| Observed {
+        may_create,
+        request,
+        progress,
+    })
+}
+
+/// A grant with what was observed about it.
+pub(super) fn case() -> impl Strategy<Value = (GrantView, Observed)> {
+    grant().prop_flat_map(with_world)
+}
+
+/// A grant whose intent is recorded, with what was observed about it.
+pub(super) fn recorded_case() -> impl Strategy<Value = (GrantView, Observed)> {
+    recorded().prop_flat_map(with_world)
+}
+
+fn with_world(grant: GrantView) -> impl Strategy<Value = (GrantView, Observed)> {
+    let world = world(&grant);
+    (Just(grant), world)
+}
+
+pub(super) fn limits() -> impl Strategy<Value = Limits> {
+    (length(), 1..3_600_i64, 1..60_i64).prop_map(|(pending, judge, unknown)| Limits {
+        pending,
+        judge_again: SignedDuration::from_secs(judge),
+        unknown_again: SignedDuration::from_secs(unknown),
+    })
+}

@@ -1,0 +1,192 @@
+//! The five laws.
+
+use jiff::{SignedDuration, Timestamp};
+use proptest::prelude::*;
+
+use super::arbitrary::{case, judged, limits, recorded_case, time};
+use crate::{
+    api::status::{BindingState, Phase},
+    grant::{
+        Decision, GrantView, Judged, OVERDUE_AFTER, Observed, Progress, Step, Wake, binding::Goal, decide,
+        view::is_terminal,
+    },
+};
+
+fn gives(decision: &Decision) -> bool {
+    decision.steps.contains(&Step::Settle(Goal::Give))
+}
+
+fn takes(decision: &Decision) -> bool {
+    decision.steps.contains(&Step::Settle(Goal::Take))
+}
+
+/// The grant as it stands once the decision's status is taken over.
+fn after(grant: &GrantView, decision: &Decision) -> GrantView {
+    GrantView { status: decision.status.clone(), ..grant.clone() }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 256, max_global_rejects: 1 << 16, ..ProptestConfig::default() })]
+
+    #[test]
+    fn write_ahead((grant, world) in case(), now in time(), limits in limits()) {
+        let decision = decide(now, &grant, &world, &limits);
+        if gives(&decision) {
+            prop_assert!(grant.is_recorded() && grant.status.expires_time.is_some(), "gives without a record");
+            prop_assert_eq!(&decision.status, &grant.status, "what is given is what was written");
+        }
+        if grant.is_recorded() {
+            prop_assert_eq!(&decision.status.bindings, &grant.status.bindings, "bindings change by acting alone");
+        } else if decision.status.bindings.is_empty() {
+            prop_assert!(!decision.steps.contains(&Step::Record) && !takes(&decision));
+        } else {
+            let recording = if grant.finalizer { vec![Step::Record] } else { vec![Step::AddFinalizer, Step::Record] };
+            prop_assert_eq!(&decision.steps, &recording, "an intent is written before anything else is done");
+            let end = after(&grant, &decision).recorded_end();
+            prop_assert!(end.is_some_and(|end| end > now), "an intent with the end {end:?} at {now}");
+            prop_assert!(decision.status.bindings.iter().all(|b| b.state == BindingState::Intended));
+            let Judged::Allowed(terms) = &world.request else { panic!("an intent that nobody allowed") };
+            prop_assert_eq!(decision.status.bindings.len(), terms.bindings.len());
+            prop_assert!(world.may_create && terms.required_approvals == 0 && grant.deleted.is_none());
+            prop_assert!(grant.start_time.is_none_or(|start| start <= now));
+        }
+    }
+
+    #[test]
+    fn revoke_from_the_record(
+        (grant, world) in recorded_case(), now in time(), request in judged(), may_create: bool,
+        limits in (limits(), limits()),
+    ) {
+        prop_assume!(!grant.is_finished() && grant.ended(now).is_some());
+        let decision = decide(now, &grant, &world, &limits.0);
+        let other = Observed { request, may_create, progress: world.progress.clone() };
+        prop_assert_eq!(&decision, &decide(now, &grant, &other, &limits.1), "it asks more than the record");
+        let first = match (grant.is_settled(), world.progress.is_empty()) {
+            (true, _) => vec![Step::Record],
+            (false, true) => vec![Step::Settle(Goal::Take)],
+            (false, false) => vec![],
+        };
+        prop_assert_eq!(decision.steps, first);
+    }
+
+    #[test]
+    fn unknown_is_a_value((grant, world) in case(), now in time(), limits in limits()) {
+        let decision = decide(now, &grant, &world, &limits);
+        let waits = world.progress.iter().any(|p| matches!(p, Progress::Waiting { .. }));
+        let unknown = if grant.is_recorded() { waits } else { !matches!(world.request, Judged::Allowed(_)) };
+        if unknown {
+            prop_assert!(!gives(&decision), "it gives on what it does not know");
+            prop_assert_eq!(&decision.status.bindings, &grant.status.bindings);
+        }
+        let phase = decision.status.phase;
+        if phase.is_some_and(is_terminal) && !grant.is_finished() {
+            let proven = grant.is_recorded() && grant.is_settled() && grant.ended(now).is_some();
+            let nothing_given = phase == Some(Phase::TimedOut) && !grant.is_recorded();
+            prop_assert!(proven || nothing_given || phase == grant.status.phase, "{phase:?} without proof");
+        }
+        let in_force = phase == Some(Phase::Active)
+            && crate::api::condition::find(&decision.status.conditions, "Ready").is_some_and(
+                |c| c.status == crate::api::ConditionStatus::True);
+        if !gives(&decision) && in_force && decision.status != grant.status {
+            prop_assert!(world.progress.iter().all(|p| *p == Progress::Done), "in force, it says, and does not know");
+        }
+    }
+
+    #[test]
+    fn wake_is_total((grant, world) in case(), now in time(), limits in limits()) {
+        let decision = decide(now, &grant, &world, &limits);
+        let over = after(&grant, &decision).is_finished() || (!grant.is_recorded() && grant.deleted.is_some());
+        match decision.wake {
+            Wake::OnChange => prop_assert!(over, "forgotten: {decision:?}"),
+            Wake::At(wake) if grant.is_finished() => prop_assert!(false, "finished, and woken at {wake}"),
+            Wake::At(wake) => {
+                let ends = [grant.recorded_end(), grant.end_time.filter(|_| !grant.is_recorded())];
+                for end in ends.into_iter().flatten().filter(|end| *end > now) {
+                    prop_assert!(wake <= end, "woken at {wake}, after the end {end}");
+                }
+                if grant.is_recorded() && after(&grant, &decision).ended(now).is_some() {
+                    let latest = now.checked_add(OVERDUE_AFTER).unwrap_or(Timestamp::MAX);
+                    prop_assert!(wake <= latest, "ended, and woken as late as {wake} at {now}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_due_list_backs_every_end(grant in super::arbitrary::recorded(), now in time()) {
+        let due = grant.due();
+        if !grant.is_finished() {
+            let due = due.unwrap();
+            // What is due at its creation is due at once: no clock of sense is before that.
+            let due = if due == grant.created { Timestamp::UNIX_EPOCH } else { due };
+            prop_assert!(grant.ended(now).is_none_or(|(_, end)| due <= end), "ended, and due only at {due}");
+            prop_assert!(grant.recorded_end().is_none_or(|end| due <= end), "due at {due}, after its end");
+        }
+    }
+
+    #[test]
+    fn expiry_dominates((grant, world) in case(), now in time(), limits in limits()) {
+        let decision = decide(now, &grant, &world, &limits);
+        let end = grant.recorded_end();
+        if end.is_none_or(|end| end <= now) || grant.status.end.is_some() || grant.deleted.is_some() {
+            prop_assert!(!gives(&decision), "it gives past the end {end:?}, or with none");
+        }
+        if let Some(ended) = &grant.status.end {
+            prop_assert_eq!(Some(ended), decision.status.end.as_ref(), "an end that was recorded moved");
+        }
+        if grant.is_recorded() && grant.status.expires_time.is_some() {
+            let (before, now) = (&grant.status.expires_time, &decision.status.expires_time);
+            prop_assert!(now.is_some() && now <= before, "the end moved from {before:?} to {now:?}");
+        }
+        if let (Some(end), Some(decided), false) = (end, &decision.status.end, grant.status.end.is_some()) {
+            let deleted = grant.deleted.is_some_and(|deleted| deleted == decided.time.0);
+            prop_assert!(decided.time.0 <= end || deleted, "it ends at {} instead of {end}", decided.time.0);
+        }
+    }
+
+    /// Whatever the clock does, and whatever is seen: once taken away, never given again.
+    #[test]
+    fn what_has_ended_never_un_ends(
+        (grant, worlds) in recorded_case().prop_flat_map(|(grant, world)| {
+            let more = proptest::collection::vec((time(), super::arbitrary::world(&grant)), 1..12);
+            (Just(grant), more.prop_map(move |mut all| { all.insert(0, (Timestamp::UNIX_EPOCH, world.clone())); all }))
+        }),
+        limits in limits(),
+    ) {
+        let (mut grant, mut taken) = (grant, false);
+        for (now, world) in worlds {
+            let decision = decide(now, &grant, &world, &limits);
+            prop_assert!(!(taken && gives(&decision)), "given again at {now}");
+            taken |= takes(&decision);
+            if taken {
+                prop_assert!(decision.status.end.is_some() || grant.is_finished());
+            }
+            grant = after(&grant, &decision);
+        }
+    }
+
+    /// A grant that ends by itself ends for the reason that came first.
+    #[test]
+    fn the_first_reason_counts((grant, world) in recorded_case(), now in time(), limits in limits()) {
+        prop_assume!(!grant.is_finished() && grant.status.end.is_none());
+        let (Some(end), Some(deleted)) = (grant.recorded_end(), grant.deleted) else { return Ok(()) };
+        prop_assume!(end <= now && deleted <= now);
+        let decided = decide(now, &grant, &world, &limits).status.end.unwrap();
+        prop_assert_eq!(decided.time.0, end.min(deleted));
+    }
+
+    /// A start that lies ahead is no reason to give up: it is what was asked for.
+    #[test]
+    fn a_scheduled_grant_is_not_given_up_before_its_start_has_had_its_time(
+        (grant, world) in case(), now in time(), limits in limits(),
+    ) {
+        prop_assume!(!grant.is_recorded() && grant.deleted.is_none() && grant.end_time.is_none());
+        prop_assume!(!matches!(&world.request, Judged::Allowed(terms) if terms.required_approvals > 0));
+        prop_assume!(grant.status.phase != Some(Phase::TimedOut));
+        let Some(start) = grant.start_time else { return Ok(()) };
+        let Ok(until) = start.checked_add(limits.pending) else { return Ok(()) };
+        prop_assume!(now < until && limits.pending > SignedDuration::ZERO);
+        let decision = decide(now, &grant, &world, &limits);
+        prop_assert_ne!(decision.status.phase, Some(Phase::TimedOut));
+    }
+}

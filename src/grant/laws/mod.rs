@@ -1,0 +1,12 @@
+//! The laws of the core, as properties: whatever the grant, the world and the clock.
+//!
+//! - [`arbitrary`]: any grant, any world, any clock.
+//! - [`five`]: the five laws that stand in [`super::decide`].
+//! - [`status`]: what a status may say, and that it does not change without a reason.
+//! - [`life`]: whole lives on a toy Rancher, with crashes, lost answers and creates that land late.
+
+mod arbitrary;
+mod five;
+//LIFE
+mod status;
+//TOY
