@@ -53,10 +53,20 @@ pub(crate) async fn create(
     name: &str,
     spec: Value,
 ) -> Result<DynamicObject, kube::Error> {
+    grants(client, namespace).create(&PostParams::default(), &object(namespace, name, spec)).await
+}
+
+/// Whether a grant that does not say who asks would be taken: a new API server needs a moment to know how to fill it in.
+pub(crate) async fn would_be_taken(client: &Client) -> bool {
+    let dry = PostParams { dry_run: true, ..PostParams::default() };
+    let probe = object("default", "probe", on_cluster("1h"));
+    grants(client, "default").create(&dry, &probe).await.is_ok()
+}
+
+fn object(namespace: &str, name: &str, spec: Value) -> DynamicObject {
     let object = json!({"apiVersion": "rancheraccess.io/v1alpha1", "kind": "AccessGrant",
         "metadata": {"name": name, "namespace": namespace}, "spec": spec});
-    let object: DynamicObject = serde_json::from_value(object).unwrap();
-    grants(client, namespace).create(&PostParams::default(), &object).await
+    serde_json::from_value(object).unwrap()
 }
 
 pub(crate) fn now() -> Timestamp {

@@ -183,4 +183,6 @@ async fn install(plane: &ControlPlane) {
     ] {
         plane.kubectl(&step).await.unwrap().expect_success();
     }
+    let admin = plane.client().await;
+    until("the API server fills in who asks", 30, async || kinds::would_be_taken(&admin).await.then_some(())).await;
 }
