@@ -231,6 +231,8 @@ pub struct TargetDetails {
     #[schemars(length(max = 2600), regex(pattern = schema::TEXT))]
     pub url: String,
     /// A command of Rancher's own command line that fetches a kubeconfig for the cluster.
+    // A record without it, of an older operator or pruned by an older CRD, must stay readable: revoking works from it.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     #[schemars(length(max = 600), regex(pattern = schema::TEXT))]
     pub kubeconfig_command: String,
 }

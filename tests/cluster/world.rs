@@ -110,7 +110,7 @@ impl World {
         Grant::new(self.admin.clone(), namespace, name)
     }
 
-    /// The bindings in Rancher that name this person, or his principal, and this scope (a cluster or project id).
+    /// The bindings in Rancher that name this person, or his principal.
     pub(crate) fn bindings_of(&self, person: &str) -> Vec<Value> {
         let principal = format!("okta_user://{person}");
         let id = format!("u-{person}");
