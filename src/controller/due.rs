@@ -31,6 +31,7 @@ pub async fn run(
     loop {
         heartbeat.beat();
         let now = ctx.now();
+        ctx.metrics.leading(ctx.leader.may_create());
         if round <= Instant::now() {
             go_round(&ctx, now);
             round = Instant::now() + ROUND;

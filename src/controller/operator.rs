@@ -144,7 +144,6 @@ async fn lead(
             _ = listed.wait_for(|listed| *listed) => {}
         }
     }
-    ctx.metrics.leading(true);
     for grant in ctx.grants.all() {
         let view = GrantView::from(grant.as_ref());
         if !view.is_finished() || view.deleted.is_some() {

@@ -125,3 +125,41 @@ async fn a_deleted_integration_waits_for_its_grants() {
         })
         .await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn whoever_lost_the_installation_gives_nothing_and_still_takes_away() {
+    let mut world = world().await;
+    world.ask("alice", "before", json!({"access": world.on_cluster(), "duration": "10m"})).await;
+    world.reaches("before", Phase::Active, SOON).await;
+    world.kill().await;
+    let secrets = Gvr::core("secrets");
+    world.server.delete(&secrets, NAMESPACE, "rancher-access-installation", None).await.expect("lost");
+    world.launch().await;
+    world.ask("bob", "after", json!({"access": world.on_cluster()})).await;
+    // Nobody but the owner of the recorded UID takes it away; nobody gives anything new, and nobody sweeps.
+    world.reaches("before", Phase::Expired, Duration::from_secs(700)).await;
+    assert!(world.bindings_of("u-alice").is_empty() && world.bindings_of("u-bob").is_empty());
+    assert!(world.events().contains("AnotherInstallation"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cluster_with_a_copied_installation_sweeps_nothing() {
+    let mut world = World::new(eight()).await;
+    world.start().await;
+    world.ask("alice", "g", json!({"access": world.on_cluster(), "duration": "1h"})).await;
+    world.reaches("g", Phase::Active, SOON).await;
+    // The claim comes to name another cluster, as it would for the copy; and this one's grants are not that one's.
+    let maps = Gvr::core("configmaps");
+    let ours = |map: &Value| map["metadata"]["name"].as_str().is_some_and(|name| name.starts_with("rancher-access-"));
+    let mut claim = world.rancher.local().list(&maps, Some("cattle-system")).into_iter().find(ours).expect("the claim");
+    claim["data"]["cluster"] = json!("the-original");
+    world.rancher.local().update(&maps, &claim).await.expect("updated");
+    becomes(&world, "ClaimedElsewhere").await;
+    let grants = Gvr::new("rancheraccess.io", "v1alpha1", "accessgrants");
+    let mut forgotten = world.server.get(&grants, "web", "g").expect("the grant");
+    forgotten["metadata"]["finalizers"] = json!([]);
+    world.server.update_unchecked(&grants, forgotten).expect("forced");
+    world.server.delete_unchecked(&grants, "web", "g").expect("gone");
+    tokio::time::sleep(Duration::from_secs(700)).await;
+    assert_eq!(world.bindings_of("u-alice").len(), 1, "it may be the original's");
+}
