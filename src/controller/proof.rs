@@ -26,8 +26,9 @@ const EXPECTED: &str = include_str!("../../config/admission/validating.yaml");
 /// The ServiceAccount that the shipped text names as the operator. An operator that runs as another expects its own name.
 const SHIPPED_OPERATOR: &str = "system:serviceaccount:rancher-access-system:rancher-access-operator";
 
-/// How often it is looked at while it stands, and while it does not.
-const AGAIN: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(5));
+/// How often it is looked at while it stands, and while it does not: whoever takes the policies away has this long to
+/// ask in another's name.
+const AGAIN: (Duration, Duration) = (Duration::from_secs(10), Duration::from_secs(5));
 
 /// The name that the forgery is made in. Nobody can be called so: Kubernetes reserves `system:` for itself.
 const NOBODY: &str = "system:rancheraccess:forgery";

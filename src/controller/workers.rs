@@ -10,7 +10,7 @@ use tokio::{
     time::{Instant, timeout},
 };
 use tokio_util::sync::CancellationToken;
-use tracing::{error, warn};
+use tracing::{debug, error, warn};
 
 use super::{
     Context,
@@ -68,7 +68,11 @@ async fn work(ctx: Arc<Context>, ticket: Ticket, shutdown: CancellationToken) {
             None
         }
         Pass::Done(Err(error)) => {
-            warn!(grant = %key, %error, "A pass over this grant failed; it is repeated");
+            if error.is_conflict() {
+                debug!(grant = %key, %error, "The grant changed under this pass; it is looked at anew");
+            } else {
+                warn!(grant = %key, %error, "A pass over this grant failed; it is repeated");
+            }
             Some(error.reason())
         }
         Pass::Overtaken => {

@@ -64,6 +64,11 @@ pub enum GrantError {
 }
 
 impl GrantError {
+    /// Whether somebody else changed the grant meanwhile: that is no fault.
+    pub fn is_conflict(&self) -> bool {
+        self.reason() == "Conflict"
+    }
+
     /// A word for metrics.
     pub fn reason(&self) -> &'static str {
         match self {
