@@ -229,3 +229,38 @@ async fn nothing_is_given_without_a_policy_and_the_rule_is_named() {
     assert_eq!(world.phase("owner").await, Some(Phase::TimedOut));
     assert!(world.bindings_of("u-alice").is_empty());
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_group_is_bound_by_its_principal_on_several_targets() {
+    let world = world().await;
+    let second = world.rancher.add_project(CLUSTER, "web-two", &[("team", "web")]);
+    let access = json!([world.on_cluster()[0], world.on_project()[0],
+        {"project": {"cluster": CLUSTER, "name": second, "role": "read-only"}}]);
+    let group = "okta_group://web-team";
+    world.ask("alice", "g", json!({"access": access, "duration": "10m", "subject": {"group": group}})).await;
+    let active = world.reaches("g", Phase::Active, SOON).await;
+    assert_eq!(states(&active), [BindingState::Present; 3]);
+    assert_eq!(world.bindings_of(group).len(), 3);
+    world.until("the group has access", SOON, || async { world.has_access(group) }).await;
+    world.reaches("g", Phase::Expired, Duration::from_secs(700)).await;
+    assert!(world.bindings_of(group).is_empty());
+    assert!(!world.has_access(group), "{:?}", world.rancher.access_of(group));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_life_takes_few_requests() {
+    let world = world().await;
+    world.server.clear_requests();
+    world.ask("alice", "g", json!({"access": world.on_cluster(), "duration": "10m"})).await;
+    world.reaches("g", Phase::Expired, Duration::from_secs(700)).await;
+    world.delete("g").await;
+    world.until("the grant is gone", SOON, || async { world.grant("g").await.is_none() }).await;
+    let writes: Vec<_> = world
+        .server
+        .requests()
+        .into_iter()
+        .filter(|r| r.user.contains("operator") && r.resource == "accessgrants" && r.verb == "patch")
+        .map(|r| format!("{} {} {}", r.verb, r.subresource, r.code))
+        .collect();
+    assert_eq!(writes.len(), 5, "finalizer, intent, active, expired, finalizer: {writes:?}");
+}
