@@ -68,7 +68,12 @@ impl Screen {
         }
         let told: Vec<_> = rows
             .iter()
-            .filter(|row| !self.rows.iter().any(|was| was.grant == row.grant && was.phase == row.phase && was.rancher == row.rancher))
+            .filter(|row| {
+                !self
+                    .rows
+                    .iter()
+                    .any(|was| was.grant == row.grant && was.phase == row.phase && was.rancher == row.rancher)
+            })
             .cloned()
             .collect();
         for row in told {
@@ -95,7 +100,7 @@ impl Screen {
             return;
         }
         let mut table = Table::new();
-        table.load_preset(UTF8_HORIZONTAL_ONLY).set_header(["Grant", "Phase", "In Rancher", "Time left"]);
+        table.load_style(UTF8_HORIZONTAL_ONLY).set_header(["Grant", "Phase", "In Rancher", "Time left"]);
         for row in &self.rows {
             let color = match row.phase.as_str() {
                 "Active" => Color::Green,

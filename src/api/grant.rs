@@ -47,7 +47,7 @@ use super::{reference::ObjectReference, schema, status::AccessGrantStatus};
         .message("may not set both duration and endTime: use duration for people, endTime for Git")
 )]
 #[x_kube(
-    validation = Rule::new("!has(self.startTime) || !has(self.endTime) || timestamp(self.startTime) < timestamp(self.endTime)")
+    validation = Rule::new("!has(self.startTime) || !has(self.endTime) || self.startTime < self.endTime")
         .message("startTime must be before endTime").field_path(".startTime")
 )]
 #[x_kube(
@@ -75,7 +75,7 @@ use super::{reference::ObjectReference, schema, status::AccessGrantStatus};
         .message("reason is immutable: create another grant")
 )]
 #[x_kube(
-    validation = Rule::new("has(self.endTime) == has(oldSelf.endTime) && (!has(self.endTime) || timestamp(self.endTime) <= timestamp(oldSelf.endTime))")
+    validation = Rule::new("has(self.endTime) == has(oldSelf.endTime) && (!has(self.endTime) || self.endTime <= oldSelf.endTime)")
         .message("endTime may only move earlier: create another grant to have access for longer").field_path(".endTime")
 )]
 #[serde(rename_all = "camelCase")]
@@ -102,9 +102,11 @@ pub struct AccessGrantSpec {
     pub duration: Option<String>,
     /// When the access ends, in UTC; the form for Git. May be moved earlier, never later. Example: `2026-12-01T18:00:00Z`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(regex(pattern = schema::TIME))]
     pub end_time: Option<Time>,
     /// When the access begins, in UTC. Default: as soon as it is allowed. Immutable. Example: `2026-12-01T08:00:00Z`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(regex(pattern = schema::TIME))]
     pub start_time: Option<Time>,
     /// Why, for the record: at most 2048 characters. A policy may require it. Immutable. Example: `INC-4711`.
     #[serde(default, skip_serializing_if = "Option::is_none")]

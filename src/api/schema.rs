@@ -28,5 +28,9 @@ pub const HTTPS_URL: &str = r"^https://[^\s\p{Cc}\p{Cf}]+$";
 /// A positive duration in Go's syntax, in hours, minutes and seconds: `1h30m`.
 pub const DURATION: &str = r"^([0-9]{1,6}h)?([0-9]{1,7}m)?([0-9]{1,9}s)?$";
 
+/// A time of this century, in RFC 3339, with at most nine digits after the second: what the API server takes for a
+/// date-time is wider than what everyone can read, and a time that cannot be read is an end that cannot be kept.
+pub const TIME: &str = r"^20[0-9]{2}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,9})?(Z|[+-](0[0-9]|1[0-9]|2[0-3]):[0-5][0-9])$";
+
 /// A key in a Secret or ConfigMap.
 pub const DATA_KEY: &str = r"^[-._a-zA-Z0-9]+$";

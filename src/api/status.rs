@@ -147,6 +147,10 @@ pub struct BindingRecord {
     /// is made again. It delays nothing.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub touch_pending: bool,
+    /// Somebody else's binding that gives the same access and stayed when this one was removed, as `namespace/name`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 512), regex(pattern = schema::TEXT))]
+    pub residual: Option<String>,
 }
 
 impl BindingRecord {
@@ -226,6 +230,11 @@ pub struct TargetDetails {
     /// Its page in Rancher.
     #[schemars(length(max = 2600), regex(pattern = schema::TEXT))]
     pub url: String,
+    /// A command of Rancher's own command line that fetches a kubeconfig for the cluster.
+    // A record without it, of an older operator or pruned by an older CRD, must stay readable: revoking works from it.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[schemars(length(max = 600), regex(pattern = schema::TEXT))]
+    pub kubeconfig_command: String,
 }
 
 /// The state as Rancher's own pages show it.

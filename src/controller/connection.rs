@@ -17,7 +17,7 @@ use tower::{BoxError, Service, util::BoxCloneSyncService};
 use crate::{
     grant::Because,
     rancher::{Error, Rancher, Transport},
-    runtime::{Breaker, Metrics},
+    runtime::{Backoff, Breaker, CircuitConfig, Metrics},
 };
 
 /// How long Rancher's identity, once verified, is taken to stand: a 404 that proves an end is never older proof than this.
@@ -35,12 +35,34 @@ pub struct Connection {
     /// Opens after failures in a row, so that nobody waits for a server that is down.
     pub breaker: Breaker,
     verified: Mutex<Instant>,
+    /// One for each downstream cluster: who is away holds up nobody else.
+    clusters: Mutex<HashMap<String, Breaker>>,
 }
+
+/// A cluster that did not answer once is left alone at first for a second, at most for half a minute.
+const CLUSTER_CIRCUIT: CircuitConfig = CircuitConfig {
+    threshold: 1,
+    backoff: Backoff::new(Duration::from_secs(1), Duration::from_secs(30), 0),
+    probe_timeout: Duration::from_secs(30),
+};
 
 impl Connection {
     /// A connection to the Rancher with that identity, which was verified just now.
     pub fn new(rancher: Rancher, install_uuid: String, version: Option<String>, breaker: Breaker) -> Self {
-        Self { rancher, install_uuid, version, breaker, verified: Mutex::new(Instant::now()) }
+        Self {
+            rancher,
+            install_uuid,
+            version,
+            breaker,
+            verified: Mutex::new(Instant::now()),
+            clusters: Mutex::default(),
+        }
+    }
+
+    /// Says whether a downstream cluster may be asked.
+    pub fn cluster(&self, id: &str) -> Breaker {
+        let mut clusters = self.clusters.lock().unwrap_or_else(PoisonError::into_inner);
+        clusters.entry(id.to_owned()).or_insert_with(|| Breaker::new(CLUSTER_CIRCUIT)).clone()
     }
 
     /// Makes sure that it is still the same Rancher that answers.
@@ -68,6 +90,9 @@ pub struct Link {
     pub connection: Option<Arc<Connection>>,
     /// Whether access may be given there, and if not, why.
     pub may_grant: Result<(), Because>,
+    /// Whether what nobody remembers may be taken away there: it is the Rancher that was registered, and the claim on
+    /// it is ours.
+    pub may_sweep: bool,
 }
 
 /// All integrations' servers. Cheap to clone; clones share.
@@ -115,6 +140,7 @@ impl Service<Request<Bytes>> for Observed {
 
     fn call(&mut self, request: Request<Bytes>) -> Self::Future {
         let operation = operation(&request);
+        let counts = !is_downstream(request.uri().path());
         let (integration, breaker, metrics) = (self.integration.clone(), self.breaker.clone(), self.metrics.clone());
         let sent = Instant::now();
         // Dropped before its answer, the call ran into its deadline: that counts as a failure too.
@@ -124,6 +150,7 @@ impl Service<Request<Bytes>> for Observed {
             integration,
             operation,
             sent,
+            counts,
             answered: false,
         };
         let call = self.inner.call(request);
@@ -134,7 +161,9 @@ impl Service<Request<Bytes>> for Observed {
                 Ok(response) => outcome(response.status().as_u16()),
                 Err(_) => "error",
             };
-            if matches!(outcome, "error" | "unavailable") {
+            if !pending.counts {
+                // What a downstream cluster does not answer says nothing of Rancher.
+            } else if matches!(outcome, "error" | "unavailable") {
                 breaker.failed()
             } else {
                 breaker.succeeded()
@@ -153,16 +182,25 @@ struct Pending {
     integration: String,
     operation: &'static str,
     sent: Instant,
+    /// Whether the answer says something about Rancher itself.
+    counts: bool,
     answered: bool,
 }
 
 impl Drop for Pending {
     fn drop(&mut self) {
         if !self.answered {
-            self.breaker.failed();
+            if self.counts {
+                self.breaker.failed();
+            }
             self.metrics.observe_call(&self.integration, self.operation, "timeout", self.sent.elapsed());
         }
     }
+}
+
+/// Whether the request goes through Rancher to another cluster.
+fn is_downstream(path: &str) -> bool {
+    path.strip_prefix("/k8s/clusters/").is_some_and(|rest| rest != "local" && !rest.starts_with("local/"))
 }
 
 fn operation(request: &Request<Bytes>) -> &'static str {

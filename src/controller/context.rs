@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use kube::Client;
 use tokio::sync::watch;
 
@@ -16,6 +16,9 @@ use crate::{
     rancher::{Transport, TransportConfig, TransportError},
     runtime::{Clock, EventSink, KeyedLocks, LeaderHandle, Metrics},
 };
+
+/// How far a clock may be set back without any harm.
+const CLOCK_MAY_GO_BACK: SignedDuration = SignedDuration::from_secs(2);
 
 /// Makes the transport to one Rancher. Tests put a simulator in its place.
 pub type Transports = Arc<dyn Fn(&TransportConfig) -> Result<Transport, TransportError> + Send + Sync>;
@@ -79,5 +82,10 @@ impl Context {
         let mut latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner);
         *latest = (*latest).max(self.clock.now());
         *latest
+    }
+
+    /// Whether the clock has gone back: then what it says now is no time to count a duration from.
+    pub fn clock_is_behind(&self) -> bool {
+        self.now().duration_since(self.clock.now()) > CLOCK_MAY_GO_BACK
     }
 }

@@ -58,11 +58,14 @@ async fn watch(
         match event {
             Some(Ok(watcher::Event::Init)) => there.clear(),
             Some(Ok(watcher::Event::InitApply(binding))) => {
+                unknown(ctx, integration, &binding.name_any());
                 there.insert(binding.name_any());
             }
             // While the watch was away anything may have happened: whatever should be there and is not is looked for.
             Some(Ok(watcher::Event::InitDone)) => missing(ctx, integration, kind, &there),
-            Some(Ok(watcher::Event::Apply(binding))) if binding.metadata.deletion_timestamp.is_none() => {}
+            Some(Ok(watcher::Event::Apply(binding))) if binding.metadata.deletion_timestamp.is_none() => {
+                unknown(ctx, integration, &binding.name_any());
+            }
             Some(Ok(watcher::Event::Apply(binding) | watcher::Event::Delete(binding))) => {
                 suspect(ctx, &binding.name_any())
             }
@@ -71,6 +74,15 @@ async fn watch(
             }
             None => return,
         }
+    }
+}
+
+/// A binding that carries our label and that no grant has to do with is swept: it may have landed late.
+fn unknown(ctx: &Context, integration: &str, binding: &str) {
+    let known =
+        ctx.grants.naming(binding).iter().any(|grant| GrantView::from(grant.as_ref()).is_concerned_with(binding));
+    if !known {
+        ctx.memory.sweep_of(integration).notify_one();
     }
 }
 

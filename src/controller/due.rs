@@ -31,6 +31,7 @@ pub async fn run(
     loop {
         heartbeat.beat();
         let now = ctx.now();
+        ctx.metrics.leading(ctx.leader.may_create());
         if round <= Instant::now() {
             go_round(&ctx, now);
             round = Instant::now() + ROUND;
@@ -49,6 +50,8 @@ pub async fn run(
 fn go_round(ctx: &Context, now: Timestamp) {
     let mut phases: BTreeMap<Phase, usize> = ALL.map(|phase| (phase, 0)).into();
     let (mut overdue, mut oldest) = (0, None);
+    let mut residual: BTreeMap<String, usize> =
+        ctx.integrations.all().iter().filter_map(|i| Some((i.metadata.name.clone()?, 0))).collect();
     for grant in ctx.grants.all() {
         let seen = GrantView::from(grant.as_ref());
         *phases.entry(seen.status.phase.unwrap_or(Phase::Pending)).or_default() += 1;
@@ -56,6 +59,9 @@ fn go_round(ctx: &Context, now: Timestamp) {
             overdue += 1;
             let since = seen.ended(now).map(|(_, since)| since);
             oldest = [oldest, since].into_iter().flatten().min();
+        }
+        if seen.status.bindings.iter().any(|b| b.residual.is_some()) {
+            *residual.entry(grant.spec.integration_ref.name.clone()).or_default() += 1;
         }
         match seen.due() {
             Some(due) if due <= now => ctx.queue.push(seen.key),
@@ -65,6 +71,9 @@ fn go_round(ctx: &Context, now: Timestamp) {
     }
     for (phase, count) in phases {
         ctx.metrics.grants(name(phase), count);
+    }
+    for (integration, count) in residual {
+        ctx.metrics.residual_access(&integration, count);
     }
     ctx.metrics.overdue(overdue, oldest);
 }

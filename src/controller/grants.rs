@@ -30,6 +30,10 @@ impl Grants {
     pub fn observe(&self, mut grant: AccessGrant) -> bool {
         grant.metadata.managed_fields = None;
         let key = key_of(&grant);
+        if grant.metadata.deletion_timestamp.is_some() && grant.finalizers().is_empty() {
+            // Whoever took the last finalizer off is told of it, but the object is gone.
+            return self.remove(&key, grant.metadata.uid.as_deref()).is_some();
+        }
         let mut inner = self.0.write().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = inner.grants.get(&key) {
             let same = known.uid() == grant.uid();

@@ -42,13 +42,28 @@ struct Inner {
 }
 
 impl Memory {
-    /// A create of that binding is about to be sent.
-    pub fn attempting(&self, binding: &str) {
+    /// A create of that binding is about to be sent. Until it is answered it may land at any time; what is given back is
+    /// to be handed to [`Memory::answered`].
+    pub fn attempting(&self, binding: &str) -> Option<Instant> {
         let now = Instant::now();
         let mut inner = self.inner();
         inner.attempts.retain(|_, sent| now.duration_since(*sent) < LATE_CREATE);
-        inner.attempts.insert(binding.to_owned(), now);
         inner.cleared.remove(binding);
+        inner.attempts.insert(binding.to_owned(), now)
+    }
+
+    /// That create was answered: only an earlier one may still land.
+    pub fn answered(&self, binding: &str, earlier: Option<Instant>) {
+        let mut inner = self.inner();
+        match earlier {
+            Some(earlier) => inner.attempts.insert(binding.to_owned(), earlier),
+            None => inner.attempts.remove(binding),
+        };
+    }
+
+    /// Whether a create of that binding that this process sent has no answer and could still land.
+    pub fn is_unanswered(&self, binding: &str) -> bool {
+        self.inner().attempts.get(binding).is_some_and(|sent| sent.elapsed() < LATE_CREATE)
     }
 
     /// Whether a create of that binding could still land: sent by this process, or by one that led before `since`.
@@ -145,6 +160,14 @@ impl Memory {
     /// That grant got on.
     pub fn got_on(&self, grant: &GrantKey) {
         self.inner().waits.remove(grant);
+    }
+
+    /// That grant is gone: nothing about it is kept.
+    pub fn forget(&self, grant: &GrantKey) {
+        let mut inner = self.inner();
+        inner.waits.remove(grant);
+        inner.failures.remove(grant);
+        inner.suspects.retain(|(_, of)| of != grant);
     }
 
     /// What asks for a sweep of that integration's Rancher.

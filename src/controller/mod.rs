@@ -27,5 +27,44 @@ pub mod watch;
 pub mod words;
 pub mod workers;
 
+use serde_json::Value;
+
 pub use context::{Context, Settings, Transports};
 pub use operator::{Operator, OperatorError};
+
+/// What the API server said, without the whole answer that kube's own words carry.
+fn brief(error: &kube::Error) -> String {
+    match error {
+        kube::Error::Api(status) => format!("{} ({} {})", status.message, status.code, status.reason),
+        error => error.to_string(),
+    }
+}
+
+/// A status as a merge patch that leaves nothing of the old one: what is gone is `null`, down to the fields of the
+/// objects in it.
+fn replacing(old: Value, mut new: Value) -> Value {
+    let (Value::Object(was), Value::Object(becomes)) = (old, &mut new) else { return new };
+    for (field, held) in was {
+        let now = becomes.entry(field).or_insert(Value::Null);
+        if let (Value::Object(held), Value::Object(inner)) = (held, now) {
+            for field in held.keys() {
+                inner.entry(field.clone()).or_insert(Value::Null);
+            }
+        }
+    }
+    new
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_is_gone_from_a_status_is_null_in_its_patch() {
+        let old = json!({"phase": "Active", "key": {"user": "u", "expiresTime": "t"}, "list": [1]});
+        let new = json!({"key": {"user": "v"}, "list": []});
+        assert_eq!(replacing(old, new), json!({"phase": null, "key": {"user": "v", "expiresTime": null}, "list": []}));
+    }
+}

@@ -1,6 +1,10 @@
 //! The whole operator, put together: watches feed memory, memory feeds the queue, the queue feeds the workers.
 
-use std::sync::{Arc, Mutex};
+use std::{
+    fmt::Debug,
+    hash::Hash,
+    sync::{Arc, Mutex},
+};
 
 use jiff::Timestamp;
 use k8s_openapi::api::{
@@ -12,6 +16,7 @@ use kube::{
     api::{PartialObjectMeta, PostParams},
     core::DeserializeGuard,
 };
+use serde::de::DeserializeOwned;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -32,7 +37,7 @@ use super::{
     workers,
 };
 use crate::{
-    api::{AccessGrant, AccessPolicy, RancherIntegration},
+    api::{AccessGrant, AccessPolicy},
     grant::{GrantKey, GrantView},
     runtime::{Clock, EventSink, Health, KeyedLocks, LeaderHandle, Metrics, Standing, Supervisor},
 };
@@ -107,10 +112,10 @@ impl Operator {
             latest: Mutex::new(Timestamp::UNIX_EPOCH),
         });
         let (changed, changes) = mpsc::unbounded_channel();
-        watches(&ctx, &health, supervisor, changed);
+        let listed = watches(&ctx, &health, supervisor, changed);
         supervisor.spawn("proof", |stop| proof::run(client, namespace, me, proven, stop));
         let beat = health.heartbeat("due list", std::time::Duration::from_secs(60));
-        supervisor.spawn("work", |stop| lead(ctx, ready, changes, beat, stop));
+        supervisor.spawn("work", |stop| lead(ctx, ready, changes, listed, beat, stop));
         Ok(())
     }
 }
@@ -121,6 +126,7 @@ async fn lead(
     ctx: Arc<Context>,
     ready: Ready,
     changes: mpsc::UnboundedReceiver<String>,
+    listed: [watch::Receiver<bool>; 2],
     beat: crate::runtime::Heartbeat,
     stop: CancellationToken,
 ) -> Result<(), std::convert::Infallible> {
@@ -135,7 +141,14 @@ async fn lead(
             () = tokio::time::sleep(std::time::Duration::from_secs(5)) => {}
         }
     }
-    ctx.metrics.leading(true);
+    // What is not known yet may hold what seems to be nobody's.
+    for mut listed in listed {
+        tokio::select! {
+            biased;
+            () = stop.cancelled() => return Ok(()),
+            _ = listed.wait_for(|listed| *listed) => {}
+        }
+    }
     for grant in ctx.grants.all() {
         let view = GrantView::from(grant.as_ref());
         if !view.is_finished() || view.deleted.is_some() {
@@ -151,61 +164,75 @@ async fn lead(
     workers.and(integrations).and(due)
 }
 
-fn watches(ctx: &Arc<Context>, health: &Health, supervisor: &mut Supervisor, changed: mpsc::UnboundedSender<String>) {
-    let signs = |kind: &'static str| Signs {
-        heartbeat: health.heartbeat(kind, SILENCE),
-        gate: health.gate(kind, "its objects have not been listed yet"),
-        metrics: ctx.metrics.clone(),
-    };
-    let own = &ctx.settings.namespace;
-    let all = |client: &Client| client.clone();
-    let (c, s) = (ctx.clone(), signs("accessgrants"));
-    supervisor.spawn("watch accessgrants", |stop| {
-        watch(Api::<DeserializeGuard<AccessGrant>>::all(all(&ctx.client)), "AccessGrant", s, stop, move |change| {
-            grant_changed(&c, change)
-        })
+/// Starts all watches. What comes back tells when the grants and the integrations have been listed.
+fn watches(
+    ctx: &Arc<Context>,
+    health: &Health,
+    supervisor: &mut Supervisor,
+    changed: mpsc::UnboundedSender<String>,
+) -> [watch::Receiver<bool>; 2] {
+    let ((grants_listed, grants), (integrations_listed, integrations)) = (watch::channel(false), watch::channel(false));
+    let (client, own) = (&ctx.client, &ctx.settings.namespace);
+    let mut start = Watches { ctx, health, supervisor };
+    let known = ctx.clone();
+    start.watch("accessgrants", Api::all(client.clone()), move |change| {
+        let listed = matches!(change, Change::Listed(_));
+        grant_changed(&known, change);
+        if listed {
+            grants_listed.send_replace(true);
+        }
     });
-    let (c, s) = (ctx.clone(), signs("accesspolicies"));
-    supervisor.spawn("watch accesspolicies", |stop| {
-        watch(Api::<DeserializeGuard<AccessPolicy>>::all(all(&ctx.client)), "AccessPolicy", s, stop, move |change| {
-            policy_changed(&c, change)
-        })
+    let known = ctx.clone();
+    start.watch("accesspolicies", Api::all(client.clone()), move |change| policy_changed(&known, change));
+    let (known, tell) = (ctx.clone(), changed.clone());
+    start.watch("rancherintegrations", Api::all(client.clone()), move |change| {
+        let listed = matches!(change, Change::Listed(_));
+        for name in known.integrations.take(change) {
+            judge_again(&known, |grant| grant.spec.integration_ref.name == name);
+            let _ = tell.send(name);
+        }
+        if listed {
+            integrations_listed.send_replace(true);
+        }
     });
-    let (c, s, tell) = (ctx.clone(), signs("rancherintegrations"), changed.clone());
-    supervisor.spawn("watch rancherintegrations", |stop| {
-        watch(
-            Api::<DeserializeGuard<RancherIntegration>>::all(all(&ctx.client)),
-            "RancherIntegration",
-            s,
-            stop,
-            move |change| {
-                for name in c.integrations.take(change) {
-                    judge_again(&c, |grant| grant.spec.integration_ref.name == name);
-                    let _ = tell.send(name);
-                }
-            },
-        )
+    let tell = changed.clone();
+    start.watch("secrets", Api::namespaced(client.clone(), own), move |change: Change<PartialObjectMeta<Secret>>| {
+        trust_changed(&tell, change);
     });
-    let (s, tell) = (signs("secrets"), changed.clone());
-    supervisor.spawn("watch secrets", |stop| {
-        watch(
-            Api::<DeserializeGuard<PartialObjectMeta<Secret>>>::namespaced(all(&ctx.client), own),
-            "Secret",
-            s,
-            stop,
-            move |change| trust_changed(&tell, change),
-        )
-    });
-    let s = signs("configmaps");
-    supervisor.spawn("watch configmaps", |stop| {
-        watch(
-            Api::<DeserializeGuard<PartialObjectMeta<ConfigMap>>>::namespaced(all(&ctx.client), own),
-            "ConfigMap",
-            s,
-            stop,
-            move |change| trust_changed(&changed, change),
-        )
-    });
+    start.watch(
+        "configmaps",
+        Api::namespaced(client.clone(), own),
+        move |change: Change<PartialObjectMeta<ConfigMap>>| {
+            trust_changed(&changed, change);
+        },
+    );
+    [grants, integrations]
+}
+
+/// Starts watches as supervised tasks.
+struct Watches<'a> {
+    ctx: &'a Context,
+    health: &'a Health,
+    supervisor: &'a mut Supervisor,
+}
+
+impl Watches<'_> {
+    fn watch<K>(
+        &mut self,
+        plural: &'static str,
+        api: Api<DeserializeGuard<K>>,
+        tell: impl FnMut(Change<K>) + Send + 'static,
+    ) where
+        K: Resource + Clone + DeserializeOwned + Debug + Send + Sync + 'static,
+        K::DynamicType: Default + Clone + Debug + Eq + Hash + Send + Sync,
+    {
+        let signs = Signs {
+            heartbeat: self.health.heartbeat(plural, SILENCE),
+            gate: self.health.gate(plural, "its objects have not been listed yet"),
+            metrics: self.ctx.metrics.clone(),
+        };
+        self.supervisor.spawn(plural, |stop| watch(api, plural, signs, stop, tell));
+    }
 }
 
 /// A key or certificate may have changed: every integration reads its own again.
@@ -239,6 +266,7 @@ fn grant_changed(ctx: &Context, change: Change<AccessGrant>) {
 fn gone(ctx: &Context, key: &GrantKey, uid: Option<&str>) {
     let Some(grant) = ctx.grants.remove(key, uid) else { return };
     let view = GrantView::from(grant.as_ref());
+    ctx.memory.forget(key);
     if view.is_settled() {
         return;
     }

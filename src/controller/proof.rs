@@ -17,6 +17,7 @@ use tokio::{sync::watch, time::sleep};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
+use super::brief;
 use crate::{api::GROUP, grant::Because};
 
 /// The policies, as they ship.
@@ -25,8 +26,9 @@ const EXPECTED: &str = include_str!("../../config/admission/validating.yaml");
 /// The ServiceAccount that the shipped text names as the operator. An operator that runs as another expects its own name.
 const SHIPPED_OPERATOR: &str = "system:serviceaccount:rancher-access-system:rancher-access-operator";
 
-/// How often it is looked at while it stands, and while it does not.
-const AGAIN: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(5));
+/// How often it is looked at while it stands, and while it does not: whoever takes the policies away has this long to
+/// ask in another's name.
+const AGAIN: (Duration, Duration) = (Duration::from_secs(10), Duration::from_secs(5));
 
 /// The name that the forgery is made in. Nobody can be called so: Kubernetes reserves `system:` for itself.
 const NOBODY: &str = "system:rancheraccess:forgery";
@@ -108,7 +110,7 @@ async fn stands(client: &Client, expected: &Value) -> Result<(), Because> {
             )));
         }
     };
-    let found = found.map_err(|error| unproven(format!("The {kind} {name} cannot be read: {error}.")))?;
+    let found = found.map_err(|error| unproven(format!("The {kind} {name} cannot be read: {}.", brief(&error))))?;
     let Some(found) = found else {
         return Err(unproven(format!(
             "The {kind} {name} is missing, so whoever asks could write another's name: apply config/admission."
@@ -180,7 +182,7 @@ async fn forgery_is_refused(client: &Client, namespace: &str) -> Result<(), Beca
     match api.create(&params, &forged).await {
         Ok(_) => Err(unproven("The API server let a grant pass in another's name (dry run): the admission policies are there, but are not enforced. Look for a binding with a paramRef or matchResources, and whether the API server has admission policies on.".to_owned())),
         Err(kube::Error::Api(status)) if status.message.contains("rancheraccess-requested-by") => Ok(()),
-        Err(error) => Err(unproven(format!("Whether the API server refuses a grant in another's name could not be tried: {error}."))),
+        Err(error) => Err(unproven(format!("Whether the API server refuses a grant in another's name could not be tried: {}.", brief(&error)))),
     }
 }
 

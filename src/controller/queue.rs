@@ -9,7 +9,7 @@ use std::{
 };
 
 use jiff::Timestamp;
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::mpsc;
 
 use crate::grant::GrantKey;
 
@@ -34,8 +34,6 @@ struct State {
 struct Taken {
     /// Whether it was pushed again since it was taken.
     again: bool,
-    /// Told when that happens, so that one who waits for a place can look again where he should wait.
-    poked: Arc<Notify>,
 }
 
 /// The reading end of the queue.
@@ -44,7 +42,6 @@ pub struct Ready(mpsc::UnboundedReceiver<GrantKey>, Queue);
 /// The right to work on one grant. When it is dropped, the grant may be taken again.
 pub struct Ticket {
     key: GrantKey,
-    poked: Arc<Notify>,
     queue: Queue,
 }
 
@@ -62,10 +59,9 @@ impl Queue {
         state.forget_due(&key);
         if let Some(taken) = state.taken.get_mut(&key) {
             taken.again = true;
-            taken.poked.notify_one();
             return;
         }
-        state.taken.insert(key.clone(), Taken { again: false, poked: Arc::new(Notify::new()) });
+        state.taken.insert(key.clone(), Taken { again: false });
         // The reading end goes only when the process does.
         let _ = self.0.ready.send(key);
     }
@@ -109,8 +105,7 @@ impl Ready {
     /// The next grant to work on; `None` when the queue is gone.
     pub async fn next(&mut self) -> Option<Ticket> {
         let key = self.0.recv().await?;
-        let poked = self.1.state().taken.get(&key).map(|t| t.poked.clone()).unwrap_or_default();
-        Some(Ticket { key, poked, queue: self.1.clone() })
+        Some(Ticket { key, queue: self.1.clone() })
     }
 }
 
@@ -118,11 +113,6 @@ impl Ticket {
     /// Which grant.
     pub fn key(&self) -> &GrantKey {
         &self.key
-    }
-
-    /// Waits until the grant is pushed again.
-    pub async fn poked(&self) {
-        self.poked.notified().await;
     }
 
     /// From here on a push means another look after this one.
@@ -179,14 +169,5 @@ mod tests {
         assert_eq!(queue.push_due(at("2026-01-01T01:00:00Z")), None);
         assert_eq!(ready.next().await.unwrap().key(), &key("a"));
         assert_eq!(ready.next().await.unwrap().key(), &key("b"));
-    }
-
-    #[tokio::test]
-    async fn one_who_waits_for_a_place_is_told_of_a_push() {
-        let (queue, mut ready) = Queue::new();
-        queue.push(key("a"));
-        let ticket = ready.next().await.unwrap();
-        queue.push(key("a"));
-        ticket.poked().await;
     }
 }

@@ -7,12 +7,17 @@
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
-use kube::{Api, api::ListParams, core::DeserializeGuard};
+use kube::{
+    Api, ResourceExt,
+    api::{ApiResource, DynamicObject, ListParams},
+};
+use serde::Deserialize;
+use serde_json::Value;
 use tokio::{sync::Notify, time::sleep};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
-use super::{Context, connection::Connection, grant::orphan, words};
+use super::{Context, brief, connection::Connection, grant::orphan, words};
 use crate::{
     api::{AccessGrant, LABEL_INSTALLATION},
     grant::Progress,
@@ -33,7 +38,7 @@ pub enum SweepError {
     Rancher(#[from] Error),
     /// The grants could not be listed: then nobody knows what is held.
     #[error("cannot list the grants: {0}")]
-    Grants(#[from] kube::Error),
+    Grants(String),
     /// A grant could not be read: it may hold what looks like nobody's.
     #[error("the grant {0} cannot be read, and may hold anything: mend or delete it")]
     Unreadable(String),
@@ -53,7 +58,7 @@ pub async fn run(
             Ok(true) => AGAIN.0,
             Ok(false) => AGAIN.1,
             Err(error) => {
-                debug!(integration, %error, "The sweep is tried again");
+                warn!(integration, %error, "Rancher cannot be swept for what nobody remembers; it is tried again");
                 AGAIN.1
             }
         };
@@ -73,7 +78,7 @@ async fn sweep(
     connection: &Arc<Connection>,
     reported: &mut BTreeSet<String>,
 ) -> Result<bool, SweepError> {
-    if !ctx.leader.may_create() {
+    if !may_sweep(ctx, integration) {
         return Ok(false);
     }
     let mut ours = Vec::new();
@@ -89,6 +94,9 @@ async fn sweep(
     let held = held(ctx).await?;
     let mut clean = true;
     for orphan in ours.iter().filter(|binding| !held.contains(&binding.meta.name)) {
+        if !may_sweep(ctx, integration) {
+            return Ok(false);
+        }
         info!(integration, binding = %orphan.reference(), "No grant holds this binding of ours; it is taken away");
         match orphan::take(ctx, integration, connection, orphan).await {
             Progress::Done => {}
@@ -105,19 +113,39 @@ async fn sweep(
     Ok(clean)
 }
 
+/// Whether this process leads, and the claim on that Rancher is ours: what is nobody's here may be another cluster's.
+fn may_sweep(ctx: &Context, integration: &str) -> bool {
+    ctx.leader.may_create() && ctx.registry.get(integration).is_some_and(|link| link.may_sweep)
+}
+
 /// The names of all bindings that a grant still has to do with.
 async fn held(ctx: &Context) -> Result<BTreeSet<String>, SweepError> {
-    let api: Api<DeserializeGuard<AccessGrant>> = Api::all(ctx.client.clone());
+    // Only what is needed is read, so that a grant which is wrong elsewhere keeps nothing from being swept.
+    let kind = ApiResource::erase::<AccessGrant>(&());
+    let api: Api<DynamicObject> = Api::all_with(ctx.client.clone(), &kind);
     let mut held = BTreeSet::new();
-    for DeserializeGuard(grant) in api.list(&ListParams::default()).await? {
-        let grant = grant.map_err(|invalid| {
-            let meta = invalid.metadata;
-            SweepError::Unreadable(format!("{}/{}", meta.namespace.unwrap_or_default(), meta.name.unwrap_or_default()))
+    for grant in api.list(&ListParams::default()).await.map_err(|error| SweepError::Grants(brief(&error)))? {
+        let bindings = grant.data.pointer("/status/bindings").cloned().unwrap_or_else(|| Value::Array(Vec::new()));
+        let bindings: Vec<Held> = serde_json::from_value(bindings).map_err(|_| {
+            SweepError::Unreadable(format!("{}/{}", grant.namespace().unwrap_or_default(), grant.name_any()))
         })?;
-        let bindings = grant.status.unwrap_or_default().bindings;
-        held.extend(bindings.into_iter().filter(|b| !b.is_settled()).map(|b| b.name));
+        held.extend(bindings.into_iter().filter(Held::is_unsettled).map(|b| b.name));
     }
     Ok(held)
+}
+
+/// As much of a recorded binding as says whether it is held.
+#[derive(Deserialize)]
+struct Held {
+    name: String,
+    state: String,
+}
+
+impl Held {
+    /// A state that is not known counts as unsettled.
+    fn is_unsettled(&self) -> bool {
+        !matches!(self.state.as_str(), "AlreadyHeld" | "Removed" | "HandedOver")
+    }
 }
 
 /// Says once that a binding carries our mark and is not ours: somebody forged it, or another installation's key made it.

@@ -10,11 +10,11 @@ use tokio::{
     time::{Instant, timeout},
 };
 use tokio_util::sync::CancellationToken;
-use tracing::{error, warn};
+use tracing::{debug, error, warn};
 
 use super::{
     Context,
-    grant::reconcile,
+    grant::{GrantError, reconcile},
     queue::{Ready, Ticket},
 };
 use crate::{
@@ -25,6 +25,9 @@ use crate::{
 /// The longest that one pass over one grant may take. Every call within has its own deadline of 10 s; this only ends
 /// what should never happen.
 const PASS: Duration = Duration::from_secs(120);
+
+/// How often it is looked whether a grant's end has come while it waits, or is being given.
+const LOOK: Duration = Duration::from_millis(200);
 
 /// How long after a pass that failed the next one follows, at first and at most.
 const RETRY: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(15));
@@ -55,25 +58,34 @@ pub async fn run(
 
 async fn work(ctx: Arc<Context>, ticket: Ticket, shutdown: CancellationToken) {
     let key = ticket.key().clone();
-    let Some(_place) = place(&ctx, &ticket, &shutdown).await else { return };
+    let Some((_place, lane)) = place(&ctx, &ticket, &shutdown).await else { return };
     ticket.begin();
     let began = Instant::now();
-    let pass = AssertUnwindSafe(timeout(PASS, reconcile(&ctx, &key))).catch_unwind().await;
-    let failed = match pass {
-        Ok(Ok(Ok(wake))) => {
+    let failed = match pass(&ctx, &ticket, lane).await {
+        Pass::Done(Ok(wake)) => {
             ctx.memory.succeeded(&key);
             plan(&ctx, &key, wake);
             None
         }
-        Ok(Ok(Err(error))) => {
-            warn!(grant = %key, %error, "A pass over this grant failed; it is repeated");
+        Pass::Done(Err(error)) => {
+            if error.is_conflict() {
+                debug!(grant = %key, %error, "The grant changed under this pass; it is looked at anew");
+            } else {
+                warn!(grant = %key, %error, "A pass over this grant failed; it is repeated");
+            }
             Some(error.reason())
         }
-        Ok(Err(_)) => {
+        Pass::Overtaken => {
+            // Its end came while it was being given: what was under way is looked at anew, from the other pool.
+            look_anew(&ctx, &key);
+            ctx.queue.push(key.clone());
+            None
+        }
+        Pass::TooLong => {
             error!(grant = %key, seconds = PASS.as_secs(), "A pass over this grant took too long; it is repeated");
             Some("Timeout")
         }
-        Err(_) => {
+        Pass::Panicked => {
             // The panic itself was logged by the hook, with its place. It costs this grant a retry, nothing else.
             ctx.metrics.reconcile_panicked("grant");
             error!(grant = %key, "A pass over this grant panicked; it is repeated");
@@ -82,13 +94,42 @@ async fn work(ctx: Arc<Context>, ticket: Ticket, shutdown: CancellationToken) {
     };
     ctx.metrics.observe_reconcile("grant", failed, began.elapsed());
     if failed.is_some() {
+        look_anew(&ctx, &key);
         let attempt = ctx.memory.failed(&key);
         let wait = Backoff::new(RETRY.0, RETRY.1, 0).delay(attempt.saturating_sub(1));
-        plan(
-            &ctx,
-            &key,
-            Wake::after(ctx.now(), SignedDuration::try_from(wait).unwrap_or(SignedDuration::from_secs(1))),
-        );
+        let wait = SignedDuration::try_from(wait).unwrap_or(SignedDuration::from_secs(1));
+        plan(&ctx, &key, Wake::after(ctx.now(), wait));
+    }
+}
+
+/// How a pass ended.
+enum Pass {
+    Done(Result<Wake, GrantError>),
+    /// The grant belongs to another lane by now.
+    Overtaken,
+    TooLong,
+    Panicked,
+}
+
+async fn pass(ctx: &Context, ticket: &Ticket, lane: Lane) -> Pass {
+    let pass = AssertUnwindSafe(timeout(PASS, reconcile(ctx, ticket.key()))).catch_unwind();
+    tokio::select! {
+        biased;
+        ended = pass => match ended {
+            Ok(Ok(result)) => Pass::Done(result),
+            Ok(Err(_)) => Pass::TooLong,
+            Err(_) => Pass::Panicked,
+        },
+        // What takes away is never interrupted; what gives must not keep an end waiting.
+        () = changed(ctx, ticket.key(), lane), if lane == Lane::Grant => Pass::Overtaken,
+    }
+}
+
+/// What a pass saw and could not write down is forgotten with it: it is seen again.
+fn look_anew(ctx: &Context, key: &GrantKey) {
+    let Some(grant) = ctx.grants.get(key) else { return };
+    for binding in grant.status.iter().flat_map(|s| &s.bindings).filter(|b| !b.is_settled()) {
+        ctx.memory.suspect(&binding.name, key);
     }
 }
 
@@ -101,35 +142,27 @@ fn plan(ctx: &Context, key: &GrantKey, wake: Wake) {
 
 /// A place in the pool of what the grant needs *now*: who waits to be granted and must be revoked meanwhile changes
 /// over to the other queue. `None` at shutdown, or where the grant is gone.
-async fn place(ctx: &Context, ticket: &Ticket, shutdown: &CancellationToken) -> Option<OwnedSemaphorePermit> {
+async fn place(ctx: &Context, ticket: &Ticket, shutdown: &CancellationToken) -> Option<(OwnedSemaphorePermit, Lane)> {
     loop {
         let grant = ctx.grants.get(ticket.key())?;
-        let view = GrantView::from(grant.as_ref());
-        let now = ctx.now();
-        let lane = view.lane(now);
-        let turns = match (lane, view.recorded_end()) {
-            (Lane::Grant, Some(end)) => Duration::try_from(end.duration_since(now)).unwrap_or_default(),
-            _ => PASS,
-        };
-        // Wall clocks jump, so the time of the change is looked at once a second.
-        let look_again = turns.clamp(Duration::from_millis(1), Duration::from_secs(1));
+        let lane = GrantView::from(grant.as_ref()).lane(ctx.now());
+        // Whoever names an integration that is not there shares one pool: names cost nothing.
+        let name = &grant.spec.integration_ref.name;
+        let pool = if ctx.integrations.get(name).is_some() { name } else { "" };
         tokio::select! {
             biased;
             () = shutdown.cancelled() => return None,
-            place = ctx.pools.place(&grant.spec.integration_ref.name, lane) => return place,
-            () = changed(ctx, ticket, lane, look_again) => {}
+            place = ctx.pools.place(pool, lane) => return place.map(|place| (place, lane)),
+            () = changed(ctx, ticket.key(), lane) => {}
         }
     }
 }
 
-/// Waits until the grant belongs to another lane.
-async fn changed(ctx: &Context, ticket: &Ticket, lane: Lane, look_again: Duration) {
+/// Waits until the grant belongs to another lane. Wall clocks jump, so it looks often.
+async fn changed(ctx: &Context, key: &GrantKey, lane: Lane) {
     loop {
-        tokio::select! {
-            () = ticket.poked() => {}
-            () = tokio::time::sleep(look_again) => {}
-        }
-        let stands = ctx.grants.get(ticket.key()).map(|grant| GrantView::from(grant.as_ref()).lane(ctx.now()));
+        tokio::time::sleep(LOOK).await;
+        let stands = ctx.grants.get(key).map(|grant| GrantView::from(grant.as_ref()).lane(ctx.now()));
         if stands != Some(lane) {
             return;
         }

@@ -32,8 +32,9 @@
 //! | Intended, Present | ours, being deleted | wait for its 404 |
 //! | Intended, Present | ours, Rancher's finalizers on it or too old to wait for them | delete with that UID |
 //! | Intended, Present | ours, Rancher's finalizers not on it yet | wait |
-//! | Present | none, or the name taken by what is not ours | clear what was left behind |
-//! | Intended, never seen | the same | the same, but not before creates can no longer land late |
+//! | Intended, Present | the name taken by what is not ours | wait: without a 404 nothing is proven |
+//! | Intended, Present | none, but a create may still land | wait |
+//! | Intended, Present | none | clear what was left behind |
 //! | settled | anything | done |
 
 use crate::api::status::BindingState;
@@ -152,6 +153,8 @@ pub enum WaitFor {
     Gone,
     /// Rancher's finalizers, without which nobody would clean up.
     Finalizers,
+    /// Its name, which is taken by what is not ours.
+    Name,
     /// The right to create.
     Leadership,
     /// The time after which no create can land late.
@@ -164,7 +167,7 @@ pub fn next(goal: Goal, state: BindingState, world: &BindingWorld) -> Move {
         (_, BindingState::AlreadyHeld | BindingState::Removed | BindingState::HandedOver) => Move::Done,
         (Goal::Give, BindingState::Intended) => give(world),
         (Goal::Give, BindingState::Present) => keep(world),
-        (Goal::Take, BindingState::Intended | BindingState::Present) => take(state, world),
+        (Goal::Take, BindingState::Intended | BindingState::Present) => take(world),
     }
 }
 
@@ -198,7 +201,7 @@ fn keep(world: &BindingWorld) -> Move {
     }
 }
 
-fn take(state: BindingState, world: &BindingWorld) -> Move {
+fn take(world: &BindingWorld) -> Move {
     match world.holders {
         Holders::NotAsked => return Move::AskHolders,
         Holders::Another => return Move::Become(BindingState::HandedOver, None),
@@ -210,10 +213,9 @@ fn take(state: BindingState, world: &BindingWorld) -> Move {
         Sight::There(object) if object.ours && object.terminating => Move::Wait(WaitFor::Gone),
         Sight::There(object) if object.ours && object.deletable => Move::Delete(object.uid.clone()),
         Sight::There(object) if object.ours => Move::Wait(WaitFor::Finalizers),
-        Sight::There(_) | Sight::None(_) if state == BindingState::Intended && world.may_land_late => {
-            Move::Wait(WaitFor::LateCreates)
-        }
-        Sight::There(_) | Sight::None(_) => Move::ClearLeftovers,
+        Sight::There(_) => Move::Wait(WaitFor::Name),
+        Sight::None(_) if world.may_land_late => Move::Wait(WaitFor::LateCreates),
+        Sight::None(_) => Move::ClearLeftovers,
     }
 }
 

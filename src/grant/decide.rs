@@ -8,7 +8,8 @@
 //! | no intent | deleted | | take the finalizer off: nothing was ever given | as it was |
 //! | no intent | its end is past | | | TimedOut |
 //! | no intent | no | not judged | judge | as it was |
-//! | no intent | no | unknown, or refused | | Pending, then TimedOut |
+//! | no intent | no | unknown | | Pending |
+//! | no intent | no | refused | | Pending, then TimedOut |
 //! | no intent | no | allowed, approvals missing | | AwaitingApproval, then TimedOut |
 //! | no intent | no | allowed, starts later | | Scheduled |
 //! | no intent | no | allowed, but this process does not lead | | Pending |
@@ -26,7 +27,7 @@
 //!
 //! 1. *Write ahead*: a decision gives access only where the record names every binding and the end.
 //! 2. *Revoke from the record*: a decision to take asks neither policy nor integration nor lease, and comes before all else.
-//! 3. *Unknown is a value*: it leads to no gift and to no terminal phase, but that of a grant which was given nothing.
+//! 3. *Unknown is a value*: it leads to no gift and to no terminal phase.
 //! 4. *Wake is total*: every unfinished grant has a time to be looked at again, at its end at the latest.
 //! 5. *Expiry dominates*: past the end, or with no end, no decision gives; what has ended never un-ends.
 
@@ -79,8 +80,8 @@ fn request(now: Timestamp, grant: &GrantView, world: &Observed, limits: &Limits)
     }
     match &world.request {
         Judged::NotAsked => Decision { steps: vec![Step::Judge], status: grant.status.clone(), wake: Wake::At(now) },
-        Judged::Unknown(because) => pending(now, grant, because, limits, limits.unknown_again),
-        Judged::Refused(because) => pending(now, grant, because, limits, limits.judge_again),
+        Judged::Unknown(because) => unknown(now, grant, because, limits),
+        Judged::Refused(because) => refused(now, grant, because, limits),
         Judged::Allowed(terms) => allowed(now, grant, terms, world.may_create, limits),
     }
 }
@@ -90,13 +91,7 @@ fn asked_end(grant: &GrantView) -> Option<Timestamp> {
     grant.end_time.map(record::whole_seconds)
 }
 
-fn pending(
-    now: Timestamp,
-    grant: &GrantView,
-    because: &Because,
-    limits: &Limits,
-    again: jiff::SignedDuration,
-) -> Decision {
+fn refused(now: Timestamp, grant: &GrantView, because: &Because, limits: &Limits) -> Decision {
     let since = grant.waits_since();
     let given_up = since.checked_add(limits.pending).unwrap_or(Timestamp::MAX);
     if given_up <= now {
@@ -107,7 +102,16 @@ fn pending(
     Decision {
         steps: Vec::new(),
         status: record::pending(now, grant, because),
-        wake: Wake::after(now, again).or_at(Some(given_up)).or_at(asked_end(grant)),
+        wake: Wake::after(now, limits.judge_again).or_at(Some(given_up)).or_at(asked_end(grant)),
+    }
+}
+
+/// What cannot be judged is tried on: nothing is concluded from it but that.
+fn unknown(now: Timestamp, grant: &GrantView, because: &Because, limits: &Limits) -> Decision {
+    Decision {
+        steps: Vec::new(),
+        status: record::pending(now, grant, because),
+        wake: Wake::after(now, limits.unknown_again).or_at(asked_end(grant)),
     }
 }
 
@@ -136,7 +140,7 @@ fn allowed(now: Timestamp, grant: &GrantView, terms: &Terms, may_create: bool, l
             "NoLeader",
             "Allowed, but this operator does not hold its lease at the moment; it goes on as soon as it does.",
         );
-        return pending(now, grant, &because, limits, limits.unknown_again);
+        return unknown(now, grant, &because, limits);
     }
     match record::intent(now, grant, terms) {
         Some(status) => {
@@ -151,7 +155,7 @@ fn allowed(now: Timestamp, grant: &GrantView, terms: &Terms, may_create: bool, l
                 "NoEnd",
                 "No end can be computed for this grant: its duration reaches beyond what a timestamp can hold. Ask for less.",
             );
-            pending(now, grant, &because, limits, limits.judge_again)
+            refused(now, grant, &because, limits)
         }
     }
 }
@@ -216,7 +220,8 @@ fn take(now: Timestamp, grant: &GrantView, world: &Observed, end: End) -> Decisi
             _ => None,
         })
         .collect();
-    let retry = waiting.iter().map(|(_, retry)| *retry).min().unwrap_or(super::OVERDUE_AFTER);
+    // However long something wants to wait: an end that has come is never left alone for longer than this.
+    let retry = waiting.iter().map(|(_, retry)| *retry).min().unwrap_or(super::OVERDUE_AFTER).min(super::OVERDUE_AFTER);
     // Never later than that, whatever waits: an end is tried again until it has come.
     let retry = retry.min(super::OVERDUE_AFTER);
     let reasons: Vec<_> = waiting.into_iter().map(|(because, _)| because).collect();

@@ -214,7 +214,26 @@ pub(super) fn settled(now: Timestamp, grant: &GrantView, end: End) -> AccessGran
         granted: (False, reason, &why),
         revoked: Some((True, revoked_reason, &how)),
     };
-    paint(now, grant, status, &picture)
+    let residual: Vec<_> = status.bindings.iter().filter_map(|b| b.residual.clone()).collect();
+    let mut status = paint(now, grant, status, &picture);
+    if residual.is_empty() {
+        condition::unset(&mut status.conditions, "ResidualAccess");
+    } else {
+        let message = format!(
+            "The subject still has this access, by bindings that somebody else made in Rancher and that are not touched: {}. Remove them there if that is not meant.",
+            residual.join(", ")
+        );
+        condition::set(
+            &mut status.conditions,
+            gone,
+            grant.generation,
+            "ResidualAccess",
+            True,
+            "ForeignBinding",
+            message,
+        );
+    }
+    status
 }
 
 /// Given up before anything was given.

@@ -3,11 +3,14 @@
 //! Shared by the end-to-end tests and the demo. What it applies is what ships: the generated CRDs and the admission
 //! policies of `config/`.
 
+// Each test binary and the demo use a part of it.
+#![allow(dead_code)]
+
 pub mod world;
 
 use std::{sync::Arc, time::Duration};
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use kube::{
     Api, Client,
     api::{DynamicObject, PostParams},
@@ -67,16 +70,19 @@ pub struct Running {
 }
 
 impl Running {
-    /// Starts one. Its name is its identity in the Lease.
-    pub async fn start(client: Client, clock: Clock, transports: Transports, name: &str) -> Self {
+    /// Starts one. Its name is its identity in the Lease; `lease` is the Lease's duration, deadline and renewal in seconds.
+    pub async fn start(client: Client, clock: Clock, transports: Transports, name: &str, lease: [u64; 3]) -> Self {
         let (metrics, health) = (Metrics::new(clock.clone()), Health::new());
         let mut supervisor = Supervisor::new(Duration::from_secs(5));
-        let lease = LeaseConfig::new(NAMESPACE, "rancher-access-operator-default", name);
-        let (contender, handle) = Leader::new(client.clone(), lease, clock.clone()).expect("the lease's times fit");
+        let mut config = LeaseConfig::new(NAMESPACE, "rancher-access-operator-default", name);
+        [config.duration, config.deadline, config.renew] = lease.map(Duration::from_secs);
+        let (contender, handle) = Leader::new(client.clone(), config, clock.clone()).expect("the lease's times fit");
         let (sink, publisher) = events::channel(client.clone(), "rancher-access-operator", name, metrics.clone());
         supervisor.spawn_last("lease", |stop| contender.run(stop));
         supervisor.spawn("events", |stop| publisher.run(stop));
-        let settings = Settings { namespace: NAMESPACE.into(), connector: "default".into(), limits: Limits::default() };
+        // A grant that nobody allows is given up sooner than in life, so that a test can wait for it.
+        let limits = Limits { pending: SignedDuration::from_mins(30), ..Limits::default() };
+        let settings = Settings { namespace: NAMESPACE.into(), connector: "default".into(), limits };
         let operator = Operator {
             client,
             clock,

@@ -33,6 +33,8 @@ pub struct World {
     /// The project that access is asked for.
     pub project: String,
     pub operator: Option<Running>,
+    /// The Lease's duration, deadline and renewal, in seconds.
+    pub lease: [u64; 3],
     started: usize,
 }
 
@@ -48,9 +50,10 @@ impl World {
         rancher.add_namespace(CLUSTER, &project, "web-frontend").await;
         rancher.add_user("u-alice", "alice", &["okta_user://alice"]);
         rancher.add_user("u-bob", "bob", &["okta_user://bob"]);
+        rancher.add_user("u-carol", "carol", &["okta_user://carol"]);
         // Rancher needs a moment to give its administrator his rights on a new cluster.
         tokio::time::sleep(Duration::from_secs(2)).await;
-        let world = Self { clock, server, rancher, project, operator: None, started: 0 };
+        let world = Self { clock, server, rancher, project, operator: None, lease: [15, 10, 5], started: 0 };
         world.register().await;
         world
     }
@@ -100,8 +103,9 @@ impl World {
         self.started += 1;
         let name = format!("operator-{}", self.started);
         let client = operator_client(&self.server);
-        self.operator =
-            Some(Running::start(client, self.clock.clone(), transports(self.rancher.service()), &name).await);
+        self.operator = Some(
+            Running::start(client, self.clock.clone(), transports(self.rancher.service()), &name, self.lease).await,
+        );
     }
 
     /// Kills the operator, as SIGKILL would.
@@ -187,6 +191,12 @@ impl World {
             told += &format!("{}\n", serde_json::to_string_pretty(&object).unwrap_or_default());
         }
         told
+    }
+
+    /// All Events, as text.
+    pub fn events(&self) -> String {
+        let events = self.server.list(&Gvr::new("events.k8s.io", "v1", "events"), None);
+        serde_json::to_string(&events).unwrap_or_default()
     }
 
     /// The names of the bindings in Rancher that give that user or principal something, whoever made them.

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use futures::{StreamExt, stream};
 use tokio::time::{Instant, sleep};
+use tracing::warn;
 
 use super::{clear, holders, wait::Waiting};
 use crate::{
@@ -16,7 +17,7 @@ use crate::{
     grant::{
         Because, GrantView, Progress,
         binding::{self, BindingWorld, Equal, Goal, Holders, Move, Sight, WaitFor},
-        name::SubjectKey,
+        name::{SubjectKey, binding_name},
         record::whole_seconds,
     },
     rancher::{Deleted, Error, NewBinding, ProofOfAbsence, wire::Subject},
@@ -54,14 +55,8 @@ pub(super) struct Case {
     pub trouble: Option<Error>,
     /// Rancher's own word that no binding of that name is there.
     pub proof: Option<ProofOfAbsence>,
-    /// Whether it was seen without the finalizers that Rancher cleans up by.
+    /// Whether it was last seen without the finalizers that Rancher cleans up by.
     pub unclean: bool,
-}
-
-enum Outcome {
-    Progress(Progress),
-    /// It is there under another name of ours: go on under that name's lock.
-    Renamed,
 }
 
 impl Hand<'_> {
@@ -75,7 +70,7 @@ impl Hand<'_> {
         settled.into_iter().unzip()
     }
 
-    async fn settle_one(&self, goal: Goal, mut record: BindingRecord) -> (BindingRecord, Progress) {
+    async fn settle_one(&self, goal: Goal, record: BindingRecord) -> (BindingRecord, Progress) {
         if record.is_settled() {
             return (record, Progress::Done);
         }
@@ -86,19 +81,11 @@ impl Hand<'_> {
             );
             return (record, self.waiting("RecordUnreadable", message));
         };
-        // A binding may turn out to be there under another name of ours; then that name's lock counts.
-        for _ in 0..3 {
-            let lock = self.ctx.locks.lock(format!("{}/{}", self.connection.install_uuid, record.name)).await;
-            let mut case = self.open(record, subject.clone());
-            let outcome = self.under_lock(goal, &mut case).await;
-            drop(lock);
-            record = case.record;
-            if let Outcome::Progress(progress) = outcome {
-                return (record, progress);
-            }
-        }
-        let message = "The subject's bindings are changing under our hands; looking again.".to_owned();
-        (record, self.waiting("NameUnsettled", message))
+        let lock = self.ctx.locks.lock(format!("{}/{}", self.connection.install_uuid, record.name)).await;
+        let mut case = self.open(record, subject);
+        let progress = self.under_lock(goal, &mut case).await;
+        drop(lock);
+        (case.record, progress)
     }
 
     fn open(&self, record: BindingRecord, subject: SubjectKey) -> Case {
@@ -106,7 +93,10 @@ impl Hand<'_> {
             sight: Sight::NotLooked,
             holders: Holders::NotAsked,
             may_create: false,
-            may_land_late: self.ctx.memory.may_land_late(&record.name, self.ctx.leader.since()),
+            may_land_late: match record.state {
+                BindingState::Intended => self.ctx.memory.may_land_late(&record.name, self.ctx.leader.since()),
+                _ => self.ctx.memory.is_unanswered(&record.name),
+            },
             taken_by_co_holder: holders::taken_by_co_holder(self.ctx, self.grant, &record.name, record.since.0),
             created: false,
         };
@@ -114,11 +104,11 @@ impl Hand<'_> {
         Case { record, subject, named, world, trouble: None, proof: None, unclean: false }
     }
 
-    async fn under_lock(&self, goal: Goal, case: &mut Case) -> Outcome {
+    async fn under_lock(&self, goal: Goal, case: &mut Case) -> Progress {
         if goal == Goal::Give && case.record.state == BindingState::Present {
             // What is in force is looked at only when a watch said something about it.
             if !self.ctx.memory.take_suspect(&case.record.name, &self.grant.key) {
-                return Outcome::Progress(Progress::Done);
+                return Progress::Done;
             }
             self.look(goal, case).await;
         }
@@ -126,7 +116,7 @@ impl Hand<'_> {
         loop {
             case.world.may_create = self.may_create();
             let refused = match binding::next(goal, case.record.state, &case.world) {
-                Move::Done => return Outcome::Progress(Progress::Done),
+                Move::Done => return Progress::Done,
                 Move::Look => {
                     self.look(goal, case).await;
                     None
@@ -135,40 +125,62 @@ impl Hand<'_> {
                     case.world.holders = holders::ask(self.ctx, self.grant, &case.record.name).await;
                     None
                 }
-                Move::Create => self.create(case).await,
+                Move::Create => match self.own_name(case) {
+                    Some(name) => return self.renamed(case, name),
+                    None => self.create(case).await,
+                },
                 Move::Delete(uid) => {
                     self.delete(case, &uid).await;
                     None
                 }
-                Move::ClearLeftovers => return Outcome::Progress(clear::clear(self, case).await),
+                Move::ClearLeftovers => return clear::clear(self, case).await,
                 Move::Become(state, uid) => {
                     if self.settle_in(case, state, uid) {
-                        return Outcome::Progress(Progress::Done);
+                        return Progress::Done;
                     }
                     None
                 }
-                Move::Rename(name) => {
-                    case.record.name = name;
-                    return Outcome::Renamed;
-                }
-                Move::RemovedInRancher => return Outcome::Progress(removed(&case.record)),
-                Move::NameTaken => return Outcome::Progress(name_taken(&case.record)),
+                Move::Rename(name) => return self.renamed(case, name),
+                Move::RemovedInRancher => return removed(&case.record),
+                Move::NameTaken => return name_taken(&case.record),
                 Move::Wait(WaitFor::Gone | WaitFor::Finalizers) if began.elapsed() < PATIENCE => {
                     sleep(GLANCE).await;
                     case.world.sight = Sight::NotLooked;
                     None
                 }
-                Move::Wait(wait) => return Outcome::Progress(self.wait(wait, goal, case).await),
+                Move::Wait(wait) => return self.wait(wait, goal, case).await,
             };
             if let Some(refused) = refused {
-                return Outcome::Progress(refused);
+                return refused;
             }
         }
     }
 
+    /// The name to create under, where the record has another: that of an equal binding which is gone by now.
+    fn own_name(&self, case: &Case) -> Option<String> {
+        let own = binding_name(
+            &self.ctx.installation.key,
+            &self.connection.install_uuid,
+            &case.subject,
+            &words::access(&case.record),
+        );
+        (own != case.record.name).then_some(own)
+    }
+
+    /// Goes on under another name: but only once that is written down, and under that name's lock.
+    fn renamed(&self, case: &mut Case, name: String) -> Progress {
+        let message = format!("The access is recorded as {}/{name} from now on.", case.record.namespace);
+        case.record.name = name;
+        let waiting = Waiting::new(self.ctx, &self.grant.key);
+        waiting.in_(Duration::ZERO, "Activating", message)
+    }
+
     /// Asked at the moment of each create: this process leads, the server may be granted on, and the end lies ahead.
     fn may_create(&self) -> bool {
-        self.ctx.leader.may_create() && self.may_grant.is_ok() && self.grant.ended(self.ctx.now()).is_none()
+        self.ctx.leader.may_create()
+            && !self.ctx.clock_is_behind()
+            && self.may_grant.is_ok()
+            && self.grant.ended(self.ctx.now()).is_none()
     }
 
     /// Records a new state. Says whether that is the end of it for now.
@@ -214,8 +226,12 @@ impl Hand<'_> {
             annotations: [(ANNOTATION_GRANT.to_owned(), self.grant.key.to_string())].into(),
         };
         case.world.created = true;
-        self.ctx.memory.attempting(&record.name);
-        match self.connection.rancher.create_binding(&new).await {
+        let earlier = self.ctx.memory.attempting(&record.name);
+        let answer = self.connection.rancher.create_binding(&new).await;
+        if answer.as_ref().err().is_none_or(Error::is_clear) {
+            self.ctx.memory.answered(&record.name, earlier);
+        }
+        match answer {
             Ok(made) => {
                 self.there(case, &made);
                 None
@@ -240,9 +256,15 @@ impl Hand<'_> {
     }
 
     async fn delete(&self, case: &mut Case, uid: &str) {
-        if !case.unclean {
-            self.ctx.memory.deleted_cleanly(&case.record.name);
+        let name = &case.record.name;
+        self.ctx.memory.forget_cleared(name);
+        if case.unclean {
+            self.ctx.memory.take_clean_delete(name);
+            warn!(grant = %self.grant.key, binding = name, "This binding lacks finalizers that Rancher cleans up by: Rancher never put them on, or somebody stripped them. What it leaves behind is looked for twice");
+        } else {
+            self.ctx.memory.deleted_cleanly(name);
         }
+        case.record.uid = Some(uid.to_owned());
         match self.connection.rancher.delete_binding(&words::reference(&case.record), uid).await {
             Ok(Deleted::Gone(proof)) => self.gone(case, proof, Equal::NotLooked).await,
             Ok(Deleted::Terminating(object)) => self.there(case, &object),

@@ -19,7 +19,7 @@ use crate::{
     rancher::{
         Error, Sighting,
         leftovers::{Looked, Trace},
-        wire::Subject,
+        wire::{Binding, Subject},
     },
 };
 
@@ -77,9 +77,16 @@ fn second_look_words(target: &str) -> String {
 
 /// Looks for left-overs and removes them; how many there were, or what could not be read.
 async fn cleared(hand: &Hand<'_>, case: &Case) -> Result<usize, String> {
-    // Without the proof the name is somebody else's by now, and so is what belongs to it.
-    let Some(proof) = &case.proof else { return Ok(0) };
-    let rancher = &hand.connection.rancher;
+    let Some(proof) = &case.proof else {
+        return Err("Rancher has not said so in so many words yet. Looked for again".to_owned());
+    };
+    let (rancher, cluster) = (&hand.connection.rancher, &case.record.cluster);
+    let reach = hand.connection.cluster(cluster);
+    if !reach.may_try() && !is_gone(hand.connection, cluster).await {
+        return Err(format!(
+            "cluster {cluster} does not answer, so what it left behind there cannot be read. Looked for again until the cluster answers, or is removed from Rancher"
+        ));
+    }
     let trace = Trace {
         binding: words::reference(&case.record),
         cluster: case.record.cluster.clone(),
@@ -87,6 +94,11 @@ async fn cleared(hand: &Hand<'_>, case: &Case) -> Result<usize, String> {
         roles: roles(hand.connection, &case.record.role).await,
     };
     let Looked { found, unreadable } = rancher.leftovers(&trace).await;
+    if unreadable.iter().any(|place| place.cluster == *cluster && place.error.is_transient()) {
+        reach.failed();
+    } else {
+        reach.succeeded();
+    }
     let removal = rancher.remove_leftovers(&trace, &found, proof).await.map_err(|error| error.to_string())?;
     for left in &removal.removed {
         warn!(grant = %hand.grant.key, binding = %trace.binding, leftover = %left, "Rancher left this behind; it was removed");
@@ -134,9 +146,11 @@ async fn touch(hand: &Hand<'_>, case: &mut Case) {
     let touched = touch_survivors(hand.connection, &case.named, &case.record, &hand.ctx.now().to_string()).await;
     case.record.touch_pending = touched.is_err();
     match touched {
-        Ok(0) => {}
-        Ok(count) => {
-            info!(grant = %hand.grant.key, binding = case.record.name, count, "Touched the subject's other bindings")
+        Ok(survivors) => {
+            let equal = survivors.iter().find(|b| words::access_of(b) == words::access(&case.record));
+            case.record.residual = equal.map(|b| format!("{}/{}", b.meta.namespace, b.meta.name));
+            let count = survivors.len();
+            info!(grant = %hand.grant.key, binding = case.record.name, count, "Touched the subject's other bindings");
         }
         Err(error) => {
             warn!(grant = %hand.grant.key, binding = case.record.name, %error, "Cannot touch the subject's other bindings yet")
@@ -144,9 +158,13 @@ async fn touch(hand: &Hand<'_>, case: &mut Case) {
     }
 }
 
-/// The same for a record alone, later. How many were touched.
-pub(super) async fn touch_later(connection: &Connection, record: &BindingRecord, time: &str) -> Result<usize, Error> {
-    let Ok(subject) = record.subject.parse::<SubjectKey>() else { return Ok(0) };
+/// The same for a record alone, later.
+pub(super) async fn touch_later(
+    connection: &Connection,
+    record: &BindingRecord,
+    time: &str,
+) -> Result<Vec<Binding>, Error> {
+    let Ok(subject) = record.subject.parse::<SubjectKey>() else { return Ok(Vec::new()) };
     touch_survivors(connection, &words::subject(&subject), record, time).await
 }
 
@@ -155,7 +173,7 @@ async fn touch_survivors(
     subject: &Subject,
     record: &BindingRecord,
     time: &str,
-) -> Result<usize, Error> {
+) -> Result<Vec<Binding>, Error> {
     let rancher = &connection.rancher;
     let survivors = rancher.survivors(subject, &record.cluster, &words::reference(record)).await?;
     let mut failed = None;
@@ -165,5 +183,5 @@ async fn touch_survivors(
             Err(error) => failed = Some(error),
         }
     }
-    failed.map_or(Ok(survivors.len()), Err)
+    failed.map_or(Ok(survivors), Err)
 }

@@ -6,7 +6,7 @@ use kube::Api;
 use tracing::debug;
 
 use crate::{
-    api::AccessGrant,
+    api::{AccessGrant, status::BindingState},
     controller::{Context, grants},
     grant::{GrantKey, GrantView, binding::Holders},
 };
@@ -23,7 +23,12 @@ pub(super) async fn ask(ctx: &Context, grant: &GrantView, binding: &str) -> Hold
     others.retain(|key| *key != grant.key);
     let asked = others.iter().map(|key| async {
         match live(ctx, key).await {
-            Some(found) => found.is_some_and(|other| holds(&other, binding, now)),
+            // Who took it under this lock holds it though it may not be written yet.
+            Some(found) => found.is_some_and(|other| {
+                let view = GrantView::from(&other);
+                let took = decided.get(key).is_some_and(|until| *until > now) && view.ended(now).is_none();
+                took || view.holds(binding, now)
+            }),
             None => {
                 let known = ctx.grants.get(key).is_some_and(|other| holds(&other, binding, now));
                 known || decided.get(key).is_some_and(|until| *until > now)
@@ -34,15 +39,17 @@ pub(super) async fn ask(ctx: &Context, grant: &GrantView, binding: &str) -> Hold
 }
 
 /// Whether a co-holder's end has come since the binding was seen, so that a delete of ours may have taken it from under
-/// this grant.
+/// this grant. One who handed it over, or never had it, took nothing: then somebody else removed it.
 pub(super) fn taken_by_co_holder(ctx: &Context, grant: &GrantView, binding: &str, since: Timestamp) -> bool {
     let now = ctx.now();
-    ctx.grants.naming(binding).iter().map(|other| GrantView::from(other.as_ref())).any(|other| {
-        other.key != grant.key
-            && other
-                .ended(now)
-                .is_some_and(|(_, end)| other.status.revoked_time.as_ref().map_or(end, |t| t.0.max(end)) >= since)
-    })
+    let took = |other: &GrantView| {
+        let ended =
+            other.ended(now).map(|(_, end)| other.status.revoked_time.as_ref().map_or(end, |gone| gone.0.max(end)));
+        let kept = |state| matches!(state, BindingState::HandedOver | BindingState::AlreadyHeld);
+        let left_it = other.status.bindings.iter().any(|b| b.name == binding && kept(b.state));
+        other.key != grant.key && !left_it && ended.is_some_and(|end| end >= since)
+    };
+    ctx.grants.naming(binding).iter().any(|other| took(&GrantView::from(other.as_ref())))
 }
 
 /// The grant as the API server has it: `Some(None)` where there is none, `None` where it gave no answer.

@@ -76,8 +76,11 @@ impl Hand<'_> {
         }
         let ready = finalizers::ready_to_delete(binding, &case.record.cluster);
         let old = self.age(case, binding) >= FINALIZERS_WITHIN;
-        // An old object without its finalizers: Rancher never saw it, or somebody stripped them.
-        case.unclean |= ours && !ready && !binding.meta.is_terminating();
+        if ours && !binding.meta.is_terminating() {
+            // As it was last seen before the delete: a young one still gets its finalizers. An old one without them
+            // was never seen by Rancher, or somebody stripped them.
+            case.unclean = !ready;
+        }
         case.world.sight = Sight::There(Object {
             uid: binding.meta.uid.clone(),
             ours,
@@ -100,11 +103,13 @@ impl Hand<'_> {
         }
     }
 
-    /// How old the object is. Rancher's clock says so, unless it runs ahead of ours: then our own record does.
+    /// How old the object is at least. Rancher's clock and our own record both say so; where Rancher's runs ahead of
+    /// ours, only the record does.
     fn age(&self, case: &Case, binding: &Binding) -> Duration {
         let now = self.ctx.now();
         let age = |since: jiff::Timestamp| Duration::try_from(now.duration_since(since)).ok();
-        binding.meta.creation_timestamp.and_then(age).or_else(|| age(case.record.since.0)).unwrap_or_default()
+        let recorded = age(case.record.since.0).unwrap_or_default();
+        binding.meta.creation_timestamp.and_then(age).map_or(recorded, |told| told.min(recorded))
     }
 }
 

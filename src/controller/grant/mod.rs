@@ -22,7 +22,7 @@ use std::sync::Arc;
 use jiff::SignedDuration;
 use tracing::{debug, info};
 
-use super::Context;
+use super::{Context, brief};
 use crate::{
     api::{
         AccessGrant, AccessGrantStatus,
@@ -42,11 +42,18 @@ const ROUNDS: usize = 12;
 /// How long after a pass that did not get to its end the next one follows.
 const AGAIN: SignedDuration = SignedDuration::from_secs(1);
 
+/// How long after a grant was found not to be this process's business it is looked at again.
+const UNSERVED: SignedDuration = SignedDuration::from_secs(10);
+
+/// How long after the access is gone the survivors of a revoke are touched. What fails for longer will not succeed:
+/// Rancher looks at all its bindings anew every ten hours.
+const TOUCH_FOR: SignedDuration = SignedDuration::from_mins(10);
+
 /// A pass over one grant failed; it is repeated.
 #[derive(Debug, thiserror::Error)]
 pub enum GrantError {
     /// The API server did not take a write. A conflict is normal: somebody else changed the grant.
-    #[error("cannot write grant {grant}: {source}")]
+    #[error("cannot write grant {grant}: {}", brief(source))]
     Write {
         /// Which grant.
         grant: GrantKey,
@@ -57,6 +64,11 @@ pub enum GrantError {
 }
 
 impl GrantError {
+    /// Whether somebody else changed the grant meanwhile: that is no fault.
+    pub fn is_conflict(&self) -> bool {
+        self.reason() == "Conflict"
+    }
+
     /// A word for metrics.
     pub fn reason(&self) -> &'static str {
         match self {
@@ -78,10 +90,11 @@ pub async fn reconcile(ctx: &Context, key: &GrantKey) -> Result<Wake, GrantError
         Pass { ctx, view: GrantView::from(grant.as_ref()), world: Observed::nothing(false), grant, serves: true };
     pass.serves = pass.is_served();
     if !pass.serves {
-        return Ok(Wake::OnChange);
+        // A lease that lapsed may come back: what waits for it is looked at again.
+        let waits = ctx.leader.standing() != Standing::Standby;
+        return Ok(if waits { Wake::after(ctx.now(), UNSERVED) } else { Wake::OnChange });
     }
-    let wake = pass.run().await?;
-    Ok(wake)
+    pass.run().await
 }
 
 struct Pass<'a> {
@@ -98,14 +111,19 @@ impl Pass<'_> {
     /// Whether this process is the one to work on it: its integration is of this connector (or is gone, and the grant
     /// has been ours), and this process leads, or led and takes away what has ended.
     fn is_served(&self) -> bool {
-        let ours = match self.ctx.integrations.get(self.integration()) {
-            Some(integration) => integration.spec.connector == self.ctx.settings.connector,
-            None => true,
+        let integration = self.ctx.integrations.get(self.integration());
+        let (ours, foreign) = match &integration {
+            Some(integration) => (
+                integration.spec.connector == self.ctx.settings.connector,
+                super::integration::foreign(self.ctx, integration).is_some(),
+            ),
+            None => (true, false),
         };
-        let now = self.ctx.now();
+        let revokes = self.view.lane(self.ctx.now()) == Lane::Revoke;
         ours && match self.ctx.leader.standing() {
-            Standing::Leading => true,
-            Standing::Lapsed => self.view.lane(now) == Lane::Revoke,
+            // What another installation serves is only ever taken away, by what the record says.
+            Standing::Leading => !foreign || revokes,
+            Standing::Lapsed => revokes,
             Standing::Standby => false,
         }
     }
@@ -117,7 +135,7 @@ impl Pass<'_> {
     async fn run(&mut self) -> Result<Wake, GrantError> {
         for _ in 0..ROUNDS {
             let now = self.ctx.now();
-            self.world.may_create = self.ctx.leader.may_create();
+            self.world.may_create = self.ctx.leader.may_create() && !self.ctx.clock_is_behind();
             let Decision { steps, status, wake } = decide(now, &self.view, &self.world, &self.ctx.settings.limits);
             self.view.status = status;
             if steps.is_empty() {
@@ -242,13 +260,17 @@ impl Pass<'_> {
         let Ok((connection, _)) = self.connection() else {
             return Ok(self.touch_failed());
         };
-        let time = self.ctx.now().to_string();
+        let now = self.ctx.now();
+        let gone = self.view.status.revoked_time.as_ref().map_or(now, |gone| gone.0);
+        let given_up = now.duration_since(gone) > TOUCH_FOR;
+        let time = now.to_string();
         let mut failed = false;
         for index in 0..self.view.status.bindings.len() {
             let Some(record) = self.view.status.bindings.get_mut(index).filter(|b| b.touch_pending) else { continue };
-            match clear::touch_later(&connection, record, &time).await {
-                Ok(_) => record.touch_pending = false,
-                Err(_) => failed = true,
+            if clear::touch_later(&connection, record, &time).await.is_ok() || given_up {
+                record.touch_pending = false;
+            } else {
+                failed = true;
             }
         }
         self.write_status().await?;
@@ -286,6 +308,7 @@ impl Pass<'_> {
 
     fn unwritten(&self, source: kube::Error) -> GrantError {
         if matches!(&source, kube::Error::Api(status) if status.code == 404) {
+            self.ctx.grants.remove(&self.view.key, self.grant.metadata.uid.as_deref());
             info!(grant = %self.view.key, "The grant is gone from the API server");
         }
         GrantError::Write { grant: self.view.key.clone(), source: Box::new(source) }

@@ -10,11 +10,11 @@ use tracing::warn;
 use super::resolve::{Resolved, Unresolved, resolve};
 use crate::{
     api::{
-        AccessGrant, RancherIntegration,
+        AccessGrant, AccessPolicy, RancherIntegration,
         integration::{RancherIntegrationSpec, RancherStatus},
-        status::{AccessDetails, BindingRecord, TargetDetails},
+        status::{AccessDetails, BindingRecord, PolicyRecord, TargetDetails},
     },
-    controller::{Context, connection::Connection, words},
+    controller::{Context, brief, connection::Connection, words},
     grant::{Because, Judged, Terms},
     policy::{self, Policy, Refusal, Request},
 };
@@ -66,6 +66,7 @@ async fn weigh(ctx: &Context, grant: &AccessGrant, now: Timestamp) -> Result<Ter
         Unresolved::Unknown(because) => Judged::Unknown(because),
     })?;
     let allowed = policy::judge(&request, &candidates, &resolved.facts, now).map_err(not_allowed)?;
+    still_stands(ctx, &allowed.policy).await?;
     Ok(terms(allowed, resolved, &integration, &connection))
 }
 
@@ -110,11 +111,28 @@ async fn namespace_labels(ctx: &Context, namespace: &str) -> Result<BTreeMap<Str
         Ok(found) => Ok(found.metadata.labels.unwrap_or_default()),
         Err(error) => {
             let message = format!(
-                "The labels of namespace {namespace} cannot be read, so no policy can be held against them: {error}. Tried again."
+                "The labels of namespace {namespace} cannot be read, so no policy can be held against them: {}. Tried again.",
+                brief(&error)
             );
             Err(Judged::Unknown(Because::new("NamespaceUnreadable", message)))
         }
     }
+}
+
+/// Whether the policy that allows the request stands as the watch last told: a watch may be blind for a while, and what
+/// was taken back must not be granted.
+async fn still_stands(ctx: &Context, judged: &PolicyRecord) -> Result<(), Judged> {
+    let found = Api::<AccessPolicy>::all(ctx.client.clone()).get_metadata_opt(&judged.name).await;
+    let message = match found.map(|found| found.map(|policy| (policy.metadata.uid, policy.metadata.generation))) {
+        Ok(Some((uid, generation))) if uid.as_deref() == Some(&judged.uid) && generation == Some(judged.generation) => {
+            return Ok(());
+        }
+        Ok(_) => format!("Policy {} is changing; the request is judged again in a moment.", judged.name),
+        Err(error) => {
+            format!("Whether policy {} still stands cannot be read: {}. Tried again.", judged.name, brief(&error))
+        }
+    };
+    Err(Judged::Unknown(Because::new("PolicyChanging", message)))
 }
 
 /// Every policy that can be read. One that cannot be allows nothing.
@@ -140,6 +158,7 @@ fn details(spec: &RancherIntegrationSpec, bindings: &[BindingRecord]) -> AccessD
         .map(|record| TargetDetails {
             target: words::access(record).target(),
             url: format!("{ui}/dashboard/c/{}/explorer", record.cluster),
+            kubeconfig_command: format!("rancher clusters kubeconfig {}", record.cluster),
         })
         .collect();
     AccessDetails { instructions: spec.custom_access_details.clone(), targets }

@@ -35,6 +35,7 @@ pub async fn take(ctx: &Context, integration: &str, connection: &Arc<Connection>
         state: BindingState::Present,
         since: seen.into(),
         touch_pending: false,
+        residual: None,
     };
     let now = ctx.now();
     let nobody = GrantView {

@@ -8,7 +8,7 @@ use serde_json::json;
 
 use crate::{
     api::{AccessGrant, AccessGrantStatus, FINALIZER},
-    controller::Context,
+    controller::{Context, replacing},
 };
 
 /// Writes the status as it should be, if the grant is still as it was read: the answer is the grant as it then stands.
@@ -20,32 +20,11 @@ pub(super) async fn status(
     grant: &AccessGrant,
     status: &AccessGrantStatus,
 ) -> Result<AccessGrant, kube::Error> {
-    let patch = json!({"metadata": {"resourceVersion": grant.metadata.resource_version, "uid": grant.metadata.uid}, "status": replacing(grant, status)});
+    let patch = json!({"metadata": {"resourceVersion": grant.metadata.resource_version, "uid": grant.metadata.uid}, "status": replacing(json!(grant.status.clone().unwrap_or_default()), json!(status))});
     let written =
         api(ctx, grant).patch_status(&grant.name_any(), &PatchParams::default(), &Patch::Merge(patch)).await?;
     ctx.grants.observe(written.clone());
     Ok(written)
-}
-
-/// The status as a merge patch that leaves nothing of the old one: what is gone is `null`.
-fn replacing(grant: &AccessGrant, status: &AccessGrantStatus) -> serde_json::Value {
-    let mut new = json!(status);
-    let old = json!(grant.status.clone().unwrap_or_default());
-    if let (Some(new), Some(old)) = (new.as_object_mut(), old.as_object()) {
-        for field in old.keys() {
-            new.entry(field.clone()).or_insert(serde_json::Value::Null);
-        }
-        // What stands inside an object is merged too, so objects that may lose fields are told which.
-        for (field, held) in old {
-            let (Some(held), Some(now)) = (held.as_object(), new.get_mut(field).and_then(|v| v.as_object_mut())) else {
-                continue;
-            };
-            for inner in held.keys() {
-                now.entry(inner.clone()).or_insert(serde_json::Value::Null);
-            }
-        }
-    }
-    new
 }
 
 /// Puts our finalizer on the grant, if it is still as it was read.

@@ -65,6 +65,7 @@ pub(super) async fn resolve(
             state: BindingState::Intended,
             since: jiff::Timestamp::UNIX_EPOCH.into(),
             touch_pending: false,
+            residual: None,
         });
         targets.push(facts);
     }
@@ -266,9 +267,12 @@ impl Resolver<'_> {
     /// What a role template allows. An external one allows what the ClusterRole of its name allows on that cluster.
     async fn rules(&self, cluster: &str, template: &RoleTemplate) -> Result<RoleRules> {
         let external = if template.external {
+            // Where the ClusterRole is not there, whoever makes it decides what the role means: then nothing is known.
             let mut rules =
                 self.connection.rancher.cluster_role_rules(cluster, &template.meta.name).await.map_err(unknown)?;
-            rules.extend(template.external_rules.clone().unwrap_or_default());
+            if !rules.is_empty() {
+                rules.extend(template.external_rules.clone().unwrap_or_default());
+            }
             Some(rules)
         } else {
             None

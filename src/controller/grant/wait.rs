@@ -58,6 +58,13 @@ impl Hand<'_> {
                 self.ctx.memory.suspect(&case.record.name, &self.grant.key);
                 waiting.progress(reason, format!("{target}: {what}. Tried again until it is clear, every 30 s at least."))
             }
+            WaitFor::Name => waiting.progress(
+                "NameTaken",
+                format!(
+                    "{target}: a binding that is not ours stands under the name {}/{}, so that ours is gone cannot be proven: somebody put it there. Look at it in Rancher, and remove it.",
+                    case.record.namespace, case.record.name
+                ),
+            ),
             WaitFor::Gone => self.still_there(&waiting, goal, case, &target).await,
             WaitFor::Finalizers => waiting.in_(
                 FIRST,
@@ -80,6 +87,9 @@ impl Hand<'_> {
 
     /// An object that is being deleted, longer than Rancher needs by itself.
     async fn still_there(&self, waiting: &Waiting<'_>, goal: Goal, case: &Case, target: &str) -> Progress {
+        if goal == Goal::Give {
+            self.ctx.memory.suspect(&case.record.name, &self.grant.key);
+        }
         let (namespace, name, role) = (&case.record.namespace, &case.record.name, &case.record.role);
         if goal == Goal::Take && matches!(self.connection.rancher.role_template(role).await, Ok(None)) {
             return waiting.progress(

@@ -23,6 +23,8 @@ const KEY_ENDS_SOON: SignedDuration = SignedDuration::from_hours(7 * 24);
 /// What a look means: for grants, and for people.
 pub(super) struct Verdict {
     pub may_grant: Result<(), Because>,
+    /// Whether it is the Rancher that was registered.
+    pub same: bool,
     pub status: RancherIntegrationStatus,
 }
 
@@ -31,6 +33,18 @@ pub(super) struct Surroundings<'a> {
     pub now: Timestamp,
     pub installation: &'a str,
     pub proof: &'a Result<(), Because>,
+    /// How many grants have access to be taken away through it.
+    pub needed_by: usize,
+}
+
+/// Why an integration that another installation serves is not granted on.
+pub(super) fn another_installation(other: &str, ours: &str) -> Because {
+    Because::new(
+        "AnotherInstallation",
+        format!(
+            "This integration is served by another installation of the operator ({other}; this one is {ours}), so this one only takes away what has ended. Run one operator for a connector; if this one lost its Secret rancher-access-installation, restore it."
+        ),
+    )
 }
 
 /// Judges one look.
@@ -66,8 +80,9 @@ pub(super) fn verdict(integration: &RancherIntegration, found: &Findings, around
     }
     status.observed_generation = integration.metadata.generation;
     status.installation = Some(around.installation.to_owned());
+    let is_same = same.is_ok();
     let may_grant = paint(integration, found, around, same, &mut status);
-    Verdict { may_grant, status }
+    Verdict { may_grant, same: is_same, status }
 }
 
 fn paint(
@@ -113,18 +128,32 @@ fn paint(
     }
     let first = [&reached, &authenticated].into_iter().find_map(trouble);
     let first = first.or(same.err()).or_else(|| trouble(&authorized)).or(claimed.err()).or_else(|| trouble(&enforced));
-    let (holds, reason, message) = match &first {
-        Some(because) => (False, because.reason.clone(), because.message.clone()),
-        None if integration.spec.suspend => (
-            True,
-            "Suspended".to_owned(),
-            "Suspended by spec.suspend: nothing new is granted; revoking goes on.".to_owned(),
-        ),
-        None => (True, "Ready".to_owned(), format!("Access can be given and taken away. {}", authenticated.2)),
+    let suspended = integration
+        .spec
+        .suspend
+        .then(|| Because::new("Suspended", "Suspended by spec.suspend: nothing new is granted; revoking goes on."));
+    let (holds, because) = match (&first, &suspended) {
+        _ if integration.metadata.deletion_timestamp.is_some() && around.needed_by > 0 => {
+            (False, deleting(around.needed_by))
+        }
+        (Some(trouble), _) => (False, trouble.clone()),
+        (None, Some(suspended)) => (True, suspended.clone()),
+        (None, None) => {
+            (True, Because::new("Ready", format!("Access can be given and taken away. {}", authenticated.2)))
+        }
     };
-    condition::set(&mut status.conditions, now, generation, "Ready", holds, &reason, message);
+    condition::set(&mut status.conditions, now, generation, "Ready", holds, &because.reason, because.message);
     status.conditions.sort_by_key(|c| c.type_ != "Ready");
-    first.map_or(Ok(()), Err)
+    first.or(suspended).map_or(Ok(()), Err)
+}
+
+fn deleting(needed_by: usize) -> Because {
+    Because::new(
+        "Deleting",
+        format!(
+            "Deleted, but {needed_by} grant(s) still have access to be taken away through it: it goes when they are settled. Delete the grants to end them now."
+        ),
+    )
 }
 
 type Face = (ConditionStatus, String, String);

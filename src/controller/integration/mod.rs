@@ -16,10 +16,10 @@ use tokio::{
     time::sleep,
 };
 use tokio_util::sync::CancellationToken;
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use super::{
-    Context,
+    Context, brief,
     connection::{Connection, Link},
     drift, grants, sweep,
 };
@@ -123,7 +123,7 @@ fn serve(
 /// What goes on beside a connection: its watch and its sweep. Ends when it is dropped.
 struct Company {
     connection: Arc<Connection>,
-    sweep: Arc<Notify>,
+    tasks: [tokio::task::JoinHandle<()>; 2],
     _stop: tokio_util::sync::DropGuard,
 }
 
@@ -149,7 +149,7 @@ async fn one(ctx: Arc<Context>, name: String, poke: Arc<Notify>, stop: Cancellat
         keep_company(&ctx, &name, &kept, &mut company, &stop);
         if ready && !was_ready {
             recovered(&ctx, &name);
-            company.iter().for_each(|company| company.sweep.notify_one());
+            ctx.memory.sweep_of(&name).notify_one();
         }
         let again = if ready { READY } else { NOT_READY.0.saturating_mul(failures).min(NOT_READY.1) };
         tokio::select! {
@@ -163,39 +163,56 @@ async fn one(ctx: Arc<Context>, name: String, poke: Arc<Notify>, stop: Cancellat
     }
 }
 
-/// One look, its verdict, and what follows. Says whether access can be given and taken away.
+/// One look, its verdict, and what follows. Says whether what waits for this Rancher can go on.
 async fn pass(ctx: &Arc<Context>, name: &str, integration: &RancherIntegration, kept: &mut observe::Kept) -> bool {
-    if let Some(other) = foreign(ctx, integration) {
-        warn!(
-            integration = name,
-            installation = other,
-            ours = ctx.installation.id,
-            "Another installation serves this integration: it is left alone. Run one operator for a connector, or restore its installation Secret"
-        );
-        ctx.registry.remove(name);
-        return false;
-    }
     let found = observe::look(ctx, integration, kept).await;
     let proof = ctx.proof.borrow().clone();
-    let around = decide::Surroundings { now: ctx.now(), installation: &ctx.installation.id, proof: &proof };
+    let other = foreign(ctx, integration);
+    let around = decide::Surroundings {
+        now: ctx.now(),
+        installation: &ctx.installation.id,
+        proof: &proof,
+        needed_by: record::needed_by(ctx, name),
+    };
     let verdict = decide::verdict(integration, &found, &around);
-    let ready = verdict.may_grant.is_ok();
-    let reached = found.connection.is_some()
-        && matches!(found.reached, Some(Ok(())))
-        && matches!(found.authenticated, Some(Ok(_)));
-    ctx.metrics.integration_up(name, reached);
-    ctx.metrics
-        .key_expiry(name, verdict.status.key.as_ref().and_then(|key| key.expires_time.as_ref()).map(|end| end.0));
-    ctx.registry.set(name, Link { connection: found.connection, may_grant: verdict.may_grant });
-    if let Err(error) = record::record(ctx, integration, &verdict.status).await {
-        warn!(integration = name, %error, "The integration's status could not be written; it is tried again");
+    if ctx.integrations.get(name).is_none() {
+        // It went while it was looked at: what is known of it was forgotten, and stays so.
+        return false;
     }
-    // Without proof of identity nothing is granted, but what is to be taken away can be: that is ready enough.
-    ready || (reached && proof.is_err() && found.authorized.is_some_and(|a| a.is_ok()))
+    let usable = found.is_usable();
+    ctx.metrics.integration_up(name, usable);
+    let expires = verdict.status.key.as_ref().and_then(|key| key.expires_time.as_ref());
+    ctx.metrics.key_expiry(name, expires.map(|end| end.0));
+    ctx.registry.set(
+        name,
+        Link {
+            may_sweep: usable && verdict.same && other.is_none() && matches!(found.claimed, Some(Ok(()))),
+            may_grant: other
+                .map_or(verdict.may_grant, |other| Err(decide::another_installation(other, &ctx.installation.id))),
+            connection: found.connection,
+        },
+    );
+    if let Some(other) = other {
+        // Its status is the other's: two who write it would never end.
+        record::report_foreign(ctx, integration, &decide::another_installation(other, &ctx.installation.id));
+        return usable;
+    }
+    match record::record(ctx, integration, &verdict.status, around.needed_by).await {
+        Ok(()) => {}
+        // Somebody changed it meanwhile: the echo of that is on its way.
+        Err(kube::Error::Api(status)) if status.code == 409 => {
+            debug!(integration = name, "The integration changed meanwhile");
+        }
+        Err(error) => {
+            let error = brief(&error);
+            warn!(integration = name, error, "The integration's status could not be written; it is tried again");
+        }
+    }
+    usable
 }
 
 /// The other installation that serves this integration, if one does.
-fn foreign<'a>(ctx: &Context, integration: &'a RancherIntegration) -> Option<&'a str> {
+pub(super) fn foreign<'a>(ctx: &Context, integration: &'a RancherIntegration) -> Option<&'a str> {
     let serving = integration.status.as_ref()?.installation.as_deref()?;
     (serving != ctx.installation.id).then_some(serving)
 }
@@ -211,13 +228,20 @@ fn keep_company(
         *company = None;
         return;
     };
-    if company.as_ref().is_some_and(|company| Arc::ptr_eq(&company.connection, connection)) {
+    // One that ended by itself panicked: it is begun again.
+    let keeps = |company: &Company| {
+        Arc::ptr_eq(&company.connection, connection) && !company.tasks.iter().any(|task| task.is_finished())
+    };
+    if company.as_ref().is_some_and(keeps) {
         return;
     }
     let (token, asked) = (stop.child_token(), ctx.memory.sweep_of(name));
-    tokio::spawn(drift::run(ctx.clone(), name.to_owned(), connection.clone(), token.clone()));
-    tokio::spawn(sweep::run(ctx.clone(), name.to_owned(), connection.clone(), asked.clone(), token.clone()));
-    *company = Some(Company { connection: connection.clone(), sweep: asked, _stop: token.drop_guard() });
+    let (drift, sweep) = (
+        drift::run(ctx.clone(), name.to_owned(), connection.clone(), token.clone()),
+        sweep::run(ctx.clone(), name.to_owned(), connection.clone(), asked, token.clone()),
+    );
+    let tasks = [tokio::spawn(drift), tokio::spawn(sweep)];
+    *company = Some(Company { connection: connection.clone(), tasks, _stop: token.drop_guard() });
 }
 
 /// Everything that waits for that Rancher is looked at at once.

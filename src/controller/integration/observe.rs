@@ -12,7 +12,7 @@ use super::claim;
 use crate::{
     api::{RancherIntegration, reference::KeyReference},
     controller::{
-        Context,
+        Context, brief,
         connection::{Connection, observed},
     },
     grant::Because,
@@ -42,6 +42,13 @@ pub(super) struct Findings {
     pub claimed: Option<Result<(), Because>>,
     /// How to reach it.
     pub connection: Option<Arc<Connection>>,
+}
+
+impl Findings {
+    /// Whether Rancher answered, and accepted the key: then access can be taken away there.
+    pub(super) fn is_usable(&self) -> bool {
+        self.connection.is_some() && matches!(self.reached, Some(Ok(()))) && matches!(self.authenticated, Some(Ok(_)))
+    }
 }
 
 /// The inputs of a connection. While they stay the same, so does the connection.
@@ -171,9 +178,10 @@ async fn secret_data(ctx: &Context, name: &str, field: &str) -> Result<BTreeMap<
                 "{field} names the Secret {name}, which is not in the operator's namespace {namespace}: create it there."
             ),
         )),
-        Err(error) => {
-            Err(Because::new("SecretUnreadable", format!("The Secret {namespace}/{name} cannot be read: {error}.")))
-        }
+        Err(error) => Err(Because::new(
+            "SecretUnreadable",
+            format!("The Secret {namespace}/{name} cannot be read: {}.", brief(&error)),
+        )),
     }
 }
 
@@ -204,7 +212,10 @@ async fn certificates(
     };
     let api: Api<ConfigMap> = Api::namespaced(ctx.client.clone(), namespace);
     let found = api.get_opt(&at.name).await.map_err(|error| {
-        Because::new("ConfigMapUnreadable", format!("The ConfigMap {namespace}/{} cannot be read: {error}.", at.name))
+        Because::new(
+            "ConfigMapUnreadable",
+            format!("The ConfigMap {namespace}/{} cannot be read: {}.", at.name, brief(&error)),
+        )
     })?;
     found
         .and_then(|map| map.data?.get(&at.key).map(|text| text.clone().into_bytes()))
@@ -251,7 +262,7 @@ fn unreachable(error: &Error) -> Because {
 }
 
 /// What the operator does on Rancher's own cluster: verb, group, resource, namespace.
-const NEEDED: [(&[&str], &str, &str, &str); 9] = [
+const NEEDED: [(&[&str], &str, &str, &str); 11] = [
     (&["get", "list", "watch", "create", "delete", "patch"], "management.cattle.io", "clusterroletemplatebindings", ""),
     (&["get", "list", "watch", "create", "delete", "patch"], "management.cattle.io", "projectroletemplatebindings", ""),
     (&["get"], "management.cattle.io", "clusters", ""),
@@ -259,8 +270,10 @@ const NEEDED: [(&[&str], &str, &str, &str); 9] = [
     (&["get"], "management.cattle.io", "roletemplates", ""),
     (&["get", "list"], "management.cattle.io", "users", ""),
     (&["get", "create"], "", "configmaps", "cattle-system"),
-    (&["list", "delete", "patch"], "rbac.authorization.k8s.io", "rolebindings", ""),
-    (&["list", "delete", "patch"], "rbac.authorization.k8s.io", "clusterrolebindings", ""),
+    (&["get"], "management.cattle.io", "settings", ""),
+    (&["get", "list", "delete", "patch"], "rbac.authorization.k8s.io", "rolebindings", ""),
+    (&["get"], "rbac.authorization.k8s.io", "clusterroles", ""),
+    (&["get", "list", "delete", "patch"], "rbac.authorization.k8s.io", "clusterrolebindings", ""),
 ];
 
 /// Asked once for a key that has them all, and again while it has not.

@@ -6,14 +6,15 @@ use kube::{
     runtime::events::EventType,
 };
 use serde_json::json;
-use tracing::info;
+use tracing::{info, warn};
 
 use crate::{
     api::{
         ConditionStatus, FINALIZER, RancherIntegration, condition, integration::RancherIntegrationStatus,
         status::BindingRecord,
     },
-    controller::Context,
+    controller::{Context, replacing},
+    grant::Because,
 };
 
 /// Writes the status where it differs, and keeps our finalizer on as long as a grant needs this integration.
@@ -24,54 +25,42 @@ pub(super) async fn record(
     ctx: &Context,
     integration: &RancherIntegration,
     status: &RancherIntegrationStatus,
+    needed_by: usize,
 ) -> Result<(), kube::Error> {
     let api: Api<RancherIntegration> = Api::all(ctx.client.clone());
-    let name = integration.name_any();
-    let mut status = status.clone();
-    let needed = needed_by(ctx, &name);
-    let deleted = integration.metadata.deletion_timestamp.is_some();
-    if deleted && needed > 0 {
-        let message = format!(
-            "Deleted, but {needed} grant(s) still have access to be taken away through it: it goes when they are settled. Delete the grants to end them now."
-        );
-        condition::set(
-            &mut status.conditions,
-            ctx.now(),
-            integration.metadata.generation,
-            "Ready",
-            ConditionStatus::False,
-            "Deleting",
-            message,
-        );
+    let (name, params) = (integration.name_any(), PatchParams::default());
+    let mut stands = integration.clone();
+    if integration.status.as_ref() != Some(status) {
+        let meta = &integration.metadata;
+        let patch = json!({
+            "metadata": {"resourceVersion": meta.resource_version, "uid": meta.uid},
+            "status": replacing(json!(integration.status.clone().unwrap_or_default()), json!(status)),
+        });
+        stands = api.patch_status(&name, &params, &Patch::Merge(patch)).await?;
+        report(ctx, integration, status);
     }
-    if integration.status.as_ref() != Some(&status) {
-        let patch = json!({"metadata": {"resourceVersion": integration.metadata.resource_version, "uid": integration.metadata.uid}, "status": status});
-        api.patch_status(&name, &PatchParams::default(), &Patch::Merge(patch)).await?;
-        report(ctx, integration, &status);
-        // The finalizer follows with the echo of this write.
+    let deleted = stands.metadata.deletion_timestamp.is_some();
+    let has = stands.finalizers().iter().any(|f| f == FINALIZER);
+    let wants = !deleted || needed_by > 0;
+    // None can be added to what is being deleted.
+    if has == wants || (wants && deleted) {
         return Ok(());
     }
-    let has = integration.finalizers().iter().any(|f| f == FINALIZER);
-    let wants = if deleted { needed > 0 } else { true };
-    if has != wants && (has || !deleted) {
-        let mut finalizers: Vec<_> = integration.finalizers().iter().filter(|f| *f != FINALIZER).cloned().collect();
-        if wants {
-            finalizers.push(FINALIZER.to_owned());
-        }
-        let patch = json!({"metadata": {"resourceVersion": integration.metadata.resource_version, "uid": integration.metadata.uid, "finalizers": finalizers}});
-        api.patch(&name, &PatchParams::default(), &Patch::Merge(patch)).await?;
+    let mut finalizers: Vec<_> = stands.finalizers().iter().filter(|f| *f != FINALIZER).cloned().collect();
+    if wants {
+        finalizers.push(FINALIZER.to_owned());
     }
-    Ok(())
+    let meta = &stands.metadata;
+    let patch =
+        json!({"metadata": {"resourceVersion": meta.resource_version, "uid": meta.uid, "finalizers": finalizers}});
+    api.patch(&name, &params, &Patch::Merge(patch)).await.map(drop)
 }
 
 /// How many grants still need it: those with anything in Rancher that is not settled.
-fn needed_by(ctx: &Context, name: &str) -> usize {
+pub(super) fn needed_by(ctx: &Context, name: &str) -> usize {
     let unsettled = |bindings: &[BindingRecord]| bindings.iter().any(|b| !b.is_settled());
-    ctx.grants
-        .of_integration(name)
-        .iter()
-        .filter(|grant| grant.status.as_ref().is_some_and(|s| unsettled(&s.bindings)))
-        .count()
+    let grants = ctx.grants.of_integration(name);
+    grants.iter().filter(|grant| grant.status.as_ref().is_some_and(|s| unsettled(&s.bindings))).count()
 }
 
 /// One log line and one Event when `Ready` changes its status or reason.
@@ -81,16 +70,35 @@ fn report(ctx: &Context, integration: &RancherIntegration, status: &RancherInteg
     if before.is_some_and(|before| before.status == after.status && before.reason == after.reason) {
         return;
     }
-    info!(integration = integration.name_any(), ready = ?after.status, reason = after.reason, message = after.message, "Integration changed");
+    info!(
+        integration = integration.name_any(),
+        ready = ?after.status,
+        reason = after.reason,
+        message = after.message,
+        "Integration changed"
+    );
     let (type_, reason) = match after.status {
         ConditionStatus::True => (EventType::Normal, "Ready"),
         _ => (EventType::Warning, "NotReady"),
     };
+    let note = format!("{}: {}", after.reason, after.message);
+    ctx.events.publish(integration.object_ref(&()), type_, reason, "Probe", &note);
+}
+
+/// Another installation serves it: said in the log and as an Event, for the status is the other's. The recorder counts
+/// repeats instead of repeating them.
+pub(super) fn report_foreign(ctx: &Context, integration: &RancherIntegration, because: &Because) {
+    warn!(
+        integration = integration.name_any(),
+        reason = because.reason,
+        message = because.message,
+        "Integration not served"
+    );
     ctx.events.publish(
         integration.object_ref(&()),
-        type_,
-        reason,
+        EventType::Warning,
+        "AnotherInstallation",
         "Probe",
-        &format!("{}: {}", after.reason, after.message),
+        &because.message,
     );
 }

@@ -57,6 +57,11 @@ fn absent(world: &BindingWorld) -> bool {
     matches!(world.sight, Sight::None(_)) || seen(world).is_some_and(|object| !object.ours)
 }
 
+/// Rancher has proven that there is none of that name.
+fn proven(world: &BindingWorld) -> bool {
+    matches!(world.sight, Sight::None(_))
+}
+
 fn alone(world: &BindingWorld) -> bool {
     world.sight == Sight::None(Equal::None)
 }
@@ -175,21 +180,21 @@ fn take() -> Vec<Row> {
             |w| nobody(w) && in_place(w) && !ours(w).unwrap().deletable,
             |_| Move::Wait(WaitFor::Finalizers),
         ),
-        row("present, gone", &[Take], &[Present], |w| nobody(w) && absent(w), |_| Move::ClearLeftovers),
         row(
-            "intended, gone, may land",
+            "the name taken by what is not ours",
             &[Take],
-            &[Intended],
-            |w| nobody(w) && absent(w) && w.may_land_late,
+            OPEN,
+            |w| nobody(w) && seen(w).is_some_and(|o| !o.ours),
+            |_| Move::Wait(WaitFor::Name),
+        ),
+        row(
+            "gone, may land",
+            &[Take],
+            OPEN,
+            |w| nobody(w) && proven(w) && w.may_land_late,
             |_| Move::Wait(WaitFor::LateCreates),
         ),
-        row(
-            "intended, gone",
-            &[Take],
-            &[Intended],
-            |w| nobody(w) && absent(w) && !w.may_land_late,
-            |_| Move::ClearLeftovers,
-        ),
+        row("gone", &[Take], OPEN, |w| nobody(w) && proven(w) && !w.may_land_late, |_| Move::ClearLeftovers),
     ]
 }
 
@@ -306,7 +311,10 @@ fn what_is_settled_stays_and_nothing_is_removed_without_a_look_for_what_was_left
         }
         assert!(!matches!(made, Move::Become(Removed, _)), "{goal:?} {state:?} {world:?}");
         if made == Move::ClearLeftovers {
-            assert!(goal == Take && absent(world) && world.holders == Holders::Nobody, "{state:?} {world:?}");
+            assert!(
+                goal == Take && proven(world) && !world.may_land_late && world.holders == Holders::Nobody,
+                "{state:?} {world:?}"
+            );
         }
     });
 }

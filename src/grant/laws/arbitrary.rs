@@ -109,6 +109,7 @@ fn binding() -> impl Strategy<Value = BindingRecord> {
             state,
             since: Time(since),
             touch_pending,
+            residual: None,
         }
     })
 }
@@ -136,7 +137,11 @@ fn policy() -> impl Strategy<Value = PolicyRecord> {
 }
 
 fn details() -> AccessDetails {
-    let targets = vec![TargetDetails { target: "cluster c-1".into(), url: "https://rancher.example.com".into() }];
+    let targets = vec![TargetDetails {
+        target: "cluster c-1".into(),
+        url: "https://rancher.example.com".into(),
+        kubeconfig_command: "rancher clusters kubeconfig c-1".into(),
+    }];
     AccessDetails { instructions: None, targets }
 }
 

@@ -84,7 +84,9 @@ proptest! {
             let waited = |from: Timestamp, long| from.checked_add(long).is_ok_and(|until| until <= now);
             let too_long = match &world.request {
                 Judged::Allowed(terms) if terms.required_approvals > 0 => waited(grant.created, terms.approval_timeout),
-                _ => waited(grant.waits_since(), limits.pending),
+                Judged::Refused(_) | Judged::Allowed(_) => waited(grant.waits_since(), limits.pending),
+                // What is not known is no reason to give up.
+                Judged::NotAsked | Judged::Unknown(_) => false,
             };
             let over = too_long || grant.end_time.is_some_and(|end| crate::grant::record::whole_seconds(end) <= now);
             let nothing_given = phase == Some(Phase::TimedOut) && !grant.is_recorded() && over;

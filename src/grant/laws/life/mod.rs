@@ -86,7 +86,12 @@ struct Stored {
 #[derive(Default)]
 struct Memory {
     passes: BTreeMap<usize, Pass>,
-    attempts: BTreeMap<String, u64>,
+    /// When a create of that binding was last sent that got no answer.
+    unanswered: BTreeMap<String, u64>,
+    /// Not remembered, but true: which creates were on their way when this process began.
+    forgotten: BTreeSet<String>,
+    /// Who took a binding under its lock, before that was written.
+    held: BTreeSet<(usize, String)>,
     /// Who gave a binding up under its lock, before that was written.
     released: BTreeSet<(usize, String)>,
     since: u64,
@@ -99,8 +104,8 @@ struct Life {
     leads: bool,
     /// What our clock was set back by, in seconds.
     back: i64,
-    /// Bindings that were seen, or left to another grant or to somebody else, while a create of theirs was still on its way: what is done
-    /// about those does not wait for that create. It is the sweep that takes what it makes.
+    /// What the sweep takes. Bindings that were seen while a create of an earlier process was still on its way, which
+    /// this one knows nothing of; and those left to somebody else meanwhile, which are never looked at again.
     for_the_sweep: BTreeSet<String>,
 }
 
@@ -121,6 +126,7 @@ fn record(name: &str) -> BindingRecord {
         state: BindingState::Intended,
         since: Timestamp::UNIX_EPOCH.into(),
         touch_pending: false,
+        residual: None,
     }
 }
 
@@ -204,7 +210,12 @@ impl Life {
     }
 
     fn crash(&mut self) {
-        self.memory = Memory { since: self.rancher.time, ..Memory::default() };
+        let on_their_way = [SHARED, OWN].into_iter().filter(|name| self.rancher.may_land(name));
+        let forgotten: BTreeSet<_> = on_their_way.map(str::to_owned).collect();
+        let seen = |b: &&BindingRecord| b.state == BindingState::Present && forgotten.contains(&b.name);
+        let all = self.stored.iter().flat_map(|stored| &stored.view.status.bindings);
+        self.for_the_sweep.extend(all.filter(seen).map(|b| b.name.clone()));
+        self.memory = Memory { since: self.rancher.time, forgotten, ..Memory::default() };
     }
 
     /// From here on nothing goes wrong any more, and nobody but the operator does anything. Every grant is looked at when
@@ -212,6 +223,8 @@ impl Life {
     fn calm(&mut self, durations: [i64; 2]) {
         (self.rancher.troubled, self.rancher.up, self.leads) = (false, true, true);
         self.memory.passes.clear();
+        // What was forged was said in the status, and somebody removed it.
+        self.rancher.bindings.retain(|_, bound| bound.ours);
         let mut wakes = [Some(Wake::At(self.now())); 2];
         let over = self.rancher.time + 10_000;
         while self.rancher.time < over {

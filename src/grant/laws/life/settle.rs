@@ -30,21 +30,26 @@ impl Life {
         let other = 1 - index;
         let stored = &self.stored[other];
         let released = self.memory.released.contains(&(other, name.to_owned()));
-        let holds = !stored.gone && !released && stored.view.holds(name, self.now());
+        // Who took it under its lock holds it, and who gave it up does not, though neither may be written yet.
+        let took = self.memory.held.contains(&(other, name.to_owned())) && stored.view.ended(self.now()).is_none();
+        let holds = !stored.gone && !released && (took || stored.view.holds(name, self.now()));
         if holds { Holders::Another } else { Holders::Nobody }
     }
 
     fn taken_by_co_holder(&self, index: usize, record: &BindingRecord) -> bool {
         let other = &self.stored[1 - index].view;
-        let named = other.status.bindings.iter().any(|b| b.name == record.name);
+        let kept = |state| matches!(state, BindingState::HandedOver | BindingState::AlreadyHeld);
+        let named = other.status.bindings.iter().any(|b| b.name == record.name && !kept(b.state));
         let ended =
             other.ended(self.now()).map(|(_, end)| other.status.revoked_time.as_ref().map_or(end, |t| t.0.max(end)));
         named && ended.is_some_and(|end| end >= record.since.0)
     }
 
-    fn may_land_late(&self, name: &str) -> bool {
-        let last = self.memory.attempts.get(name).copied().unwrap_or_default().max(self.memory.since);
-        self.rancher.time < last + LATE_CREATE
+    /// A create of this process that got no answer, or, where the binding was never seen, one of whoever led before.
+    fn may_land_late(&self, record: &BindingRecord) -> bool {
+        let sent = self.memory.unanswered.get(&record.name).copied();
+        let since = (record.state == BindingState::Intended).then_some(self.memory.since);
+        sent.max(since).is_some_and(|last| self.rancher.time < last + LATE_CREATE)
     }
 
     /// Brings one binding to where it should be: as the operator does, under the binding's lock.
@@ -103,7 +108,7 @@ impl Life {
             sight: Sight::NotLooked,
             holders: Holders::NotAsked,
             may_create: false,
-            may_land_late: self.may_land_late(&record.name),
+            may_land_late: self.may_land_late(record),
             taken_by_co_holder: self.taken_by_co_holder(index, record),
             created: false,
         }
@@ -125,13 +130,17 @@ impl Life {
         if matches!(state, BindingState::Present | BindingState::Intended) {
             record.uid = uid;
         }
-        if matches!(state, BindingState::Present | BindingState::AlreadyHeld | BindingState::HandedOver)
-            && self.rancher.may_land(&record.name)
-        {
-            self.for_the_sweep.insert(record.name.clone());
+        let name = record.name.clone();
+        let forgotten = self.memory.forgotten.contains(&name) && state == BindingState::Present;
+        if self.rancher.may_land(&name) && (forgotten || state == BindingState::AlreadyHeld) {
+            self.for_the_sweep.insert(name.clone());
         }
         if record.is_settled() {
-            self.memory.released.insert((index, record.name.clone()));
+            self.memory.held.remove(&(index, name.clone()));
+            self.memory.released.insert((index, name));
+        } else if state == BindingState::Present {
+            self.memory.released.remove(&(index, name.clone()));
+            self.memory.held.insert((index, name));
         }
     }
 
@@ -156,10 +165,12 @@ impl Life {
         assert!(stored.finalizer, "a create for a grant that may go at any time");
         assert!(stored.status.end.is_none(), "a create after a recorded end");
         assert!(stored.status.expires_time.as_ref().is_some_and(|end| end.0 > now), "a create past the end");
-        self.memory.attempts.insert(name.to_owned(), self.rancher.time);
         match self.rancher.create(name) {
             Answer::Is(made) => Ok(Some(made)),
-            Answer::Lost => Ok(None),
+            Answer::Lost => {
+                self.memory.unanswered.insert(name.to_owned(), self.rancher.time);
+                Ok(None)
+            }
             Answer::Crash => Err(Crashed),
         }
     }

@@ -134,52 +134,60 @@ impl Kind {
     }
 }
 
-/// The kinds that are always there. Traits: n namespaced, s status subresource, g generation, u unconditional update,
-/// c create on update, d a DELETE returns the object, f free names, v virtual (measured on Kubernetes 1.37).
-pub(super) fn built_ins() -> Vec<Kind> {
-    let admission = "admissionregistration.k8s.io";
-    let rbac = "rbac.authorization.k8s.io";
-    let authorization = "authorization.k8s.io";
-    let mut kinds: Vec<Kind> = [
-        ("", "Namespace", "namespaces", "sud"),
-        ("", "Secret", "secrets", "nu"),
-        ("", "ConfigMap", "configmaps", "nu"),
-        ("", "ServiceAccount", "serviceaccounts", "nud"),
-        ("", "Event", "events", "nuc"),
-        ("events.k8s.io", "Event", "events", "nuc"),
-        ("coordination.k8s.io", "Lease", "leases", "nc"),
-        (rbac, "Role", "roles", "nucf"),
-        (rbac, "RoleBinding", "rolebindings", "nucf"),
-        (rbac, "ClusterRole", "clusterroles", "ucf"),
-        (rbac, "ClusterRoleBinding", "clusterrolebindings", "ucf"),
-        ("apiextensions.k8s.io", "CustomResourceDefinition", "customresourcedefinitions", "sgd"),
-        (admission, "ValidatingAdmissionPolicy", "validatingadmissionpolicies", "sg"),
-        (admission, "ValidatingAdmissionPolicyBinding", "validatingadmissionpolicybindings", "g"),
-        (admission, "MutatingAdmissionPolicy", "mutatingadmissionpolicies", "g"),
-        (admission, "MutatingAdmissionPolicyBinding", "mutatingadmissionpolicybindings", "g"),
-        ("authentication.k8s.io", "SelfSubjectReview", "selfsubjectreviews", "v"),
-        (authorization, "SelfSubjectAccessReview", "selfsubjectaccessreviews", "v"),
-        (authorization, "SubjectAccessReview", "subjectaccessreviews", "v"),
-    ]
-    .into_iter()
-    .map(|(group, kind, plural, traits)| Kind::built_in(group, "v1", kind, plural, traits))
-    .collect();
-    for kind in &mut kinds {
-        kind.selectable = match kind.kind.as_str() {
-            "Secret" => vec!["type".to_owned()],
-            "Namespace" => vec!["status.phase".to_owned()],
-            "Event" => [
-                "involvedObject.kind",
-                "involvedObject.namespace",
-                "involvedObject.name",
-                "involvedObject.uid",
-                "reason",
-                "type",
-            ]
-            .map(str::to_owned)
-            .to_vec(),
-            _ => Vec::new(),
-        };
-    }
-    kinds
+const ADMISSION: &str = "admissionregistration.k8s.io";
+const AUTHORIZATION: &str = "authorization.k8s.io";
+const RBAC: &str = "rbac.authorization.k8s.io";
+
+/// Group, kind, plural and traits of the kinds that are always there, all of them `v1`. Traits: n namespaced, s status
+/// subresource, g generation, u unconditional update, c create on update, d a DELETE returns the object, f free names,
+/// v virtual (as in Kubernetes 1.37).
+#[rustfmt::skip] // a table
+const BUILT_INS: [(&str, &str, &str, &str); 19] = [
+    ("", "Namespace", "namespaces", "sud"),
+    ("", "Secret", "secrets", "nu"),
+    ("", "ConfigMap", "configmaps", "nu"),
+    ("", "ServiceAccount", "serviceaccounts", "nud"),
+    ("", "Event", "events", "nuc"),
+    ("events.k8s.io", "Event", "events", "nuc"),
+    ("coordination.k8s.io", "Lease", "leases", "nc"),
+    (RBAC, "Role", "roles", "nucf"),
+    (RBAC, "RoleBinding", "rolebindings", "nucf"),
+    (RBAC, "ClusterRole", "clusterroles", "ucf"),
+    (RBAC, "ClusterRoleBinding", "clusterrolebindings", "ucf"),
+    ("apiextensions.k8s.io", "CustomResourceDefinition", "customresourcedefinitions", "sgd"),
+    (ADMISSION, "ValidatingAdmissionPolicy", "validatingadmissionpolicies", "sg"),
+    (ADMISSION, "ValidatingAdmissionPolicyBinding", "validatingadmissionpolicybindings", "g"),
+    (ADMISSION, "MutatingAdmissionPolicy", "mutatingadmissionpolicies", "g"),
+    (ADMISSION, "MutatingAdmissionPolicyBinding", "mutatingadmissionpolicybindings", "g"),
+    ("authentication.k8s.io", "SelfSubjectReview", "selfsubjectreviews", "v"),
+    (AUTHORIZATION, "SelfSubjectAccessReview", "selfsubjectaccessreviews", "v"),
+    (AUTHORIZATION, "SubjectAccessReview", "subjectaccessreviews", "v"),
+];
+
+/// What `fieldSelector` may name of a built-in kind besides its name and namespace.
+fn selectable(group: &str, kind: &str) -> Vec<String> {
+    let fields: &[&str] = match (group, kind) {
+        ("", "Secret") => &["type"],
+        ("", "Namespace") => &["status.phase"],
+        ("", "Event") => &[
+            "involvedObject.kind",
+            "involvedObject.namespace",
+            "involvedObject.name",
+            "involvedObject.uid",
+            "reason",
+            "type",
+        ],
+        ("events.k8s.io", "Event") => &["reason", "type"],
+        _ => &[],
+    };
+    fields.iter().map(|&field| field.to_owned()).collect()
+}
+
+/// The kinds that are always there.
+pub(super) fn built_ins() -> impl Iterator<Item = Kind> {
+    BUILT_INS.into_iter().map(|(group, kind, plural, traits)| {
+        let mut built = Kind::built_in(group, "v1", kind, plural, traits);
+        built.selectable = selectable(group, kind);
+        built
+    })
 }

@@ -81,3 +81,9 @@ pub(super) fn revision(object: &Value) -> u64 {
 pub(super) fn at_path<'a>(object: &'a Value, path: &str) -> &'a Value {
     path.trim_start_matches('.').split('.').fold(object, |value, part| &value[part])
 }
+
+/// The UIDs of an object's owners.
+pub(super) fn owner_uids(object: &Value) -> Vec<&str> {
+    let list = object["metadata"]["ownerReferences"].as_array();
+    list.into_iter().flatten().filter_map(|owner| owner["uid"].as_str()).collect()
+}

@@ -9,8 +9,10 @@ use regex::Regex;
 use serde_json::{Value, json};
 
 mod custom;
+mod kinds;
 mod objects;
 mod policies;
+mod schema;
 mod watches;
 
 /// The group of the script's own kind.
@@ -25,16 +27,25 @@ const GROUP: &str = "script.testkit.example";
 pub async fn run(client: Client, namespace: &str) -> Vec<String> {
     let mut script = Script { client, namespace: namespace.to_owned(), lines: Vec::new() };
     objects::create_and_read(&mut script).await;
+    objects::secrets_and_forms(&mut script).await;
     objects::update_and_patch(&mut script).await;
+    objects::patch(&mut script).await;
+    objects::more_patches(&mut script).await;
     objects::delete(&mut script).await;
-    objects::refusals(&mut script).await;
-    objects::other_kinds(&mut script).await;
+    kinds::refusals(&mut script).await;
+    kinds::role_bindings(&mut script).await;
+    kinds::leases(&mut script).await;
+    kinds::events(&mut script).await;
+    kinds::accounts_and_maps(&mut script).await;
+    kinds::reviews(&mut script).await;
     objects::selectors(&mut script).await;
     watches::sequences(&mut script).await;
     custom::definition(&mut script).await;
     custom::validation(&mut script).await;
     custom::status_and_generation(&mut script).await;
+    custom::fixed_fields(&mut script).await;
     custom::finalizers(&mut script).await;
+    custom::unheld(&mut script).await;
     policies::validating(&mut script).await;
     policies::mutating(&mut script).await;
     custom::clean_up(&mut script).await;

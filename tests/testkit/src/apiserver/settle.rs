@@ -8,7 +8,7 @@ use super::{
     Inner, custom,
     delete::{FOREGROUND, end},
     kind::{Gvr, Kind, StorageKey},
-    object::{Key, finalizers, is_terminating, meta, meta_mut, stamp},
+    object::{Key, finalizers, is_terminating, meta, meta_mut, owner_uids, stamp},
     state::State,
 };
 
@@ -53,11 +53,6 @@ fn end_namespaces(state: &mut State, now: &Value) {
     }
 }
 
-fn owner_uids(object: &Value) -> Vec<&str> {
-    let list = object["metadata"]["ownerReferences"].as_array();
-    list.into_iter().flatten().filter_map(|owner| owner["uid"].as_str()).collect()
-}
-
 type Found = (Arc<Kind>, Key, Arc<Value>);
 
 fn all(state: &State) -> Vec<Found> {
@@ -68,9 +63,7 @@ fn all(state: &State) -> Vec<Found> {
 }
 
 fn collect_garbage(state: &mut State, now: &Value) {
-    let owned = state.everything().any(|(_, _, object)| !owner_uids(object).is_empty());
-    let waiting = state.everything().any(|(_, _, object)| finalizers(object).iter().any(|one| one == FOREGROUND));
-    if !owned && !waiting {
+    if !std::mem::take(&mut state.garbage) {
         return;
     }
     let objects = all(state);
@@ -81,11 +74,29 @@ fn collect_garbage(state: &mut State, now: &Value) {
     for (kind, key, object) in &objects {
         let owners = owner_uids(object);
         let lost = |uid: &&str| !present.contains(uid) || ending.contains(uid);
-        if !owners.is_empty() && owners.iter().all(lost) {
+        if owners.is_empty() || !owners.iter().any(lost) {
+            continue;
+        }
+        if owners.iter().all(lost) {
             end(state, kind, key, "", now.clone());
+        } else {
+            let kept = |uid: &str| present.contains(uid) && !ending.contains(uid);
+            drop_owners(state, kind, key, &kept);
         }
     }
     release_owners(state, &objects, &ending);
+}
+
+/// An object that still has an owner forgets those that are gone.
+fn drop_owners(state: &mut State, kind: &Kind, key: &Key, kept: &dyn Fn(&str) -> bool) {
+    let Some(current) = state.get(&kind.gvr, key) else {
+        return;
+    };
+    let mut object = current.as_ref().clone();
+    if let Some(list) = object["metadata"]["ownerReferences"].as_array_mut() {
+        list.retain(|owner| owner["uid"].as_str().is_some_and(kept));
+    }
+    state.commit(&kind.gvr, key, Some(object));
 }
 
 /// Lets owners go that waited for dependents which are gone now.

@@ -6,9 +6,13 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use super::{
+    delete::FOREGROUND,
     kind::{Gvr, Kind, StorageKey, built_ins},
-    object::{Key, stamp},
+    object::{Key, finalizers, is_terminating, meta, owner_uids, stamp},
 };
+
+/// How many changes are kept at most.
+const HISTORY: usize = 20_000;
 
 /// What happened to an object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,13 +47,17 @@ pub(super) struct State {
     pub kinds: BTreeMap<Gvr, Arc<Kind>>,
     objects: BTreeMap<StorageKey, Objects>,
     pub log: Vec<Change>,
+    /// How many owner references name a UID.
+    owners: BTreeMap<String, usize>,
+    /// Whether something changed that garbage collection must look at.
+    pub garbage: bool,
     seed: u64,
     drawn: u64,
 }
 
 impl State {
     pub fn new(seed: u64, now: Timestamp) -> Self {
-        let kinds = built_ins().into_iter().map(|kind| (kind.gvr.clone(), Arc::new(kind))).collect();
+        let kinds = built_ins().map(|kind| (kind.gvr.clone(), Arc::new(kind))).collect();
         let mut state = Self {
             revision: 1,
             compacted: 1,
@@ -57,6 +65,8 @@ impl State {
             kinds,
             objects: BTreeMap::new(),
             log: Vec::new(),
+            owners: BTreeMap::new(),
+            garbage: false,
             seed,
             drawn: 0,
         };
@@ -130,6 +140,8 @@ impl State {
         let mut value = object.or_else(|| old.as_deref().cloned()).unwrap_or_default();
         value["metadata"]["resourceVersion"] = self.revision.to_string().into();
         let stored = Arc::new(value);
+        self.note_owners(old.as_deref(), (!gone).then_some(stored.as_ref()));
+        let objects = self.objects.entry(storage.clone()).or_default();
         if gone {
             objects.remove(key);
         } else {
@@ -143,7 +155,41 @@ impl State {
             old,
             object: Arc::clone(&stored),
         });
+        if self.log.len() > HISTORY {
+            self.forget_oldest();
+        }
         stored
+    }
+
+    /// Keeps count of owners, and notes when garbage collection has to look.
+    fn note_owners(&mut self, old: Option<&Value>, new: Option<&Value>) {
+        let (before, after) = (old.map(owner_uids).unwrap_or_default(), new.map(owner_uids).unwrap_or_default());
+        self.garbage |= before != after && !after.is_empty();
+        self.garbage |=
+            new.is_some_and(|new| is_terminating(new) && finalizers(new).iter().any(|one| one == FOREGROUND));
+        for uid in &before {
+            if let Some(count) = self.owners.get_mut(*uid) {
+                *count -= 1;
+                // The last dependent of an owner that waits for it.
+                self.garbage |= *count == 0;
+                if *count == 0 {
+                    self.owners.remove(*uid);
+                }
+            }
+        }
+        for uid in after {
+            *self.owners.entry(uid.to_owned()).or_default() += 1;
+        }
+        if let (Some(old), None) = (old, new) {
+            self.garbage |= self.owners.contains_key(meta(old, "uid"));
+        }
+    }
+
+    /// As etcd's compaction: who stands before what is left must list again.
+    fn forget_oldest(&mut self) {
+        let oldest: Vec<Change> = self.log.drain(..HISTORY / 2).collect();
+        self.dropped += oldest.len();
+        self.compacted = oldest.last().map_or(self.compacted, |change| change.revision);
     }
 
     /// Forgets the log: whoever watches from before now must list again.

@@ -28,6 +28,14 @@ pub(super) struct FieldError {
     pub body: String,
 }
 
+/// A value as messages show it: whole numbers without a fraction.
+fn shown(value: &Value) -> String {
+    match value.as_f64().filter(|_| value.is_f64()) {
+        Some(float) => float.to_string(),
+        None => value.to_string(),
+    }
+}
+
 impl FieldError {
     fn new(field: &str, reason: &'static str, body: String) -> Self {
         Self { field: field.to_owned(), reason, body }
@@ -39,7 +47,7 @@ impl FieldError {
     }
 
     pub fn invalid(field: &str, value: &Value, detail: &str) -> Self {
-        Self::new(field, "FieldValueInvalid", format!("Invalid value: {value}: {detail}"))
+        Self::new(field, "FieldValueInvalid", format!("Invalid value: {}: {detail}", shown(value)))
     }
 
     /// For objects and lists, whose value the server leaves out.

@@ -57,11 +57,7 @@ impl Watch {
     /// Understands a watch request and stands where it wants to begin.
     pub fn start(inner: &Arc<Inner>, call: &Call, format: Format, cuts: u64) -> Result<Answer, ApiError> {
         let query = &call.query;
-        let mut fields = query.get("fieldSelector").to_owned();
-        if !call.name.is_empty() {
-            fields = format!("metadata.name={}", call.name);
-        }
-        let selector = Selector::parse(&call.kind, query.get("labelSelector"), &fields)?;
+        let selector = selector(call)?;
         let wake = inner.wake.subscribe();
         let state = inner.state();
         let asked = asked_revision(call, &state)?;
@@ -69,13 +65,7 @@ impl Watch {
         if initial && query.get("resourceVersionMatch") != "NotOlderThan" {
             return Err(ApiError::unknown("sendInitialEvents needs resourceVersionMatch=NotOlderThan"));
         }
-        let from = match asked {
-            Some(asked) if asked < state.compacted && !initial => {
-                return Err(ApiError::expired(asked, state.compacted));
-            }
-            Some(asked) if !initial => asked,
-            _ => state.revision,
-        };
+        let from = begin(&state, asked.filter(|_| !initial))?;
         let seconds = query.get("timeoutSeconds").parse().ok().filter(|&seconds: &u64| seconds > 0);
         let mut watch = Self {
             inner: Arc::clone(inner),
@@ -223,6 +213,24 @@ impl Watch {
     /// The stream of events, each an object with `type` and `object`.
     pub fn into_stream(self) -> impl stream::Stream<Item = io::Result<Value>> + Send {
         stream::unfold(self, |mut watch| async move { Some((watch.next().await?, watch)) })
+    }
+}
+
+/// A watch of one object is one by its name.
+fn selector(call: &Call) -> Result<Selector, ApiError> {
+    let (labels, fields) = (call.query.get("labelSelector"), call.query.get("fieldSelector"));
+    if call.name.is_empty() {
+        return Selector::parse(&call.kind, labels, fields);
+    }
+    Selector::parse(&call.kind, labels, &format!("metadata.name={}", call.name))
+}
+
+/// The revision after which a watch begins.
+fn begin(state: &State, asked: Option<u64>) -> Result<u64, ApiError> {
+    match asked {
+        Some(asked) if asked < state.compacted => Err(ApiError::expired(asked, state.compacted)),
+        Some(asked) => Ok(asked),
+        None => Ok(state.revision),
     }
 }
 

@@ -49,10 +49,7 @@ pub(super) fn read(path: &Path) -> Result<Vec<AuditEntry>, Error> {
     let mut order: Vec<String> = Vec::new();
     let mut entries: BTreeMap<String, AuditEntry> = BTreeMap::new();
     // The last line may be half written: only what ends with a newline is an event.
-    for line in text
-        .split_inclusive('\n')
-        .filter(|line| line.ends_with('\n'))
-    {
+    for line in text.split_inclusive('\n').filter(|line| line.ends_with('\n')) {
         let event: Event = serde_json::from_str(line)?;
         if !entries.contains_key(&event.audit_id) {
             order.push(event.audit_id.clone());

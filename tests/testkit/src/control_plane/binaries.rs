@@ -26,22 +26,10 @@ pub(super) struct Program {
 
 /// Smallest first, so that a broken toolchain shows early.
 pub(super) const PROGRAMS: [Program; 4] = [
-    Program {
-        name: "etcd",
-        package: "go.etcd.io/etcd/server/v3",
-    },
-    Program {
-        name: "kubectl",
-        package: "k8s.io/kubernetes/cmd/kubectl",
-    },
-    Program {
-        name: "kube-controller-manager",
-        package: "k8s.io/kubernetes/cmd/kube-controller-manager",
-    },
-    Program {
-        name: "kube-apiserver",
-        package: "k8s.io/kubernetes/cmd/kube-apiserver",
-    },
+    Program { name: "etcd", package: "go.etcd.io/etcd/server/v3" },
+    Program { name: "kubectl", package: "k8s.io/kubernetes/cmd/kubectl" },
+    Program { name: "kube-controller-manager", package: "k8s.io/kubernetes/cmd/kube-controller-manager" },
+    Program { name: "kube-apiserver", package: "k8s.io/kubernetes/cmd/kube-apiserver" },
 ];
 
 impl Binaries {
@@ -55,20 +43,9 @@ impl Binaries {
 
     /// As [`Binaries::get`], from these directories.
     pub(super) fn get_from(assets: Option<&Path>, target: &Path) -> Result<Self, Error> {
-        let given = |program: &Program| {
-            assets
-                .map(|dir| dir.join(program.name))
-                .filter(|path| path.is_file())
-        };
-        let missing: Vec<Program> = PROGRAMS
-            .into_iter()
-            .filter(|program| given(program).is_none())
-            .collect();
-        let built = if missing.is_empty() {
-            None
-        } else {
-            Some(build::ensure(&missing, target)?)
-        };
+        let given = |program: &Program| assets.map(|dir| dir.join(program.name)).filter(|path| path.is_file());
+        let missing: Vec<Program> = PROGRAMS.into_iter().filter(|program| given(program).is_none()).collect();
+        let built = if missing.is_empty() { None } else { Some(build::ensure(&missing, target)?) };
         let path = |name: &'static str| {
             let built = built.as_deref();
             assets
@@ -91,10 +68,6 @@ impl Binaries {
 fn target_directory() -> PathBuf {
     std::env::current_exe()
         .ok()
-        .and_then(|exe| {
-            exe.ancestors()
-                .find(|dir| dir.join(".rustc_info.json").is_file())
-                .map(Path::to_path_buf)
-        })
+        .and_then(|exe| exe.ancestors().find(|dir| dir.join(".rustc_info.json").is_file()).map(Path::to_path_buf))
         .unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target"))
 }

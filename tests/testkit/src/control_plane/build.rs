@@ -30,36 +30,20 @@ fn modules() -> PathBuf {
 /// Builds those of `programs` that are not in the cache below `target`; the cache's directory.
 pub(super) fn ensure(programs: &[Program], target: &Path) -> Result<PathBuf, Error> {
     let cache = cache_directory(target)?;
-    if programs
-        .iter()
-        .all(|program| cache.join(program.name).is_file())
-    {
+    if programs.iter().all(|program| cache.join(program.name).is_file()) {
         return Ok(cache);
     }
     fs::create_dir_all(&cache).map_err(Error::io("cannot make the cache", &cache))?;
     let _lock = lock(&cache.join("lock"))?;
-    let missing: Vec<&Program> = programs
-        .iter()
-        .filter(|program| !cache.join(program.name).is_file())
-        .collect();
+    let missing: Vec<&Program> = programs.iter().filter(|program| !cache.join(program.name).is_file()).collect();
     if missing.is_empty() {
         return Ok(cache);
     }
-    if Command::new("go")
-        .arg("version")
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .status()
-        .is_err()
-    {
+    if Command::new("go").arg("version").stdout(Stdio::null()).stderr(Stdio::null()).status().is_err() {
         let missing: Vec<&str> = missing.iter().map(|program| program.name).collect();
-        return Err(Error::GoMissing {
-            missing: missing.join(", "),
-        });
+        return Err(Error::GoMissing { missing: missing.join(", ") });
     }
-    say(
-        "building the control plane for tests from Go modules: minutes the first time, never again",
-    );
+    say("building the control plane for tests from Go modules: minutes the first time, never again");
     for (done, program) in missing.iter().enumerate() {
         build(program, &cache, &format!("{}/{}", done + 1, missing.len()))?;
     }
@@ -76,34 +60,24 @@ fn cache_directory(target: &Path) -> Result<PathBuf, Error> {
     hash.update(linker_flags()?);
     hash.update(std::env::consts::OS);
     hash.update(std::env::consts::ARCH);
-    let name: String = hash
-        .finalize()
-        .iter()
-        .take(8)
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
+    let name: String = hash.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect();
     Ok(target.join("control-plane").join(name))
 }
 
 /// Without a version the API server calls itself v0.0.0, and clients and feature gates go astray.
 fn linker_flags() -> Result<String, Error> {
     let path = modules().join("go.mod");
-    let text =
-        fs::read_to_string(&path).map_err(Error::io("cannot read the pinned modules", &path))?;
+    let text = fs::read_to_string(&path).map_err(Error::io("cannot read the pinned modules", &path))?;
     let version = text
         .lines()
         .find_map(|line| line.trim().strip_prefix("k8s.io/kubernetes v"))
         .and_then(|rest| rest.split_whitespace().next());
-    let Some((version, (major, rest))) =
-        version.and_then(|version| Some((version, version.split_once('.')?)))
-    else {
+    let Some((version, (major, rest))) = version.and_then(|version| Some((version, version.split_once('.')?))) else {
         return Err(Error::NoVersion { path });
     };
     let minor = rest.split('.').next().unwrap_or(rest);
     let set = "-X k8s.io/component-base/version";
-    Ok(format!(
-        "-s -w {set}.gitVersion=v{version} {set}.gitMajor={major} {set}.gitMinor={minor}"
-    ))
+    Ok(format!("-s -w {set}.gitVersion=v{version} {set}.gitMajor={major} {set}.gitMinor={minor}"))
 }
 
 /// Waits until this process alone holds the lock; it goes with the file handle, also when the process is killed.
@@ -121,10 +95,7 @@ fn lock(path: &Path) -> Result<File, Error> {
         }
         if shown.elapsed() >= PROGRESS {
             shown = Instant::now();
-            say(&format!(
-                "another process builds the control plane; waiting, {} s",
-                begun.elapsed().as_secs()
-            ));
+            say(&format!("another process builds the control plane; waiting, {} s", begun.elapsed().as_secs()));
         }
     }
 }
@@ -138,10 +109,7 @@ fn build(program: &Program, cache: &Path, count: &str) -> Result<(), Error> {
     let mut child = go_build(program, &half, &log)?;
     let mut shown = begun;
     let status = loop {
-        if let Some(status) = child
-            .try_wait()
-            .map_err(Error::io("cannot ask after", "go"))?
-        {
+        if let Some(status) = child.try_wait().map_err(Error::io("cannot ask after", "go"))? {
             break status;
         }
         if shown.elapsed() >= PROGRESS {
@@ -151,18 +119,11 @@ fn build(program: &Program, cache: &Path, count: &str) -> Result<(), Error> {
         thread::sleep(POLL);
     };
     if !status.success() {
-        return Err(Error::Build {
-            program: program.name,
-            log: last_lines(&log, 25),
-        });
+        return Err(Error::Build { program: program.name, log: last_lines(&log, 25) });
     }
     let place = cache.join(program.name);
     fs::rename(&half, &place).map_err(Error::io("cannot move the program", &place))?;
-    say(&format!(
-        "[{count}] {}: built in {} s",
-        program.name,
-        begun.elapsed().as_secs()
-    ));
+    say(&format!("[{count}] {}: built in {} s", program.name, begun.elapsed().as_secs()));
     Ok(())
 }
 
@@ -192,11 +153,7 @@ fn progress(program: &Program, log: &Path, count: &str, begun: Instant) -> Strin
     let text = fs::read_to_string(log).unwrap_or_default();
     let now = text.lines().last().unwrap_or("reading modules or linking");
     let compiled = text.lines().count();
-    format!(
-        "[{count}] {}: {} s, {compiled} packages, now {now}",
-        program.name,
-        begun.elapsed().as_secs()
-    )
+    format!("[{count}] {}: {} s, {compiled} packages, now {now}", program.name, begun.elapsed().as_secs())
 }
 
 /// A line on the terminal. The test harness captures the print macros, not the handle.

@@ -7,8 +7,8 @@ use std::{
 };
 
 use rcgen::{
-    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa,
-    KeyPair, KeyUsagePurpose,
+    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair,
+    KeyUsagePurpose,
 };
 
 use super::Error;
@@ -41,16 +41,8 @@ impl Certificates {
             authority_file: write(dir, "ca.crt", &authority.pem())?,
             server_file: write(dir, "server.crt", &server.0)?,
             server_key_file: write(dir, "server.key", &server.1)?,
-            service_account_key_file: write(
-                dir,
-                "service-account.key",
-                &service_account.serialize_pem(),
-            )?,
-            service_account_public_file: write(
-                dir,
-                "service-account.pub",
-                &service_account.public_key_pem(),
-            )?,
+            service_account_key_file: write(dir, "service-account.key", &service_account.serialize_pem())?,
+            service_account_public_file: write(dir, "service-account.pub", &service_account.public_key_pem())?,
             authority: authority.pem(),
             admin,
         })
@@ -62,10 +54,7 @@ type Authority = CertifiedIssuer<'static, KeyPair>;
 fn authority() -> Result<Authority, Error> {
     let mut params = named("control-plane-for-tests");
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    params.key_usages = vec![
-        KeyUsagePurpose::KeyCertSign,
-        KeyUsagePurpose::DigitalSignature,
-    ];
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::DigitalSignature];
     Ok(CertifiedIssuer::self_signed(params, KeyPair::generate()?)?)
 }
 
@@ -73,9 +62,7 @@ fn authority() -> Result<Authority, Error> {
 fn server(authority: &Authority) -> Result<(String, String), Error> {
     let names = ["127.0.0.1", "localhost", "kubernetes.default.svc"].map(str::to_owned);
     let mut params = CertificateParams::new(names)?;
-    params
-        .distinguished_name
-        .push(DnType::CommonName, "kube-apiserver");
+    params.distinguished_name.push(DnType::CommonName, "kube-apiserver");
     params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
     sign(authority, &params)
 }
@@ -83,9 +70,7 @@ fn server(authority: &Authority) -> Result<(String, String), Error> {
 /// Certificate and key of a client, PEM: the organization is what Kubernetes takes as the group.
 fn client(authority: &Authority, user: &str, group: &str) -> Result<(String, String), Error> {
     let mut params = named(user);
-    params
-        .distinguished_name
-        .push(DnType::OrganizationName, group);
+    params.distinguished_name.push(DnType::OrganizationName, group);
     params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
     sign(authority, &params)
 }
@@ -98,10 +83,7 @@ fn named(name: &str) -> CertificateParams {
 
 fn sign(authority: &Authority, params: &CertificateParams) -> Result<(String, String), Error> {
     let key = KeyPair::generate()?;
-    Ok((
-        params.signed_by(&key, authority)?.pem(),
-        key.serialize_pem(),
-    ))
+    Ok((params.signed_by(&key, authority)?.pem(), key.serialize_pem()))
 }
 
 /// Writes a file that only this user reads.

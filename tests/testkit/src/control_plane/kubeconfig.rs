@@ -11,10 +11,7 @@ pub(super) enum Identity<'a> {
     /// The member of `system:masters`.
     Admin,
     /// The admin, who impersonates somebody: any user with any number of groups.
-    Impersonated {
-        user: &'a str,
-        groups: &'a [&'a str],
-    },
+    Impersonated { user: &'a str, groups: &'a [&'a str] },
     /// The bearer of a token.
     Token(&'a str),
 }

@@ -67,11 +67,7 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self {
-            controller_manager: true,
-            audit: false,
-            api_server_args: Vec::new(),
-        }
+        Self { controller_manager: true, audit: false, api_server_args: Vec::new() }
     }
 }
 
@@ -92,11 +88,7 @@ impl Output {
     /// # Panics
     /// When it failed, with all that it said.
     pub fn expect_success(self) -> String {
-        assert!(
-            self.success,
-            "kubectl failed:\n{}{}",
-            self.stdout, self.stderr
-        );
+        assert!(self.success, "kubectl failed:\n{}{}", self.stdout, self.stderr);
         self.stdout
     }
 }
@@ -120,12 +112,7 @@ impl ControlPlane {
         let kubectl = binaries.kubectl.clone();
         let servers = Servers::start(binaries, options).await?;
         let kubeconfig = servers.write_kubeconfig("admin.kubeconfig", Identity::Admin)?;
-        Ok(Self {
-            servers,
-            kubectl,
-            kubeconfig,
-            files: AtomicU32::new(0),
-        })
+        Ok(Self { servers, kubectl, kubeconfig, files: AtomicU32::new(0) })
     }
 
     /// The control plane that all tests of this process share: controller manager and audit log on.
@@ -136,16 +123,9 @@ impl ControlPlane {
     pub async fn shared() -> &'static Self {
         static SHARED: OnceCell<ControlPlane> = OnceCell::const_new();
         SHARED
-            .get_or_init(async || {
-                match Self::start(Options {
-                    audit: true,
-                    ..Options::default()
-                })
-                .await
-                {
-                    Ok(plane) => plane,
-                    Err(error) => panic!("the shared control plane did not start: {error}"),
-                }
+            .get_or_init(async || match Self::start(Options { audit: true, ..Options::default() }).await {
+                Ok(plane) => plane,
+                Err(error) => panic!("the shared control plane did not start: {error}"),
             })
             .await
     }
@@ -168,33 +148,22 @@ impl ControlPlane {
     /// A client for any user with any number of groups (the admin impersonates him; `system:authenticated` must be
     /// named if wanted, though Kubernetes itself adds it).
     pub async fn client_for(&self, user: &str, groups: &[&str]) -> Client {
-        self.client_of(Identity::Impersonated { user, groups })
-            .await
+        self.client_of(Identity::Impersonated { user, groups }).await
     }
 
     /// A kubeconfig for any user with any number of groups, for `kubectl`.
     pub fn kubeconfig_for(&self, user: &str, groups: &[&str]) -> Result<PathBuf, Error> {
-        self.servers
-            .write_kubeconfig(&self.file(), Identity::Impersonated { user, groups })
+        self.servers.write_kubeconfig(&self.file(), Identity::Impersonated { user, groups })
     }
 
     /// A kubeconfig with a token (one hour) of an existing ServiceAccount, as a pod would have it.
-    pub async fn service_account_kubeconfig(
-        &self,
-        namespace: &str,
-        name: &str,
-    ) -> Result<PathBuf, Error> {
+    pub async fn service_account_kubeconfig(&self, namespace: &str, name: &str) -> Result<PathBuf, Error> {
         let token = self.token(namespace, name).await?;
-        self.servers
-            .write_kubeconfig(&self.file(), Identity::Token(&token))
+        self.servers.write_kubeconfig(&self.file(), Identity::Token(&token))
     }
 
     /// A client with a token of an existing ServiceAccount.
-    pub async fn service_account_client(
-        &self,
-        namespace: &str,
-        name: &str,
-    ) -> Result<Client, Error> {
+    pub async fn service_account_client(&self, namespace: &str, name: &str) -> Result<Client, Error> {
         let token = self.token(namespace, name).await?;
         Ok(self.client_of(Identity::Token(&token)).await)
     }
@@ -205,12 +174,7 @@ impl ControlPlane {
     }
 
     /// Runs `kubectl` with a kubeconfig of this control plane, and `input` on its standard input (for `-f -`).
-    pub async fn kubectl_with(
-        &self,
-        kubeconfig: &Path,
-        args: &[&str],
-        input: &str,
-    ) -> Result<Output, Error> {
+    pub async fn kubectl_with(&self, kubeconfig: &Path, args: &[&str], input: &str) -> Result<Output, Error> {
         let mut child = tokio::process::Command::new(&self.kubectl)
             .args(args)
             .env("KUBECONFIG", kubeconfig)
@@ -226,10 +190,7 @@ impl ControlPlane {
             // kubectl that does not read its input may have closed it: its own answer says why.
             let _ = stdin.write_all(input.as_bytes()).await;
         }
-        let output = child
-            .wait_with_output()
-            .await
-            .map_err(Error::io("cannot wait for", &self.kubectl))?;
+        let output = child.wait_with_output().await.map_err(Error::io("cannot wait for", &self.kubectl))?;
         Ok(Output {
             success: output.status.success(),
             stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
@@ -260,22 +221,11 @@ impl ControlPlane {
 
     async fn token(&self, namespace: &str, name: &str) -> Result<String, Error> {
         let accounts: Api<ServiceAccount> = Api::namespaced(self.client().await, namespace);
-        let spec = TokenRequestSpec {
-            expiration_seconds: Some(3600),
-            ..TokenRequestSpec::default()
-        };
-        let request = TokenRequest {
-            spec,
-            ..TokenRequest::default()
-        };
-        let answer = accounts
-            .create_token_request(name, &PostParams::default(), &request)
-            .await;
+        let spec = TokenRequestSpec { expiration_seconds: Some(3600), ..TokenRequestSpec::default() };
+        let request = TokenRequest { spec, ..TokenRequest::default() };
+        let answer = accounts.create_token_request(name, &PostParams::default(), &request).await;
         let what = || format!("a token for ServiceAccount {namespace}/{name}");
-        let answer = answer.map_err(|error| Error::Api {
-            what: what(),
-            source: Box::new(error),
-        })?;
+        let answer = answer.map_err(|error| Error::Api { what: what(), source: Box::new(error) })?;
         Ok(answer.status.map(|status| status.token).unwrap_or_default())
     }
 
@@ -291,8 +241,7 @@ impl ControlPlane {
 
 /// A client from a kubeconfig that this module wrote.
 async fn client(kubeconfig: &str) -> Client {
-    let kubeconfig =
-        Kubeconfig::from_yaml(kubeconfig).expect("a kubeconfig written here can be read");
+    let kubeconfig = Kubeconfig::from_yaml(kubeconfig).expect("a kubeconfig written here can be read");
     let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default())
         .await
         .expect("a kubeconfig written here is complete");

@@ -48,17 +48,10 @@ pub(super) struct Server {
 
 impl Server {
     /// Starts `program` in `dir`, its output appended to `<component>.log` there.
-    pub(super) fn start(
-        component: &'static str,
-        program: &Path,
-        args: &[String],
-        dir: &Path,
-    ) -> Result<Self, Error> {
+    pub(super) fn start(component: &'static str, program: &Path, args: &[String], dir: &Path) -> Result<Self, Error> {
         let log = dir.join(format!("{component}.log"));
         let output = append(&log)?;
-        let errors = output
-            .try_clone()
-            .map_err(Error::io("cannot share the log", &log))?;
+        let errors = output.try_clone().map_err(Error::io("cannot share the log", &log))?;
         let shell = shell(SUPERVISE)
             .arg(program)
             .args(args)
@@ -69,34 +62,23 @@ impl Server {
             .stderr(errors)
             .spawn()
             .map_err(Error::io("cannot start", program))?;
-        Ok(Self {
-            component,
-            shell,
-            log,
-        })
+        Ok(Self { component, shell, log })
     }
 
     /// An error, with the end of its log, if the server has ended.
     pub(super) fn check(&mut self) -> Result<(), Error> {
         match self.shell.try_wait() {
             Ok(None) => Ok(()),
-            Ok(Some(status)) => Err(Error::Exited {
-                component: self.component,
-                status: status.to_string(),
-                log: self.log_end(),
-            }),
+            Ok(Some(status)) => {
+                Err(Error::Exited { component: self.component, status: status.to_string(), log: self.log_end() })
+            }
             Err(source) => Err(Error::io("cannot ask after", self.component)(source)),
         }
     }
 
     /// The error for a server that did not become ready, with the end of its log.
     pub(super) fn not_ready(&self, seconds: u64, answer: String) -> Error {
-        Error::NotReady {
-            component: self.component,
-            seconds,
-            answer,
-            log: self.log_end(),
-        }
+        Error::NotReady { component: self.component, seconds, answer, log: self.log_end() }
     }
 
     fn log_end(&self) -> String {
@@ -151,10 +133,7 @@ impl Drop for Scratch {
 /// arguments start at "$1".
 fn shell(script: &str) -> Command {
     let mut command = Command::new("sh");
-    command
-        .args(["-c", script, "sh"])
-        .stdin(Stdio::piped())
-        .process_group(0);
+    command.args(["-c", script, "sh"]).stdin(Stdio::piped()).process_group(0);
     command
 }
 
@@ -165,11 +144,7 @@ fn end(shell: &mut Child) {
 }
 
 fn append(path: &Path) -> Result<File, Error> {
-    OpenOptions::new()
-        .create(true)
-        .append(true)
-        .open(path)
-        .map_err(Error::io("cannot open the log", path))
+    OpenOptions::new().create(true).append(true).open(path).map_err(Error::io("cannot open the log", path))
 }
 
 /// The last `count` lines of a file; empty if it cannot be read.
@@ -177,10 +152,5 @@ pub(super) fn last_lines(path: &Path, count: usize) -> String {
     let text = std::fs::read(path).unwrap_or_default();
     let text = String::from_utf8_lossy(&text);
     let lines: Vec<&str> = text.lines().collect();
-    lines
-        .iter()
-        .skip(lines.len().saturating_sub(count))
-        .copied()
-        .collect::<Vec<_>>()
-        .join("\n")
+    lines.iter().skip(lines.len().saturating_sub(count)).copied().collect::<Vec<_>>().join("\n")
 }

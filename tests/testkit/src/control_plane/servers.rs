@@ -60,16 +60,10 @@ impl Servers {
         };
         servers.start_api_server().await?;
         if servers.options.controller_manager {
-            let kubeconfig =
-                servers.write_kubeconfig("controller-manager.kubeconfig", Identity::Admin)?;
+            let kubeconfig = servers.write_kubeconfig("controller-manager.kubeconfig", Identity::Admin)?;
             let args = servers.controller_manager_args(&kubeconfig);
             let program = &servers.binaries.kube_controller_manager;
-            let server = Server::start(
-                "kube-controller-manager",
-                program,
-                &args,
-                servers.directory(),
-            )?;
+            let server = Server::start("kube-controller-manager", program, &args, servers.directory())?;
             servers._controller_manager = Some(server);
         }
         Ok(servers)
@@ -84,12 +78,8 @@ impl Servers {
         if slot.is_some() {
             return Ok(());
         }
-        let mut server = Server::start(
-            API_SERVER,
-            &self.binaries.kube_apiserver,
-            &self.api_server_args(),
-            self.directory(),
-        )?;
+        let mut server =
+            Server::start(API_SERVER, &self.binaries.kube_apiserver, &self.api_server_args(), self.directory())?;
         self.await_ready(&mut server).await?;
         *slot = Some(server);
         Ok(())
@@ -104,22 +94,14 @@ impl Servers {
     }
 
     pub(super) fn audit_log(&self) -> Result<PathBuf, Error> {
-        if self.options.audit {
-            Ok(self.directory().join(AUDIT_LOG))
-        } else {
-            Err(Error::NoAudit)
-        }
+        if self.options.audit { Ok(self.directory().join(AUDIT_LOG)) } else { Err(Error::NoAudit) }
     }
 
     pub(super) fn kubeconfig_text(&self, identity: Identity<'_>) -> String {
         document(&self.url(), &self.certificates, identity)
     }
 
-    pub(super) fn write_kubeconfig(
-        &self,
-        name: &str,
-        identity: Identity<'_>,
-    ) -> Result<PathBuf, Error> {
+    pub(super) fn write_kubeconfig(&self, name: &str, identity: Identity<'_>) -> Result<PathBuf, Error> {
         certs::write(self.directory(), name, &self.kubeconfig_text(identity))
     }
 
@@ -156,14 +138,8 @@ impl Servers {
             "--authorization-mode=RBAC".to_owned(),
             "--service-account-issuer=https://kubernetes.default.svc".to_owned(),
             "--profiling=false".to_owned(),
-            file(
-                "service-account-key-file",
-                &certificates.service_account_public_file,
-            ),
-            file(
-                "service-account-signing-key-file",
-                &certificates.service_account_key_file,
-            ),
+            file("service-account-key-file", &certificates.service_account_public_file),
+            file("service-account-signing-key-file", &certificates.service_account_key_file),
             file("client-ca-file", &certificates.authority_file),
             file("tls-cert-file", &certificates.server_file),
             file("tls-private-key-file", &certificates.server_key_file),
@@ -171,10 +147,7 @@ impl Servers {
         ];
         if self.options.audit {
             args.push(file("audit-log-path", &self.directory().join(AUDIT_LOG)));
-            args.push(file(
-                "audit-policy-file",
-                &self.directory().join("audit-policy.yaml"),
-            ));
+            args.push(file("audit-policy-file", &self.directory().join("audit-policy.yaml")));
             // Rotation would hide the older requests.
             args.push("--audit-log-maxsize=0".to_owned());
         }
@@ -187,10 +160,7 @@ impl Servers {
         vec![
             format!("--kubeconfig={}", kubeconfig.display()),
             format!("--service-account-private-key-file={key}"),
-            format!(
-                "--root-ca-file={}",
-                self.certificates.authority_file.display()
-            ),
+            format!("--root-ca-file={}", self.certificates.authority_file.display()),
             "--leader-elect=false".to_owned(),
             // It need not serve anything, and so takes no port.
             "--secure-port=0".to_owned(),
@@ -241,9 +211,7 @@ fn reserve_port() -> Result<(TcpSocket, SocketAddr), Error> {
 
 async fn ready(client: &kube::Client) -> Result<(), kube::Error> {
     for path in ["/readyz", "/api/v1/namespaces/default"] {
-        let request = http::Request::get(path)
-            .body(Vec::new())
-            .map_err(kube::Error::HttpError)?;
+        let request = http::Request::get(path).body(Vec::new()).map_err(kube::Error::HttpError)?;
         client.request_text(request).await?;
     }
     Ok(())

@@ -26,10 +26,7 @@ fn object<T: serde::de::DeserializeOwned>(value: serde_json::Value) -> T {
 async fn until(what: &str, mut done: impl AsyncFnMut() -> bool) {
     let begun = Instant::now();
     while !done().await {
-        assert!(
-            begun.elapsed() < Duration::from_secs(30),
-            "not within 30 s: {what}"
-        );
+        assert!(begun.elapsed() < Duration::from_secs(30), "not within 30 s: {what}");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }
@@ -46,29 +43,16 @@ fn processes_of(dir: &Path) -> usize {
 
 #[tokio::test]
 async fn it_starts_soon_serves_and_leaves_nothing() {
-    tokio::task::spawn_blocking(Binaries::get)
-        .await
-        .unwrap()
-        .unwrap();
+    tokio::task::spawn_blocking(Binaries::get).await.unwrap().unwrap();
     let begun = Instant::now();
     let plane = ControlPlane::start(Options::default()).await.unwrap();
-    assert!(
-        begun.elapsed() < Duration::from_secs(10),
-        "it took {:?}",
-        begun.elapsed()
-    );
+    assert!(begun.elapsed() < Duration::from_secs(10), "it took {:?}", begun.elapsed());
 
     let namespaces: Api<Namespace> = Api::all(plane.client().await);
     let namespace = object(json!({"metadata": {"name": "web"}}));
-    namespaces
-        .create(&PostParams::default(), &namespace)
-        .await
-        .unwrap();
+    namespaces.create(&PostParams::default(), &namespace).await.unwrap();
     let version = plane.kubectl(&["version"]).await.unwrap();
-    assert!(
-        version.stdout.contains("Server Version: v1."),
-        "{version:?}"
-    );
+    assert!(version.stdout.contains("Server Version: v1."), "{version:?}");
     assert!(matches!(plane.audit(), Err(Error::NoAudit)));
 
     let dir = plane.directory().to_path_buf();
@@ -80,10 +64,7 @@ async fn it_starts_soon_serves_and_leaves_nothing() {
 
 #[tokio::test]
 async fn stopping_the_api_server_keeps_its_address_and_data() {
-    let options = Options {
-        controller_manager: false,
-        ..Options::default()
-    };
+    let options = Options { controller_manager: false, ..Options::default() };
     let plane = ControlPlane::start(options).await.unwrap();
     let maps: Api<ConfigMap> = Api::namespaced(plane.client().await, "default");
     let map = object(json!({"metadata": {"name": "kept"}, "data": {"a": "b"}}));
@@ -104,64 +85,22 @@ async fn stopping_the_api_server_keeps_its_address_and_data() {
 async fn a_service_account_token_gets_what_rbac_gives_it() {
     let plane = ControlPlane::shared().await;
     let accounts: Api<ServiceAccount> = Api::namespaced(plane.client().await, "default");
-    accounts
-        .create(
-            &PostParams::default(),
-            &object(json!({"metadata": {"name": "reader"}})),
-        )
-        .await
-        .unwrap();
-    let reader = plane
-        .service_account_client("default", "reader")
-        .await
-        .unwrap();
+    accounts.create(&PostParams::default(), &object(json!({"metadata": {"name": "reader"}}))).await.unwrap();
+    let reader = plane.service_account_client("default", "reader").await.unwrap();
     let maps: Api<ConfigMap> = Api::namespaced(reader, "default");
-    let refused = maps
-        .list(&ListParams::default())
-        .await
-        .unwrap_err()
-        .to_string();
-    assert!(
-        refused.contains("system:serviceaccount:default:reader"),
-        "{refused}"
-    );
+    let refused = maps.list(&ListParams::default()).await.unwrap_err().to_string();
+    assert!(refused.contains("system:serviceaccount:default:reader"), "{refused}");
 
-    let binding = [
-        "create",
-        "rolebinding",
-        "reader",
-        "--clusterrole=view",
-        "--serviceaccount=default:reader",
-    ];
+    let binding = ["create", "rolebinding", "reader", "--clusterrole=view", "--serviceaccount=default:reader"];
     assert!(plane.kubectl(&binding).await.unwrap().success);
-    until("RBAC lets the reader list", async || {
-        maps.list(&ListParams::default()).await.is_ok()
-    })
-    .await;
+    until("RBAC lets the reader list", async || maps.list(&ListParams::default()).await.is_ok()).await;
 
-    let kubeconfig = plane
-        .service_account_kubeconfig("default", "reader")
-        .await
-        .unwrap();
-    let listed = plane
-        .kubectl_with(&kubeconfig, &["get", "configmaps"], "")
-        .await
-        .unwrap();
+    let kubeconfig = plane.service_account_kubeconfig("default", "reader").await.unwrap();
+    let listed = plane.kubectl_with(&kubeconfig, &["get", "configmaps"], "").await.unwrap();
     assert!(listed.success, "{listed:?}");
-    let refused = plane
-        .kubectl_with(&kubeconfig, &["get", "secrets"], "")
-        .await
-        .unwrap();
-    assert!(
-        !refused.success && refused.stderr.contains("Forbidden"),
-        "{refused:?}"
-    );
-    assert!(
-        plane
-            .service_account_kubeconfig("default", "nobody")
-            .await
-            .is_err()
-    );
+    let refused = plane.kubectl_with(&kubeconfig, &["get", "secrets"], "").await.unwrap();
+    assert!(!refused.success && refused.stderr.contains("Forbidden"), "{refused:?}");
+    assert!(plane.service_account_kubeconfig("default", "nobody").await.is_err());
 }
 
 #[tokio::test]
@@ -172,24 +111,13 @@ async fn the_audit_log_says_who_asked_for_what() {
     assert!(maps.delete("none", &DeleteParams::default()).await.is_err());
     let deletes = || {
         let entries = plane.audit().unwrap().into_iter();
-        entries
-            .filter(|entry| entry.user == "alice" && entry.verb == "delete")
-            .collect::<Vec<_>>()
+        entries.filter(|entry| entry.user == "alice" && entry.verb == "delete").collect::<Vec<_>>()
     };
-    until("the request is in the log", async || {
-        deletes().iter().any(|entry| entry.code != 0)
-    })
-    .await;
+    until("the request is in the log", async || deletes().iter().any(|entry| entry.code != 0)).await;
     let entries = deletes();
     assert_eq!(entries.len(), 1, "one entry for all stages: {entries:?}");
     let entry = &entries[0];
-    let named = [
-        &entry.group,
-        &entry.resource,
-        &entry.subresource,
-        &entry.namespace,
-        &entry.name,
-    ];
+    let named = [&entry.group, &entry.resource, &entry.subresource, &entry.namespace, &entry.name];
     assert_eq!(named, ["", "configmaps", "", "default", "none"]);
     assert_eq!(entry.code, 403);
 }
@@ -207,17 +135,10 @@ async fn any_user_with_300_groups() {
     let answer: serde_json::Value = client.request(request).await.unwrap();
     let seen = &answer["status"]["userInfo"];
     assert_eq!(seen["username"], "alice");
-    assert!(
-        groups
-            .iter()
-            .all(|group| seen["groups"].as_array().unwrap().contains(&json!(group)))
-    );
+    assert!(groups.iter().all(|group| seen["groups"].as_array().unwrap().contains(&json!(group))));
 
     let kubeconfig = plane.kubeconfig_for("alice", &groups).unwrap();
-    let whoami = plane
-        .kubectl_with(&kubeconfig, &["auth", "whoami", "-o", "json"], "")
-        .await
-        .unwrap();
+    let whoami = plane.kubectl_with(&kubeconfig, &["auth", "whoami", "-o", "json"], "").await.unwrap();
     assert!(whoami.stdout.contains("group-299"), "{whoami:?}");
 }
 
@@ -227,18 +148,9 @@ async fn what_a_namespace_held_goes_with_it() {
     let client = plane.client().await;
     let namespaces: Api<Namespace> = Api::all(client.clone());
     let namespace = object(json!({"metadata": {"name": "short-lived"}}));
-    namespaces
-        .create(&PostParams::default(), &namespace)
-        .await
-        .unwrap();
-    namespaces
-        .delete("short-lived", &DeleteParams::default())
-        .await
-        .unwrap();
-    until("the namespace is gone", async || {
-        namespaces.get_opt("short-lived").await.unwrap().is_none()
-    })
-    .await;
+    namespaces.create(&PostParams::default(), &namespace).await.unwrap();
+    namespaces.delete("short-lived", &DeleteParams::default()).await.unwrap();
+    until("the namespace is gone", async || namespaces.get_opt("short-lived").await.unwrap().is_none()).await;
 }
 
 /// The test process is killed in the middle: this test runs itself as the victim.
@@ -254,11 +166,7 @@ async fn nothing_survives_a_killed_test_process() {
     let scratch = tempfile::tempdir().unwrap();
     let note = scratch.path().join("directory");
     let mut victim = Command::new(std::env::current_exe().unwrap())
-        .args([
-            "--exact",
-            "control_plane::tests::nothing_survives_a_killed_test_process",
-            "--nocapture",
-        ])
+        .args(["--exact", "control_plane::tests::nothing_survives_a_killed_test_process", "--nocapture"])
         .env(VICTIM, &note)
         .stdout(Stdio::null())
         .stderr(Stdio::null())
@@ -266,10 +174,7 @@ async fn nothing_survives_a_killed_test_process() {
         .unwrap();
     until("the victim's control plane runs", async || note.exists()).await;
     let dir = PathBuf::from(std::fs::read_to_string(&note).unwrap());
-    assert!(
-        processes_of(&dir) >= 3,
-        "supervisors, servers and sweeper run"
-    );
+    assert!(processes_of(&dir) >= 3, "supervisors, servers and sweeper run");
     victim.kill().unwrap();
     victim.wait().unwrap();
     until("the servers ended", async || processes_of(&dir) == 0).await;
@@ -286,13 +191,6 @@ fn what_is_given_is_used_and_what_is_not_has_a_place_in_the_cache() {
     let target = tempfile::tempdir().unwrap();
     let found = Binaries::get_from(Some(assets.path()), target.path()).unwrap();
     assert_eq!(found.etcd, assets.path().join("etcd"));
-    assert_eq!(
-        found.kube_controller_manager,
-        assets.path().join("kube-controller-manager")
-    );
-    assert_eq!(
-        std::fs::read_dir(target.path()).unwrap().count(),
-        0,
-        "nothing was built"
-    );
+    assert_eq!(found.kube_controller_manager, assets.path().join("kube-controller-manager"));
+    assert_eq!(std::fs::read_dir(target.path()).unwrap().count(), 0, "nothing was built");
 }

@@ -103,6 +103,6 @@ pub(super) fn is_owner(core: &Core, name: &str) -> bool {
 }
 
 /// The display name.
-pub(super) fn display<'a>(role: &'a Value) -> &'a str {
+pub(super) fn display(role: &Value) -> &str {
     text(role, "displayName")
 }

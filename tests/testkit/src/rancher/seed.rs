@@ -1,4 +1,5 @@
 //! What a fresh Rancher holds: kinds, settings, roles, its own cluster, an administrator.
+mod roles;
 use serde_json::{Value, json};
 
 use crate::apiserver::{ApiServer, Gvr, Resource};
@@ -6,6 +7,7 @@ use crate::apiserver::{ApiServer, Gvr, Resource};
 use super::{
     Model,
     core::{Core, lock, management, rbac},
+    names,
     tokens::{self, TokenSpec},
     world::plant_project,
 };
@@ -36,6 +38,17 @@ pub(super) fn global_cluster_role(role: &str) -> String {
     format!("cattle-globalrole-{role}")
 }
 
+/// The ClusterRoleBinding that makes a subject administrator of a cluster: keyed by subject, not by binding.
+pub(super) fn global_admin(subject: &(&str, String)) -> Value {
+    let (kind, name) = subject;
+    let key = if *kind == "User" { name.clone() } else { names::hashed(&[name]) };
+    json!({
+        "metadata": {"name": format!("globaladmin-{key}")},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "cluster-admin"},
+        "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": kind, "name": name}],
+    })
+}
+
 fn put(server: &ApiServer, gvr: &Gvr, object: Value) {
     if let Err(error) = server.create_unchecked(gvr, object) {
         panic!("testkit rancher: seeding {}: {error}", gvr.resource);
@@ -58,8 +71,8 @@ pub(super) fn plant(core: &Core, model: Model, install_uuid: &str) {
         namespace(&core.local, name, &json!({}));
     }
     plant_settings(core, model, install_uuid);
-    plant_role_templates(core);
-    plant_global_roles(core);
+    roles::plant_role_templates(core);
+    roles::plant_global_roles(core);
     plant_cluster(core, "local", "local", &json!({}));
     plant_admin(core);
 }
@@ -103,149 +116,6 @@ fn plant_settings(core: &Core, model: Model, install_uuid: &str) {
     put(&core.local, &management("features"), feature);
 }
 
-fn rule(groups: &[&str], resources: &[&str], verbs: &[&str]) -> Value {
-    json!({"apiGroups": groups, "resources": resources, "verbs": verbs})
-}
-
-const READ: [&str; 3] = ["get", "list", "watch"];
-const WRITE: [&str; 7] = ["get", "list", "watch", "create", "update", "patch", "delete"];
-const WORKLOADS: [&str; 6] = ["configmaps", "pods", "services", "deployments", "jobs", "persistentvolumeclaims"];
-const RANCHER: [&str; 1] = ["management.cattle.io"];
-
-/// Kubernetes' own user-facing ClusterRoles.
-fn plant_kubernetes_roles(server: &ApiServer) {
-    let groups = ["", "apps", "batch"];
-    let grant = rule(&["rbac.authorization.k8s.io"], &["roles", "rolebindings"], &WRITE);
-    for (name, rules) in [
-        ("cluster-admin", json!([rule(&["*"], &["*"], &["*"])])),
-        ("admin", json!([rule(&groups, &WORKLOADS, &WRITE), rule(&[""], &["secrets"], &WRITE), grant])),
-        ("edit", json!([rule(&groups, &WORKLOADS, &WRITE), rule(&[""], &["secrets"], &WRITE)])),
-        ("view", json!([rule(&groups, &WORKLOADS, &READ)])),
-    ] {
-        let role = json!({"metadata": {"name": name}, "rules": rules});
-        put(server, &rbac("clusterroles"), role);
-    }
-}
-
-struct Template {
-    name: &'static str,
-    display: &'static str,
-    context: &'static str,
-    inherits: &'static [&'static str],
-    external: bool,
-    rules: Vec<Value>,
-}
-
-fn template(name: &'static str, display: &'static str, context: &'static str, rules: Vec<Value>) -> Template {
-    Template { name, display, context, inherits: &[], external: false, rules }
-}
-
-impl Template {
-    fn inherits(mut self, names: &'static [&'static str]) -> Self {
-        self.inherits = names;
-        self
-    }
-
-    fn external(mut self) -> Self {
-        self.external = true;
-        self
-    }
-}
-
-fn cluster_templates() -> Vec<Template> {
-    let bindings = ["clusterroletemplatebindings"];
-    vec![
-        template("cluster-owner", "Cluster Owner", "cluster", vec![rule(&["*"], &["*"], &["*"])]),
-        template(
-            "cluster-member",
-            "Cluster Member",
-            "cluster",
-            vec![
-                rule(&RANCHER, &bindings, &READ),
-                rule(&RANCHER, &["projects"], &["create"]),
-                rule(&RANCHER, &["nodes", "nodepools", "clustercatalogs"], &READ),
-                rule(&[""], &["nodes"], &READ),
-            ],
-        ),
-        template("projects-create", "Create Projects", "cluster", vec![rule(&RANCHER, &["projects"], &["create"])]),
-        template("nodes-view", "View Nodes", "cluster", vec![rule(&[""], &["nodes"], &READ)]),
-        template(
-            "clusterroletemplatebindings-manage",
-            "Manage Cluster Members",
-            "cluster",
-            vec![rule(&RANCHER, &bindings, &["*"])],
-        ),
-    ]
-}
-
-fn project_templates() -> Vec<Template> {
-    let bindings = ["projectroletemplatebindings"];
-    let volumes = || rule(&["", "storage.k8s.io"], &["persistentvolumes", "storageclasses"], &READ);
-    vec![
-        template(
-            "project-owner",
-            "Project Owner",
-            "project",
-            vec![
-                rule(&RANCHER, &bindings, &["*"]),
-                rule(&RANCHER, &["projects"], &WRITE),
-                rule(&[""], &["namespaces"], &["create"]),
-                volumes(),
-            ],
-        )
-        .inherits(&["admin"]),
-        template(
-            "project-member",
-            "Project Member",
-            "project",
-            vec![rule(&RANCHER, &bindings, &READ), rule(&[""], &["namespaces"], &["create"]), volumes()],
-        )
-        .inherits(&["edit"]),
-        template("read-only", "Read-only", "project", vec![rule(&RANCHER, &bindings, &READ), volumes()])
-            .inherits(&["view"]),
-        template("admin", "Kubernetes admin", "project", Vec::new()).external(),
-        template("edit", "Kubernetes edit", "project", Vec::new()).external(),
-        template("view", "Kubernetes view", "project", Vec::new()).external(),
-        template(
-            "projectroletemplatebindings-manage",
-            "Manage Project Members",
-            "project",
-            vec![rule(&RANCHER, &bindings, &["*"])],
-        ),
-        template("secrets-view", "View Secrets", "project", vec![rule(&[""], &["secrets"], &READ)]),
-    ]
-}
-
-fn plant_role_templates(core: &Core) {
-    for one in cluster_templates().into_iter().chain(project_templates()) {
-        let role = json!({
-            "metadata": {"name": one.name}, "displayName": one.display, "context": one.context, "builtin": true,
-            "external": one.external, "hidden": false, "locked": false, "administrative": one.name == "cluster-owner",
-            "roleTemplateNames": one.inherits, "rules": one.rules,
-        });
-        put(&core.local, &management("roletemplates"), role);
-    }
-}
-
-fn plant_global_roles(core: &Core) {
-    let everything = vec![rule(&["*"], &["*"], &["*"])];
-    let base = vec![
-        rule(&RANCHER, &["roletemplates", "globalroles", "settings", "features"], &READ),
-        rule(&["ext.cattle.io"], &["tokens"], &["*"]),
-    ];
-    for (name, display, rules) in
-        [("admin", "Admin", everything), ("user", "Standard User", base.clone()), ("user-base", "User-Base", base)]
-    {
-        let role = json!({
-            "metadata": {"name": name}, "displayName": display, "builtin": true, "newUserDefault": name == "user",
-            "rules": rules,
-        });
-        put(&core.local, &management("globalroles"), role);
-        let cluster_role = json!({"metadata": {"name": global_cluster_role(name)}, "rules": rules});
-        put(&core.local, &rbac("clusterroles"), cluster_role);
-    }
-}
-
 /// A cluster as Rancher knows it, with projects Default and System and the usual namespaces.
 pub(super) fn plant_cluster(core: &Core, id: &str, display: &str, labels: &Value) {
     let is_local = id == "local";
@@ -263,7 +133,13 @@ pub(super) fn plant_cluster(core: &Core, id: &str, display: &str, labels: &Value
     let Some(server) = core.server(id) else {
         panic!("testkit rancher: the cluster {id} has no API server");
     };
-    plant_kubernetes_roles(&server);
+    roles::plant_kubernetes_roles(&server);
+    let admins = core.local.list(&management("globalrolebindings"), None);
+    for admin in admins.iter().filter(|one| one["globalRoleName"] == "admin" && !is_local) {
+        if let Some(subject) = names::rbac_subject(admin) {
+            put(&server, &rbac("clusterrolebindings"), global_admin(&subject));
+        }
+    }
     let mark = |what: &str| json!({format!("authz.management.cattle.io/{what}-project"): "true"});
     let system = plant_project(core, id, "System", &mark("system"));
     let default = plant_project(core, id, "Default", &mark("default"));
@@ -299,15 +175,14 @@ pub(super) fn plant_admin_rights(core: &Core, user: &str) {
         "status": {"summary": "Completed", "summaryLocal": "Completed", "summaryRemote": "Completed"},
     });
     put(&core.local, &management("globalrolebindings"), binding);
-    let own = format!("cattle-globalrolebinding-{name}");
-    for (name, role) in
-        [(own, global_cluster_role("admin")), (format!("globaladmin-{user}"), "cluster-admin".to_owned())]
-    {
-        let grant = json!({
-            "metadata": {"name": name},
-            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": role},
-            "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": user}],
-        });
-        put(&core.local, &rbac("clusterrolebindings"), grant);
+    let own = json!({
+        "metadata": {"name": format!("cattle-globalrolebinding-{name}")},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": global_cluster_role("admin")},
+        "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": user}],
+    });
+    put(&core.local, &rbac("clusterrolebindings"), own);
+    for (_, server) in core.reachable() {
+        let admin = global_admin(&("User", user.to_owned()));
+        put(&server, &rbac("clusterrolebindings"), admin);
     }
 }

@@ -1,9 +1,9 @@
-//! Which requests a policy or binding is about.
-use serde_json::Value;
+//! Which requests a policy or binding is about, and how a request looks to its expressions.
+use serde_json::{Value, json};
 
-use crate::apiserver::admission::AdmissionRequest;
+use crate::apiserver::{access::user_info, admission::AdmissionRequest};
 
-fn names<'a>(list: &'a Value) -> impl Iterator<Item = &'a str> {
+fn names(list: &Value) -> impl Iterator<Item = &str> {
     list.as_array().into_iter().flatten().filter_map(Value::as_str)
 }
 
@@ -71,4 +71,27 @@ pub(super) fn fits(
         && namespace
             .is_none_or(|namespace| selects(&constraints["namespaceSelector"], &namespace["metadata"]["labels"]))
         && present.any(|object| selects(&constraints["objectSelector"], &object["metadata"]["labels"]))
+}
+
+/// The variable `request`: what is empty is absent, as on a real server.
+pub(super) fn describe(request: &AdmissionRequest) -> Value {
+    let gvr = &request.gvr;
+    let kind = json!({"group": gvr.group, "version": gvr.version, "kind": request.kind});
+    let resource = json!({"group": gvr.group, "version": gvr.version, "resource": gvr.resource});
+    let mut described = json!({
+        "kind": kind, "requestKind": kind, "resource": resource, "requestResource": resource,
+        "operation": request.operation.as_str(), "userInfo": user_info(&request.user), "dryRun": request.dry_run,
+    });
+    let texts = [
+        ("subResource", &request.subresource),
+        ("requestSubResource", &request.subresource),
+        ("name", &request.name),
+        ("namespace", &request.namespace),
+    ];
+    for (field, text) in texts {
+        if !text.is_empty() {
+            described[field] = text.clone().into();
+        }
+    }
+    described
 }

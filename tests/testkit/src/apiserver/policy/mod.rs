@@ -8,105 +8,23 @@ use serde_json::{Value, json};
 
 use super::{
     Inner,
-    access::user_info,
     admission::{AdmissionRequest, Operation},
-    kind::{Gvr, Kind},
+    kind::Gvr,
     lock,
     object::{Key, meta},
-    status::{ApiError, FieldError},
+    status::ApiError,
 };
 
 mod cel;
+mod check;
 mod matching;
 mod rewrite;
 
 pub(super) use cel::{Expression, Expressions};
 use cel::{Scope, to_json};
+pub(super) use check::{check, default};
 
 const GROUP: &str = "admissionregistration.k8s.io";
-
-/// The texts of all expressions of a policy, each with its field.
-fn expressions(policy: &Value) -> Vec<(String, &str)> {
-    let mut found = Vec::new();
-    let spec = &policy["spec"];
-    let places = [
-        ("matchConditions", &["expression"][..]),
-        ("variables", &["expression"]),
-        ("validations", &["expression", "messageExpression"]),
-        ("auditAnnotations", &["valueExpression"]),
-        ("mutations", &["jsonPatch.expression"]),
-    ];
-    for (list, members) in places {
-        for (index, entry) in spec[list].as_array().into_iter().flatten().enumerate() {
-            for member in members {
-                let text = super::object::at_path(entry, member).as_str();
-                found.extend(text.map(|text| (format!("spec.{list}[{index}].{member}"), text)));
-            }
-        }
-    }
-    found
-}
-
-/// Faults of a policy or binding, first of all what cannot be evaluated here.
-pub(super) fn check(kind: &Kind, policy: &Value) -> Vec<FieldError> {
-    let mut errors = Vec::new();
-    let unknown = |field: &str| FieldError::forbidden(field, "testkit apiserver: not known here");
-    if kind.gvr.group != GROUP {
-        return errors;
-    }
-    for field in ["paramKind", "paramRef"] {
-        if !policy["spec"][field].is_null() {
-            errors.push(unknown(&format!("spec.{field}")));
-        }
-    }
-    for (index, mutation) in policy["spec"]["mutations"].as_array().into_iter().flatten().enumerate() {
-        if mutation["patchType"] != "JSONPatch" {
-            errors.push(unknown(&format!("spec.mutations[{index}].patchType")));
-        }
-    }
-    let mut read = Expressions::default();
-    for (field, text) in expressions(policy) {
-        if let Err(why) = read.read(text) {
-            errors.push(FieldError::invalid(&field, &text.into(), &why));
-        }
-    }
-    errors
-}
-
-fn default_matching(constraints: &mut Value) {
-    let fill = |value: &mut Value, field: &str, with: Value| {
-        if value[field].is_null() {
-            value[field] = with;
-        }
-    };
-    fill(constraints, "matchPolicy", json!("Equivalent"));
-    fill(constraints, "namespaceSelector", json!({}));
-    fill(constraints, "objectSelector", json!({}));
-    for list in ["resourceRules", "excludeResourceRules"] {
-        for rule in constraints[list].as_array_mut().into_iter().flatten() {
-            fill(rule, "scope", json!("*"));
-        }
-    }
-    if let Some(map) = constraints.as_object_mut() {
-        map.retain(|_, value| !value.is_null());
-    }
-}
-
-/// Fills in what policies and bindings may leave out.
-pub(super) fn default(kind: &Kind, policy: &mut Value) {
-    if kind.gvr.group != GROUP || !policy["spec"].is_object() {
-        return;
-    }
-    let field = if kind.kind.ends_with("Binding") { "matchResources" } else { "matchConstraints" };
-    if policy["spec"][field].is_object() {
-        default_matching(&mut policy["spec"][field]);
-    } else if let Some(spec) = policy["spec"].as_object_mut() {
-        spec.remove(field);
-    }
-    if !kind.kind.ends_with("Binding") && policy["spec"]["failurePolicy"].is_null() {
-        policy["spec"]["failurePolicy"] = "Fail".into();
-    }
-}
 
 /// A policy with one of its bindings.
 struct Bound {
@@ -167,7 +85,7 @@ impl Inner {
         let mut scope = Scope::new(&[
             ("object", request.object.clone().unwrap_or_default()),
             ("oldObject", request.old_object.clone().unwrap_or_default()),
-            ("request", describe(request)),
+            ("request", matching::describe(request)),
             ("namespaceObject", namespace.clone()),
             ("params", Value::Null),
         ]);
@@ -301,27 +219,4 @@ impl Inner {
         }
         Ok(changed.object.unwrap_or_default())
     }
-}
-
-/// The variable `request`: what is empty is absent, as on a real server.
-fn describe(request: &AdmissionRequest) -> Value {
-    let gvr = &request.gvr;
-    let kind = json!({"group": gvr.group, "version": gvr.version, "kind": request.kind});
-    let resource = json!({"group": gvr.group, "version": gvr.version, "resource": gvr.resource});
-    let mut described = json!({
-        "kind": kind, "requestKind": kind, "resource": resource, "requestResource": resource,
-        "operation": request.operation.as_str(), "userInfo": user_info(&request.user), "dryRun": request.dry_run,
-    });
-    let texts = [
-        ("subResource", &request.subresource),
-        ("requestSubResource", &request.subresource),
-        ("name", &request.name),
-        ("namespace", &request.namespace),
-    ];
-    for (field, text) in texts {
-        if !text.is_empty() {
-            described[field] = text.clone().into();
-        }
-    }
-    described
 }

@@ -1,9 +1,12 @@
 //! The structural schema of a custom resource: pruning, defaults, validation and CEL rules.
+use std::sync::Mutex;
+
 use kube_cel::{CompiledSchema, RootContext, Validator, compile_schema};
 use serde_json::{Map, Value};
 
-use super::{kind::Kind, object::at_path, status::FieldError};
+use super::{kind::Kind, lock, object::at_path, status::FieldError};
 
+mod junctors;
 mod validate;
 
 /// A compiled `openAPIV3Schema`.
@@ -12,6 +15,8 @@ pub(super) struct Schema {
     root: Value,
     rules: CompiledSchema,
     context: RootContext,
+    /// Kept, for making one registers every CEL function anew.
+    validator: Mutex<Validator>,
 }
 
 /// The errors after which a real server does not run the CEL rules.
@@ -31,7 +36,7 @@ impl Schema {
             api_group: group.to_owned(),
             kind: kind.to_owned(),
         };
-        Ok(Self { root: root.clone(), rules, context })
+        Ok(Self { root: root.clone(), rules, context, validator: Mutex::new(Validator::new()) })
     }
 
     /// Drops unknown fields and fills in defaults.
@@ -62,7 +67,8 @@ impl Schema {
             errors.push(FieldError::invalid("<nil>", &Value::Null, why));
             return errors;
         }
-        let result = Validator::new().validate_compiled_with_context(&self.rules, object, old, Some(&self.context));
+        let result =
+            lock(&self.validator).validate_compiled_with_context(&self.rules, object, old, Some(&self.context));
         for error in result.err().into_iter().flatten() {
             errors.push(rule_error(object, &error.field_path, &error.message, error.reason.as_deref()));
         }

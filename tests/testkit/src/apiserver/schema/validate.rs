@@ -5,13 +5,14 @@ use jiff::Timestamp;
 use regex::Regex;
 use serde_json::{Value, json};
 
+use super::junctors;
 use crate::apiserver::status::FieldError;
 
 fn type_of(value: &Value) -> &'static str {
     match value {
         Value::Null => "null",
         Value::Bool(_) => "boolean",
-        Value::Number(number) if number.is_f64() => "number",
+        Value::Number(number) if number.as_f64().is_some_and(|float| float.fract() != 0.0) => "number",
         Value::Number(_) => "integer",
         Value::String(_) => "string",
         Value::Array(_) => "array",
@@ -48,7 +49,7 @@ pub(super) fn check(schema: &Value, value: &Value, path: &str, errors: &mut Vec<
         Value::Object(_) => check_object(schema, value, path, errors),
         _ => {}
     }
-    check_junctors(schema, value, path, errors);
+    junctors::check(schema, value, path, errors);
 }
 
 fn check_type(schema: &Value, value: &Value, path: &str, errors: &mut Vec<FieldError>) -> bool {
@@ -63,6 +64,9 @@ fn check_type(schema: &Value, value: &Value, path: &str, errors: &mut Vec<FieldE
         let wanted = if wanted.is_empty() { "integer,string" } else { wanted };
         let detail = format!("{path} in body must be of type {wanted}: {actual:?}");
         errors.push(FieldError::wrong_type(path, &actual.into(), &detail));
+        if wanted == "integer" && actual == "number" {
+            junctors::junctor(errors, &format!("Checked value must be of type integer (default format) in {path}"));
+        }
     }
     fine
 }
@@ -186,47 +190,5 @@ fn check_object(schema: &Value, value: &Value, path: &str, errors: &mut Vec<Fiel
         } else if schema["additionalProperties"].is_object() {
             check(&schema["additionalProperties"], member, &child(path, name), errors);
         }
-    }
-}
-
-fn faults(schema: &Value, value: &Value, path: &str) -> Vec<FieldError> {
-    let mut errors = Vec::new();
-    check(schema, value, path, &mut errors);
-    errors
-}
-
-fn junctor(errors: &mut Vec<FieldError>, detail: &str) {
-    errors.push(FieldError::invalid("<nil>", &"".into(), detail));
-}
-
-/// oneOf, anyOf, allOf and not. Where none of several fits, the faults of the nearest are named too.
-fn check_junctors(schema: &Value, value: &Value, path: &str, errors: &mut Vec<FieldError>) {
-    let judged = |name: &str| -> Option<Vec<Vec<FieldError>>> {
-        Some(schema[name].as_array()?.iter().map(|one| faults(one, value, path)).collect())
-    };
-    let fitting = |all: &[Vec<FieldError>]| all.iter().filter(|faults| faults.is_empty()).count();
-    let nearest = |all: Vec<Vec<FieldError>>| all.into_iter().min_by_key(Vec::len).unwrap_or_default();
-    if let Some(all) = judged("oneOf") {
-        let start = format!("{path:?} must validate one and only one schema (oneOf). Found");
-        match fitting(&all) {
-            1 => {}
-            0 => {
-                junctor(errors, &format!("{start} none valid"));
-                errors.extend(nearest(all));
-            }
-            found => junctor(errors, &format!("{start} {found} valid alternatives")),
-        }
-    }
-    if let Some(all) = judged("anyOf").filter(|all| fitting(all) == 0) {
-        junctor(errors, &format!("{path:?} must validate at least one schema (anyOf)"));
-        errors.extend(nearest(all));
-    }
-    if let Some(all) = judged("allOf").filter(|all| fitting(all) < all.len()) {
-        let none = if fitting(&all) == 0 { ". None validated" } else { "" };
-        junctor(errors, &format!("{path:?} must validate all the schemas (allOf){none}"));
-        errors.extend(all.into_iter().flatten());
-    }
-    if schema["not"].is_object() && faults(&schema["not"], value, path).is_empty() {
-        junctor(errors, &format!("{path:?} must not validate the schema (not)"));
     }
 }

@@ -25,6 +25,9 @@ pub(super) async fn create_and_read(script: &mut Script) {
     script.post("create with a resourceVersion", &maps, &odd).await;
     script.post("create as a dry run", &format!("{maps}?dryRun=All"), &map("dry", "one", "1")).await;
     script.get("get after the dry run", &script.core("configmaps/dry")).await;
+}
+
+pub(super) async fn secrets_and_forms(script: &mut Script) {
     let secret =
         json!({"metadata": {"name": "s", "labels": {"script": "one"}}, "stringData": {"k": "v"}, "unknown": 1});
     script.post("create a secret", &script.core("secrets"), &secret).await;
@@ -44,6 +47,11 @@ pub(super) async fn update_and_patch(script: &mut Script) {
     script.put("update without a version", &path, &map("a", "one", "3")).await;
     script.put("update what is not there", &script.core("configmaps/none"), &map("none", "one", "3")).await;
     script.put("update under another name", &path, &map("z", "one", "3")).await;
+}
+
+pub(super) async fn patch(script: &mut Script) {
+    let path = script.core("configmaps/a");
+    let stale = script.quietly("GET", &path, None).await.1;
     let mut foreign = map("a", "one", "3");
     foreign["metadata"]["uid"] = "11111111-1111-1111-1111-111111111111".into();
     script.put("update with another uid", &path, &foreign).await;
@@ -64,6 +72,10 @@ pub(super) async fn update_and_patch(script: &mut Script) {
         )
         .await;
     script.merge("merge patch what is not there", &script.core("configmaps/none"), &json!({"data": {"l": "5"}})).await;
+}
+
+pub(super) async fn more_patches(script: &mut Script) {
+    let path = script.core("configmaps/a");
     let before = script.quietly("GET", &path, None).await.1;
     let after = script.merge("merge patch that changes nothing", &path, &json!({"data": {"l": "4"}})).await;
     let same = before["metadata"]["resourceVersion"] == after["metadata"]["resourceVersion"];
@@ -90,61 +102,6 @@ pub(super) async fn delete(script: &mut Script) {
     let collection = script.core("configmaps?labelSelector=script%3Dgenerated");
     script.delete("delete a collection", &collection, None).await;
     script.get("list after it", &collection).await;
-}
-
-pub(super) async fn refusals(script: &mut Script) {
-    let maps = script.core("configmaps");
-    script.post("a bad name", &maps, &map("Not_A_Name", "one", "1")).await;
-    script.post("a bad label", &maps, &map("n", "not a label!", "1")).await;
-    script.post("no name", &maps, &json!({"metadata": {}})).await;
-    script.post("another namespace", &maps, &json!({"metadata": {"name": "n", "namespace": "elsewhere"}})).await;
-    let there = "/api/v1/namespaces/script-none/configmaps";
-    script.post("a namespace that is not there", there, &map("n", "one", "1")).await;
-    let wrong_version = json!({"apiVersion": "v2", "kind": "ConfigMap", "metadata": {"name": "n"}});
-    script.post("another version", &maps, &wrong_version).await;
-    script.get("a bad selector", &script.core("configmaps?fieldSelector=data.k%3D1")).await;
-    script.get("a version that is not a number", &script.core("configmaps?resourceVersion=x")).await;
-    let binding = json!({"metadata": {"name": "rb"}, "subjects": [{"kind": "User", "name": "u"}],
-        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "view"}});
-    let rbac = format!("/apis/rbac.authorization.k8s.io/v1/namespaces/{}/rolebindings", script.namespace);
-    script.post("create a role binding", &rbac, &binding).await;
-    script.merge("change its role", &format!("{rbac}/rb"), &json!({"roleRef": {"name": "edit"}})).await;
-    script.delete("delete the role binding", &format!("{rbac}/rb"), None).await;
-}
-
-pub(super) async fn other_kinds(script: &mut Script) {
-    let leases = format!("/apis/coordination.k8s.io/v1/namespaces/{}/leases", script.namespace);
-    let lease = json!({"metadata": {"name": "l"}, "spec": {"holderIdentity": "me", "leaseDurationSeconds": 15,
-        "renewTime": "2026-01-01T00:00:00.000000Z"}});
-    script.post("create a lease", &leases, &lease).await;
-    script.put("update a lease without a version", &format!("{leases}/l"), &lease).await;
-    script.delete("delete the lease", &format!("{leases}/l"), None).await;
-    let events = format!("/apis/events.k8s.io/v1/namespaces/{}/events", script.namespace);
-    let regarding = json!({"kind": "ConfigMap", "name": "a", "namespace": script.namespace, "apiVersion": "v1"});
-    let event = json!({"metadata": {"name": "e"}, "eventTime": "2026-01-01T00:00:00.000000Z", "reportingController": "script.example/c",
-        "reportingInstance": "i", "action": "Try", "reason": "Tried", "regarding": regarding, "note": "a note", "type": "Normal"});
-    script.post("create an event", &events, &event).await;
-    script.get("get it as a core event", &script.core("events/e")).await;
-    script
-        .merge(
-            "count it",
-            &format!("{events}/e"),
-            &json!({"series": {"count": 2, "lastObservedTime": "2026-01-01T00:00:01.000000Z"}}),
-        )
-        .await;
-    script.delete("delete the event", &script.core("events/e"), None).await;
-    let account = json!({"metadata": {"name": "sa"}});
-    script.post("create a service account", &script.core("serviceaccounts"), &account).await;
-    script.delete("delete the service account", &script.core("serviceaccounts/sa"), None).await;
-    let fixed = json!({"metadata": {"name": "fixed"}, "data": {"a": "1"}, "immutable": true});
-    script.post("create an immutable map", &script.core("configmaps"), &fixed).await;
-    script.merge("change the immutable map", &script.core("configmaps/fixed"), &json!({"data": {"a": "2"}})).await;
-    script.delete("delete the immutable map", &script.core("configmaps/fixed"), None).await;
-    let access = json!({"spec": {"resourceAttributes": {"verb": "get", "resource": "secrets"}}});
-    let review = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews";
-    let allowed = script.quietly("POST", review, Some(&access)).await.1["status"]["allowed"].clone();
-    script.lines.push(format!("a self subject access review: {allowed}"));
-    script.post("a bad namespace", "/api/v1/namespaces", &json!({"metadata": {"name": "Not.A.Label"}})).await;
 }
 
 pub(super) async fn selectors(script: &mut Script) {

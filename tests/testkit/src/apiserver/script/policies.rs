@@ -18,9 +18,8 @@ async fn remove(script: &Script, plural: &str, name: &str) {
     }
 }
 
-pub(super) async fn validating(script: &mut Script) {
-    let name = format!("script-{}", script.namespace);
-    let policy = json!({
+fn validating_policy(script: &Script, name: &str) -> Value {
+    json!({
         "metadata": {"name": name},
         "spec": {
             "failurePolicy": "Fail",
@@ -36,7 +35,29 @@ pub(super) async fn validating(script: &mut Script) {
                 {"expression": "object == null || !has(object.spec.reason) || object.spec.reason != 'who' || request.userInfo.username == 'nobody'", "message": "only nobody"},
             ],
         },
-    });
+    })
+}
+
+/// What the policy refuses, and what it lets pass.
+async fn judged(script: &mut Script, probes: &str, trial: &Value) {
+    script.post("a denied create", probes, trial).await;
+    script.post("a create denied with a reason", probes, &probe("t", json!({"size": 13, "reason": "x"}))).await;
+    script.post("a create denied for its user", probes, &probe("t", json!({"size": 1, "reason": "who"}))).await;
+    script.post("an exempt create", probes, &probe("exempt", json!({"size": 60, "reason": "x"}))).await;
+    script.post("an allowed create", probes, &probe("t", json!({"size": 9, "reason": "x"}))).await;
+    script.merge("a denied update", &script.custom("probes/t"), &json!({"spec": {"size": 2}})).await;
+    script.merge("a denied status", &script.custom("probes/t/status"), &json!({"status": {"phase": "no"}})).await;
+    script
+        .merge("a status that cannot be judged", &script.custom("probes/t/status"), &json!({"status": {"seen": 1}}))
+        .await;
+    script.merge("an allowed status", &script.custom("probes/t/status"), &json!({"status": {"phase": "yes"}})).await;
+    script.delete("an allowed delete", &script.custom("probes/t"), None).await;
+    script.delete("an exempt delete", &script.custom("probes/exempt"), None).await;
+}
+
+pub(super) async fn validating(script: &mut Script) {
+    let name = format!("script-{}", script.namespace);
+    let policy = validating_policy(script, &name);
     let binding = json!({"metadata": {"name": name}, "spec": {"policyName": name, "validationActions": ["Deny"]}});
     let (code, _) = script.quietly("POST", &format!("{POLICIES}/validatingadmissionpolicies"), Some(&policy)).await;
     script.lines.push(format!("create a validating policy: {code}"));
@@ -46,26 +67,13 @@ pub(super) async fn validating(script: &mut Script) {
     let probes = script.custom("probes");
     let trial = probe("trial", json!({"size": 60, "reason": "x"}));
     script.until("POST", &format!("{probes}?dryRun=All"), Some(&trial), 422).await;
-    script.post("a denied create", &probes, &trial).await;
-    script.post("a create denied with a reason", &probes, &probe("t", json!({"size": 13, "reason": "x"}))).await;
-    script.post("a create denied for its user", &probes, &probe("t", json!({"size": 1, "reason": "who"}))).await;
-    script.post("an exempt create", &probes, &probe("exempt", json!({"size": 60, "reason": "x"}))).await;
-    script.post("an allowed create", &probes, &probe("t", json!({"size": 9, "reason": "x"}))).await;
-    script.merge("a denied update", &script.custom("probes/t"), &json!({"spec": {"size": 2}})).await;
-    script.merge("a denied status", &script.custom("probes/t/status"), &json!({"status": {"phase": "no"}})).await;
-    script
-        .merge("a status that cannot be judged", &script.custom("probes/t/status"), &json!({"status": {"seen": 1}}))
-        .await;
-    script.merge("an allowed status", &script.custom("probes/t/status"), &json!({"status": {"phase": "yes"}})).await;
-    script.delete("an allowed delete", &script.custom("probes/t"), None).await;
-    script.delete("an exempt delete", &script.custom("probes/exempt"), None).await;
+    judged(script, &probes, &trial).await;
     remove(script, "validatingadmission", &name).await;
     script.until("POST", &format!("{probes}?dryRun=All"), Some(&trial), 201).await;
 }
 
-pub(super) async fn mutating(script: &mut Script) {
-    let name = format!("script-{}", script.namespace);
-    let policy = json!({
+fn mutating_policy(script: &Script, name: &str) -> Value {
+    json!({
         "metadata": {"name": name},
         "spec": {
             "failurePolicy": "Fail", "reinvocationPolicy": "Never",
@@ -75,7 +83,12 @@ pub(super) async fn mutating(script: &mut Script) {
                 "[JSONPatch{op: 'add', path: '/spec/reason', value: 'because ' + request.operation},\
                  JSONPatch{op: 'add', path: '/spec/choice', value: Object.spec.choice{a: 'mutated'}}]"}}],
         },
-    });
+    })
+}
+
+pub(super) async fn mutating(script: &mut Script) {
+    let name = format!("script-{}", script.namespace);
+    let policy = mutating_policy(script, &name);
     let binding = json!({"metadata": {"name": name}, "spec": {"policyName": name}});
     let (code, _) = script.quietly("POST", &format!("{POLICIES}/mutatingadmissionpolicies"), Some(&policy)).await;
     script.lines.push(format!("create a mutating policy: {code}"));

@@ -15,6 +15,18 @@ async fn read(script: &mut Script, what: &str, path: &str) {
     script.lines.push(format!("{what}: annotations of the last bookmark: {last}"));
 }
 
+async fn read_all(script: &mut Script, maps: &str, start: &str) {
+    let watch = format!("{maps}?watch=true&timeoutSeconds=1&labelSelector=script%3Dwatched");
+    read(script, "watch", &format!("{watch}&resourceVersion={start}")).await;
+    let all = format!("{maps}?watch=true&timeoutSeconds=1&fieldSelector=metadata.name%3Dw1");
+    read(script, "watch by name", &format!("{all}&resourceVersion={start}")).await;
+    read(script, "watch from now", &all).await;
+    let streaming = format!("{all}&allowWatchBookmarks=true&sendInitialEvents=true&resourceVersionMatch=NotOlderThan");
+    read(script, "streaming list", &streaming).await;
+    read_partial(script, &format!("{all}&resourceVersion={start}"), "watch of metadata").await;
+    read_partial(script, &script.core("configmaps?fieldSelector=metadata.name%3Dw1"), "list of metadata").await;
+}
+
 pub(super) async fn sequences(script: &mut Script) {
     let maps = script.core("configmaps");
     let start = script.quietly("GET", &maps, None).await.1["metadata"]["resourceVersion"].clone();
@@ -28,15 +40,7 @@ pub(super) async fn sequences(script: &mut Script) {
     script.send("PATCH", &two, super::MERGE, JSON, Some(&relabel("watched"))).await;
     script.send("PATCH", &one, super::MERGE, JSON, Some(&relabel("unwatched"))).await;
     script.quietly("DELETE", &two, None).await;
-    let watch = format!("{maps}?watch=true&timeoutSeconds=1&labelSelector=script%3Dwatched");
-    read(script, "watch", &format!("{watch}&resourceVersion={start}")).await;
-    let all = format!("{maps}?watch=true&timeoutSeconds=1&fieldSelector=metadata.name%3Dw1");
-    read(script, "watch by name", &format!("{all}&resourceVersion={start}")).await;
-    read(script, "watch from now", &all).await;
-    let streaming = format!("{all}&allowWatchBookmarks=true&sendInitialEvents=true&resourceVersionMatch=NotOlderThan");
-    read(script, "streaming list", &streaming).await;
-    read_partial(script, &format!("{all}&resourceVersion={start}"), "watch of metadata").await;
-    read_partial(script, &script.core("configmaps?fieldSelector=metadata.name%3Dw1"), "list of metadata").await;
+    read_all(script, &maps, &start).await;
     script.quietly("DELETE", &one, None).await;
 }
 

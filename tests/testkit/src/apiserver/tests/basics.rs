@@ -1,25 +1,13 @@
-use futures::{StreamExt, TryStreamExt};
-use k8s_openapi::api::core::v1::{ConfigMap, Namespace};
+use k8s_openapi::api::core::v1::ConfigMap;
 use kube::{
-    Api, Error,
+    Api,
     api::{DeleteParams, DynamicObject, Patch, PatchParams, PostParams, Preconditions},
     core::{ApiResource, GroupVersionKind},
-    runtime::{WatchStreamExt, watcher},
 };
 use serde_json::json;
 
+use super::{map, refusal};
 use crate::apiserver::{ApiServer, Resource};
-
-fn map(name: &str) -> ConfigMap {
-    serde_json::from_value(json!({"metadata": {"name": name}, "data": {"k": "v"}})).unwrap()
-}
-
-fn code(error: Error) -> (u16, String, String) {
-    match error {
-        Error::Api(status) => (status.code, status.reason.clone(), status.message.clone()),
-        other => panic!("expected a Status, got {other}"),
-    }
-}
 
 fn widgets(server: &ApiServer) -> Api<DynamicObject> {
     server.register(Resource {
@@ -49,7 +37,7 @@ async fn created_objects_are_read_back() {
     let made = api.create(&PostParams::default(), &map("a")).await.unwrap();
     assert_eq!(api.get("a").await.unwrap(), made);
     assert!(made.metadata.uid.is_some());
-    let (code, reason, message) = code(api.get("b").await.unwrap_err());
+    let (code, reason, message) = refusal(api.get("b").await.unwrap_err());
     assert_eq!((code, reason.as_str(), message.as_str()), (404, "NotFound", "configmaps \"b\" not found"));
 }
 
@@ -61,7 +49,7 @@ async fn a_stale_update_is_a_conflict() {
     let patch = json!({"data": {"k": "w"}});
     api.patch("a", &PatchParams::default(), &Patch::Merge(&patch)).await.unwrap();
     stale.data = None;
-    let (code, reason, _) = code(api.replace("a", &PostParams::default(), &stale).await.unwrap_err());
+    let (code, reason, _) = refusal(api.replace("a", &PostParams::default(), &stale).await.unwrap_err());
     assert_eq!((code, reason.as_str()), (409, "Conflict"));
 }
 
@@ -82,7 +70,7 @@ async fn status_generation_and_finalizers() {
     assert_eq!(after.metadata.generation, Some(2));
     let wrong =
         DeleteParams::default().preconditions(Preconditions { uid: Some("no".to_owned()), ..Default::default() });
-    let (status, _, message) = code(api.delete("w", &wrong).await.unwrap_err());
+    let (status, _, message) = refusal(api.delete("w", &wrong).await.unwrap_err());
     assert_eq!(status, 409);
     assert!(message.contains("the UID in the precondition (no) does not match"), "{message}");
     let held = api.delete("w", &DeleteParams::default()).await.unwrap().left().unwrap();
@@ -90,38 +78,4 @@ async fn status_generation_and_finalizers() {
     let free = json!({"metadata": {"finalizers": null}});
     api.patch("w", &PatchParams::default(), &Patch::Merge(&free)).await.unwrap();
     assert!(api.get_opt("w").await.unwrap().is_none());
-}
-
-#[tokio::test(start_paused = true)]
-async fn the_watcher_sees_changes_and_survives_expiry_and_outage() {
-    let server = ApiServer::builder().build();
-    let api: Api<ConfigMap> = Api::namespaced(server.client(), "default");
-    api.create(&PostParams::default(), &map("a")).await.unwrap();
-    let watch = watcher(api.clone(), watcher::Config::default()).default_backoff().touched_objects();
-    let mut events = Box::pin(watch.filter_map(|event| std::future::ready(event.ok())));
-    assert_eq!(events.next().await.unwrap().metadata.name.as_deref(), Some("a"));
-    api.create(&PostParams::default(), &map("b")).await.unwrap();
-    assert_eq!(events.next().await.unwrap().metadata.name.as_deref(), Some("b"));
-    server.expire_watches();
-    let relisted: Vec<_> = events.by_ref().take(2).map(|object| object.metadata.name.unwrap()).collect().await;
-    assert_eq!(relisted, ["a", "b"]);
-    server.set_available(false);
-    assert!(api.get("a").await.is_err());
-    server.set_available(true);
-    api.create(&PostParams::default(), &map("c")).await.unwrap();
-    loop {
-        if events.next().await.unwrap().metadata.name.as_deref() == Some("c") {
-            break;
-        }
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_streaming_list_ends_with_the_annotated_bookmark() {
-    let server = ApiServer::builder().build();
-    let api: Api<Namespace> = Api::all(server.client());
-    let events: Vec<_> =
-        watcher(api, watcher::Config::default().streaming_lists()).take(6).try_collect().await.unwrap();
-    assert!(matches!(events.first(), Some(watcher::Event::Init)), "{events:?}");
-    assert!(matches!(events.last(), Some(watcher::Event::InitDone)), "{events:?}");
 }

@@ -1,23 +1,25 @@
 //! The life of cluster and project bindings.
 use std::{sync::Arc, time::Duration};
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::{
     super::{
         Model,
         binding::{self, Kind},
-        core::{Core, finalizers, is_terminating, lock, management, text},
+        core::{Core, finalizers, is_terminating, lock},
         delivery::{Reference, role_is_gone, wait_for_repair},
         downstream::plan,
         grants::{self, Part},
         subject,
     },
-    Meaning, Memory, follow, with,
+    Meaning, Memory, follow,
+    status::{rancher_side, settle},
+    with,
 };
 
 /// Follows one kind of binding.
-pub(super) async fn run(core: Arc<Core>, kind: Kind) {
+pub(super) fn run(core: Arc<Core>, kind: Kind) -> impl Future<Output = ()> + Send {
     let mut memory = Memory::default();
     let shared = Arc::clone(&core);
     follow(&core, "local", &kind.gvr(), move |tasks, event| {
@@ -31,7 +33,6 @@ pub(super) async fn run(core: Arc<Core>, kind: Kind) {
             Meaning::Nothing => {}
         }
     })
-    .await;
 }
 
 /// Makes what the binding is to have; what a server refuses is made at the next touch.
@@ -96,10 +97,10 @@ async fn live_aggregated(core: &Core, kind: Kind, mut cached: Value) {
     it.add_finalizer(core, &kind.remove_handler()).await;
     it.add_finalizer(core, &kind.controller()).await;
     core.pause(60).await;
-    if it.alive(core).is_none() {
+    let Some(stored) = it.alive(core) else {
         return;
-    }
-    rancher_side(core, kind, &it, cached.clone()).await;
+    };
+    rancher_side(core, kind, &it, stored).await;
     core.pause(60).await;
     settle(core, kind, &it).await;
     core.pause(130).await;
@@ -123,90 +124,6 @@ async fn await_cluster(core: &Core, cluster: &str) {
     }
     if waits {
         tokio::time::sleep(Duration::from_secs(1)).await;
-    }
-}
-
-fn condition(name: &str, ok: bool, reason: &str, at: &str) -> Value {
-    let status = if ok { "True" } else { "False" };
-    json!({"type": name, "status": status, "reason": reason, "message": "", "lastTransitionTime": at})
-}
-
-fn local_conditions(core: &Core, binding: &Value) -> (Vec<Value>, bool) {
-    let at = super::super::core::stamp((core.now)());
-    let user = text(binding, "userName");
-    let known = user.is_empty() || core.local.get(&management("users"), "", user).is_some();
-    let reason = if known { "SubjectExists" } else { "FailedToGetUser" };
-    let names = match core.model() {
-        Model::Legacy => ["SubjectExists", "LabelsReconciled", "BindingExists"],
-        Model::Aggregated => ["ReconcileSubject", "ReconcileMembershipBindings", "ReconcileBindings"],
-    };
-    let mut list = vec![condition(names[0], known, reason, &at)];
-    list.extend(names[1..].iter().map(|name| condition(name, true, name, &at)));
-    (list, known)
-}
-
-/// Fills in the subject and, for cluster bindings, says so in the status, one condition at a time. Answers with the binding.
-async fn rancher_side(core: &Core, kind: Kind, it: &Reference, cached: Value) -> Value {
-    let fields = subject::fill(core, &cached).await;
-    let empty = fields.as_object().is_none_or(|fields| fields.is_empty());
-    it.write(core, "", |_| (!empty).then(|| fields.clone())).await;
-    if kind == Kind::Cluster {
-        let binding = it.read(core).unwrap_or_default();
-        let (conditions, known) = local_conditions(core, &binding);
-        let summary = if known { "Completed" } else { "Error" };
-        for count in 1..=conditions.len() {
-            let mut status = json!({"localConditions": conditions[..count]});
-            if count == conditions.len() {
-                status["summaryLocal"] = summary.into();
-                status["observedGenerationLocal"] = binding["metadata"]["generation"].clone();
-            }
-            it.write(core, "status", |now| changed(now, &status)).await;
-        }
-    }
-    label(core, it, "auth.management.cattle.io/crb-rb-labels-updated").await;
-    it.read(core).unwrap_or(cached)
-}
-
-/// A status patch, unless it says what is there already.
-fn changed(object: &Value, status: &Value) -> Option<Value> {
-    let fields = status.as_object()?;
-    let same = |(name, value): (&String, &Value)| object["status"][name.as_str()] == *value;
-    (!fields.iter().all(same)).then(|| json!({"status": status}))
-}
-
-async fn label(core: &Core, it: &Reference, key: &str) {
-    it.write(core, "", |object| {
-        let there = object["metadata"]["labels"][key] == "true";
-        (!there).then(|| json!({"metadata": {"labels": {key: "true"}}}))
-    })
-    .await;
-}
-
-/// Labels, and for cluster bindings the status of the far side and the whole.
-async fn settle(core: &Core, kind: Kind, it: &Reference) {
-    label(core, it, "authz.cluster.cattle.io/crb-rb-labels-updated").await;
-    if core.model() == Model::Aggregated {
-        label(core, it, super::super::names::AGGREGATION).await;
-    }
-    let Some(binding) = it.alive(core).filter(|_| kind == Kind::Cluster) else {
-        return;
-    };
-    let at = super::super::core::stamp((core.now)());
-    let names = match core.model() {
-        Model::Legacy => ["CRTBLabelsUpdated", "ClusterRolesExists", "ClusterRoleBindingsExists"],
-        Model::Aggregated => ["ReconcileClusterRoleBindings", "EnsureServiceAccountImpersonator", "LabelsReconciled"],
-    };
-    let conditions: Vec<Value> = names.iter().map(|name| condition(name, true, name, &at)).collect();
-    let summary = binding["status"]["summaryLocal"].clone();
-    for count in 1..=conditions.len() {
-        let mut status = json!({"remoteConditions": conditions[..count]});
-        if count == conditions.len() {
-            status["summaryRemote"] = "Completed".into();
-            status["summary"] = summary.clone();
-            status["observedGenerationRemote"] = binding["metadata"]["generation"].clone();
-            status["lastUpdateTime"] = at.clone().into();
-        }
-        it.write(core, "status", |now| changed(now, &status)).await;
     }
 }
 

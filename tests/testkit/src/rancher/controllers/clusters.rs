@@ -17,7 +17,7 @@ use super::{
 };
 
 /// Follows the clusters that Rancher manages.
-pub(super) async fn run(core: Arc<Core>) {
+pub(super) fn run(core: Arc<Core>) -> impl Future<Output = ()> + Send {
     let shared = Arc::clone(&core);
     follow(&core, "local", &management("clusters"), move |tasks, event| {
         if event.kind == EventType::Deleted {
@@ -25,7 +25,6 @@ pub(super) async fn run(core: Arc<Core>) {
             with(tasks, &shared, |core| async move { purge(&core, &id).await });
         }
     })
-    .await;
 }
 
 /// A cluster that is gone takes its namespace, projects and bindings along; its own finalizers are taken off by Rancher.
@@ -54,14 +53,13 @@ pub(in super::super) async fn purge(core: &Core, id: &str) {
 }
 
 /// Follows the projects: one that is gone takes its bindings and its backing namespace along.
-pub(super) async fn projects(core: Arc<Core>) {
+pub(super) fn projects(core: Arc<Core>) -> impl Future<Output = ()> + Send {
     let shared = Arc::clone(&core);
     follow(&core, "local", &management("projects"), move |tasks, event| {
         if event.kind == EventType::Deleted {
             with(tasks, &shared, |core| end_project(core, event.object));
         }
     })
-    .await;
 }
 
 async fn end_project(core: Arc<Core>, project: Value) {
@@ -74,7 +72,7 @@ async fn end_project(core: Arc<Core>, project: Value) {
 }
 
 /// Follows the namespaces of a cluster: one that joins a project gets the project's bindings.
-pub(super) async fn namespaces(core: Arc<Core>, cluster: String) {
+pub(super) fn namespaces(core: Arc<Core>, cluster: String) -> impl Future<Output = ()> + Send {
     let shared = Arc::clone(&core);
     let of = cluster.clone();
     follow(&core, &cluster, &Gvr::core("namespaces"), move |tasks, event| {
@@ -89,5 +87,4 @@ pub(super) async fn namespaces(core: Arc<Core>, cluster: String) {
             });
         }
     })
-    .await;
 }

@@ -15,7 +15,7 @@ use super::{
 /// The finalizer of global role bindings.
 pub(in super::super) const FINALIZER: &str = "controller.cattle.io/mgmt-auth-grb-controller";
 
-pub(super) async fn run(core: Arc<Core>) {
+pub(super) fn run(core: Arc<Core>) -> impl Future<Output = ()> + Send {
     let mut memory = Memory::default();
     let shared = Arc::clone(&core);
     let gvr = management("globalrolebindings");
@@ -27,18 +27,6 @@ pub(super) async fn run(core: Arc<Core>) {
             Meaning::Going => with(tasks, &shared, |core| end(core, object)),
             Meaning::Stripped | Meaning::Nothing => {}
         }
-    })
-    .await;
-}
-
-/// The ClusterRoleBinding that makes a subject administrator of a cluster: keyed by subject, not by binding.
-fn global_admin(subject: &(&str, String)) -> Value {
-    let (kind, name) = subject;
-    let key = if *kind == "User" { name.clone() } else { names::hashed(&[name]) };
-    json!({
-        "metadata": {"name": format!("globaladmin-{key}")},
-        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "cluster-admin"},
-        "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": kind, "name": name}],
     })
 }
 
@@ -78,7 +66,7 @@ async fn realise(core: &Core, binding: &Value, subject: &(&'static str, String))
     let _ = core.local.create(&rbac("clusterrolebindings"), &own).await;
     if role == "admin" {
         for (_, server) in core.reachable() {
-            let _ = server.create(&rbac("clusterrolebindings"), &global_admin(subject)).await;
+            let _ = server.create(&rbac("clusterrolebindings"), &seed::global_admin(subject)).await;
         }
     }
 }
@@ -95,7 +83,7 @@ async fn end(core: Arc<Core>, binding: Value) {
     if text(&binding, "globalRoleName") == "admin"
         && let Some(subject) = names::rbac_subject(&binding)
     {
-        let admin = global_admin(&subject);
+        let admin = seed::global_admin(&subject);
         for (_, server) in core.reachable() {
             let _ = server.delete(&gvr, "", meta(&admin, "name"), None).await;
         }

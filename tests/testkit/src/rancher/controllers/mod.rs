@@ -16,6 +16,7 @@ mod bindings;
 mod clusters;
 mod global;
 mod role_templates;
+mod status;
 mod users;
 
 pub(super) use bindings::resync;
@@ -51,24 +52,29 @@ pub(super) fn namespaces(core: &Arc<Core>, cluster: &str) -> AbortHandle {
 /// Tasks of one controller; they end with it.
 type Tasks = JoinSet<()>;
 
-/// Hands every event of a resource of Rancher's cluster to `handle`, for ever.
-async fn follow<F>(core: &Arc<Core>, cluster: &str, gvr: &Gvr, mut handle: F)
+/// Hands every event of a resource to `handle`, for ever. Follows from the call on, not from the first poll: what comes and
+/// goes before that is seen too.
+fn follow<F>(core: &Arc<Core>, cluster: &str, gvr: &Gvr, mut handle: F) -> impl Future<Output = ()> + Send + use<F>
 where
-    F: FnMut(&mut Tasks, Event),
+    F: FnMut(&mut Tasks, Event) + Send,
 {
-    let mut tasks = Tasks::new();
-    while let Some(server) = core.server(cluster) {
-        let Ok(events) = server.subscribe(gvr) else {
-            return;
-        };
-        let mut events = std::pin::pin!(events);
-        while let Some(event) = events.next().await {
-            while tasks.try_join_next().is_some() {}
-            handle(&mut tasks, event);
+    let subscribe = {
+        let (core, cluster, gvr) = (Arc::clone(core), cluster.to_owned(), gvr.clone());
+        move || core.server(&cluster)?.subscribe(&gvr).ok()
+    };
+    let mut subscribed = subscribe();
+    async move {
+        let mut tasks = Tasks::new();
+        while let Some(events) = subscribed {
+            let mut events = std::pin::pin!(events);
+            while let Some(event) = events.next().await {
+                while tasks.try_join_next().is_some() {}
+                handle(&mut tasks, event);
+            }
+            // The watches were cut; everything comes again as added.
+            tokio::task::yield_now().await;
+            subscribed = subscribe();
         }
-        // The watches were cut; everything comes again as added.
-        drop(server);
-        tokio::task::yield_now().await;
     }
 }
 

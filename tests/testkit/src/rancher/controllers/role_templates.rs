@@ -13,7 +13,7 @@ use super::{
     follow, with,
 };
 
-pub(super) async fn run(core: Arc<Core>) {
+pub(super) fn run(core: Arc<Core>) -> impl Future<Output = ()> + Send {
     let shared = Arc::clone(&core);
     let gvr = management("roletemplates");
     follow(&core, "local", &gvr, move |tasks, event| {
@@ -24,7 +24,6 @@ pub(super) async fn run(core: Arc<Core>) {
             EventType::Modified => {}
         }
     })
-    .await;
 }
 
 /// Access through it is gone within 3 s, downstream; what Rancher's own cluster holds in name of a binding stays.

@@ -15,7 +15,7 @@ use super::{
 
 const FINALIZER: &str = "controller.cattle.io/mgmt-auth-users-controller";
 
-pub(super) async fn run(core: Arc<Core>) {
+pub(super) fn run(core: Arc<Core>) -> impl Future<Output = ()> + Send {
     let mut memory = Memory::default();
     let shared = Arc::clone(&core);
     follow(&core, "local", &management("users"), move |tasks, event| {
@@ -27,7 +27,6 @@ pub(super) async fn run(core: Arc<Core>) {
             Meaning::Touched | Meaning::Nothing => {}
         }
     })
-    .await;
 }
 
 async fn live(core: Arc<Core>, user: Value) {

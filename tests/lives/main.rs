@@ -1,6 +1,10 @@
 //! Whole lives of grants, on the in-memory API server and the Rancher simulator, in virtual time.
 
+mod behind_our_back;
+#[path = "../embedded/mod.rs"]
 mod embedded;
+mod faults;
+mod integrations;
 
 use std::time::Duration;
 
@@ -12,27 +16,27 @@ use rancher_access_operator::api::{
 };
 use serde_json::json;
 
-const SOON: Duration = Duration::from_secs(10);
+pub const SOON: Duration = Duration::from_secs(10);
 
-fn eight() -> Timestamp {
+pub fn eight() -> Timestamp {
     "2026-12-01T08:00:00Z".parse().unwrap()
 }
 
-async fn world() -> World {
+pub async fn world() -> World {
     let mut world = World::new(eight()).await;
     world.start().await;
     world
 }
 
-fn holds(grant: &AccessGrant, type_: &str) -> Option<ConditionStatus> {
+pub fn holds(grant: &AccessGrant, type_: &str) -> Option<ConditionStatus> {
     condition::find(&grant.status.as_ref()?.conditions, type_).map(|c| c.status)
 }
 
-fn states(grant: &AccessGrant) -> Vec<BindingState> {
+pub fn states(grant: &AccessGrant) -> Vec<BindingState> {
     grant.status.iter().flat_map(|s| &s.bindings).map(|b| b.state).collect()
 }
 
-fn end_of(grant: &AccessGrant) -> Timestamp {
+pub fn end_of(grant: &AccessGrant) -> Timestamp {
     grant.status.as_ref().and_then(|s| s.expires_time.as_ref()).expect("an end").0
 }
 
@@ -221,7 +225,42 @@ async fn nothing_is_given_without_a_policy_and_the_rule_is_named() {
         assert!(message.contains(word), "{name}: {message}");
         println!("{name}: {message}");
     }
-    tokio::time::sleep(Duration::from_secs(25 * 3600)).await;
+    tokio::time::sleep(Duration::from_secs(31 * 60)).await;
     assert_eq!(world.phase("owner").await, Some(Phase::TimedOut));
     assert!(world.bindings_of("u-alice").is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_group_is_bound_by_its_principal_on_several_targets() {
+    let world = world().await;
+    let second = world.rancher.add_project(CLUSTER, "web-two", &[("team", "web")]);
+    let access = json!([world.on_cluster()[0], world.on_project()[0],
+        {"project": {"cluster": CLUSTER, "name": second, "role": "read-only"}}]);
+    let group = "okta_group://web-team";
+    world.ask("alice", "g", json!({"access": access, "duration": "10m", "subject": {"group": group}})).await;
+    let active = world.reaches("g", Phase::Active, SOON).await;
+    assert_eq!(states(&active), [BindingState::Present; 3]);
+    assert_eq!(world.bindings_of(group).len(), 3);
+    world.until("the group has access", SOON, || async { world.has_access(group) }).await;
+    world.reaches("g", Phase::Expired, Duration::from_secs(700)).await;
+    assert!(world.bindings_of(group).is_empty());
+    assert!(!world.has_access(group), "{:?}", world.rancher.access_of(group));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_life_takes_few_requests() {
+    let world = world().await;
+    world.server.clear_requests();
+    world.ask("alice", "g", json!({"access": world.on_cluster(), "duration": "10m"})).await;
+    world.reaches("g", Phase::Expired, Duration::from_secs(700)).await;
+    world.delete("g").await;
+    world.until("the grant is gone", SOON, || async { world.grant("g").await.is_none() }).await;
+    let writes: Vec<_> = world
+        .server
+        .requests()
+        .into_iter()
+        .filter(|r| r.user.contains("operator") && r.resource == "accessgrants" && r.verb == "patch")
+        .map(|r| format!("{} {} {}", r.verb, r.subresource, r.code))
+        .collect();
+    assert_eq!(writes.len(), 5, "finalizer, intent, active, expired, finalizer: {writes:?}");
 }

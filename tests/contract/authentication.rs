@@ -1,0 +1,161 @@
+//! Who is let in, and how a refusal looks.
+use serde_json::json;
+
+use super::context::{Context, LOCAL, M, Outcome, behaviours, ensure};
+
+behaviours![
+    the_version_is_open,
+    ping_answers_pong,
+    an_unknown_bearer_is_a_status_401,
+    no_credentials_are_a_plain_401,
+    v3_refuses_with_a_string_status,
+    success_carries_the_auth_header,
+    a_self_review_names_user_and_token,
+    an_access_review_names_the_binding,
+    ones_own_token_tells_its_end,
+    a_token_for_one_cluster_is_good_for_that_only,
+    a_deleted_token_is_dead_at_once,
+    an_ext_token_works_and_keeps_labels,
+];
+
+async fn the_version_is_open(context: &Context) -> Outcome {
+    let answer = context.get_as("/rancherversion", "").await?;
+    ensure!(answer.code == 200 && answer.auth == "false", "{answer:?}");
+    ensure!(answer.json()["Version"].as_str().is_some_and(|v| v.starts_with('v')), "{answer:?}");
+    Ok(())
+}
+
+async fn ping_answers_pong(context: &Context) -> Outcome {
+    let answer = context.get_as("/ping", "").await?;
+    ensure!(answer.text.trim() == "pong", "{answer:?}");
+    Ok(())
+}
+
+async fn an_unknown_bearer_is_a_status_401(context: &Context) -> Outcome {
+    for bearer in ["Bearer token-nope1:nope", "Bearer nope"] {
+        let answer = context.get_as(&format!("{M}/users"), bearer).await?;
+        ensure!(answer.code == 401 && answer.auth == "false", "{answer:?}");
+        ensure!(answer.json()["kind"] == "Status" && answer.reason() == "Unauthorized", "{answer:?}");
+    }
+    Ok(())
+}
+
+async fn no_credentials_are_a_plain_401(context: &Context) -> Outcome {
+    for credentials in ["", "Basic bm9wZTpub3Bl"] {
+        let answer = context.get_as(&format!("{M}/users"), credentials).await?;
+        ensure!(answer.code == 401 && answer.text.trim() == "not authorized", "{answer:?}");
+    }
+    Ok(())
+}
+
+async fn v3_refuses_with_a_string_status(context: &Context) -> Outcome {
+    for credentials in ["", "Bearer token-nope1:nope"] {
+        let answer = context.get_as("/v3/tokens", credentials).await?;
+        ensure!(answer.code == 401 && answer.json()["status"] == "401", "{answer:?}");
+        ensure!(answer.message() == "Unauthorized 401: must authenticate", "{answer:?}");
+    }
+    Ok(())
+}
+
+async fn success_carries_the_auth_header(context: &Context) -> Outcome {
+    let answer = context.get(&format!("{M}/settings/install-uuid")).await?;
+    ensure!(answer.code == 200 && answer.auth == "true", "{answer:?}");
+    ensure!(!answer.json()["value"].as_str().unwrap_or_default().is_empty(), "{answer:?}");
+    Ok(())
+}
+
+async fn a_self_review_names_user_and_token(context: &Context) -> Outcome {
+    let path = format!("{LOCAL}/apis/authentication.k8s.io/v1/selfsubjectreviews");
+    let body = json!({"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"});
+    let answer = context.post(&path, &body).await?;
+    ensure!(answer.code == 201, "{answer:?}");
+    let info = answer.json()["status"]["userInfo"].clone();
+    let name = info["username"].as_str().unwrap_or_default().to_owned();
+    ensure!(name.starts_with("user-") || name.starts_with("u-"), "{info}");
+    let token = context.bearer.trim_start_matches("ext/").split(':').next().unwrap_or_default();
+    ensure!(info["extra"]["requesttokenid"][0] == token, "{info}");
+    ensure!(info["extra"]["principalid"][0].is_string(), "{info}");
+    Ok(())
+}
+
+async fn an_access_review_names_the_binding(context: &Context) -> Outcome {
+    let path = format!("{LOCAL}/apis/authorization.k8s.io/v1/selfsubjectaccessreviews");
+    let body = json!({
+        "apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview",
+        "spec": {"resourceAttributes": {"verb": "create", "group": "management.cattle.io", "resource": "clusterroletemplatebindings"}},
+    });
+    let answer = context.post(&path, &body).await?;
+    let status = answer.json()["status"].clone();
+    ensure!(answer.code == 201 && status["allowed"] == true, "{answer:?}");
+    ensure!(status["reason"].as_str().is_some_and(|why| why.contains("ClusterRoleBinding")), "{status}");
+    Ok(())
+}
+
+/// Makes a v3 token and answers with its bearer and path.
+async fn token(context: &Context, body: serde_json::Value) -> Result<(String, String), String> {
+    let made = context.post("/v3/tokens", &body).await?;
+    ensure!(made.code == 201, "{}", made.text);
+    let bearer = made.json()["token"].as_str().unwrap_or_default().to_owned();
+    let path = format!("/v3/tokens/{}", bearer.split(':').next().unwrap_or_default());
+    context.keep(path.clone());
+    Ok((bearer, path))
+}
+
+async fn ones_own_token_tells_its_end(context: &Context) -> Outcome {
+    let (bearer, path) = token(context, json!({"type": "token", "description": "contract", "ttl": 3_600_000})).await?;
+    let told = |answer: &super::http::Answer| !answer.json()["expiresAt"].as_str().unwrap_or_default().is_empty();
+    context.until(&path, "with an end", told).await?;
+    let answer = context.get_as(&path, &format!("Bearer {bearer}")).await?;
+    ensure!(answer.code == 200 && answer.json()["ttl"] == 3_600_000, "{answer:?}");
+    let other = context.get("/v3/tokens/token-nope1").await?;
+    ensure!(other.code == 404 && other.json()["code"] == "NotFound", "{other:?}");
+    Ok(())
+}
+
+async fn a_token_for_one_cluster_is_good_for_that_only(context: &Context) -> Outcome {
+    let (bearer, _) = token(context, json!({"type": "token", "clusterId": "local", "ttl": 3_600_000})).await?;
+    let authorization = format!("Bearer {bearer}");
+    let through = context.get_as(&format!("{M}/clusters/local"), &authorization).await?;
+    ensure!(through.code == 200, "{through:?}");
+    for path in ["/v3/tokens", "/apis/management.cattle.io/v3/users"] {
+        let answer = context.get_as(path, &authorization).await?;
+        ensure!(answer.code == 401, "{path}: {answer:?}");
+    }
+    Ok(())
+}
+
+async fn a_deleted_token_is_dead_at_once(context: &Context) -> Outcome {
+    let (bearer, path) = token(context, json!({"type": "token", "ttl": 3_600_000})).await?;
+    let authorization = format!("Bearer {bearer}");
+    ensure!(context.get_as(&format!("{M}/clusters/local"), &authorization).await?.code == 200, "a fresh token");
+    let gone = context.delete(&path).await?;
+    ensure!(gone.code == 204, "{gone:?}");
+    let after = context.get_as(&format!("{M}/clusters/local"), &authorization).await?;
+    ensure!(after.code == 401, "{after:?}");
+    Ok(())
+}
+
+async fn an_ext_token_works_and_keeps_labels(context: &Context) -> Outcome {
+    let body = json!({
+        "apiVersion": "ext.cattle.io/v1", "kind": "Token",
+        "metadata": {"name": "ignored", "labels": {"contract": context.fresh("label")}}, "spec": {"ttl": 3_600_000},
+    });
+    let made = context.post("/ext/apis/ext.cattle.io/v1/tokens", &body).await?;
+    ensure!(made.code == 201, "{made:?}");
+    let object = made.json();
+    let name = object["metadata"]["name"].as_str().unwrap_or_default();
+    ensure!(name.starts_with("token-") && object["status"]["expiresAt"].is_string(), "{object}");
+    ensure!(object["metadata"]["labels"]["contract"] == body["metadata"]["labels"]["contract"], "{object}");
+    let path = format!("/ext/apis/ext.cattle.io/v1/tokens/{name}");
+    context.keep(path.clone());
+    let bearer = object["status"]["bearerToken"].as_str().unwrap_or_default();
+    ensure!(bearer.starts_with(&format!("ext/{name}:")), "an unexpected form of bearer");
+    let end = tokio::time::Instant::now() + std::time::Duration::from_secs(10);
+    while context.get_as("/v3/tokens", &format!("Bearer {bearer}")).await?.code != 200 {
+        ensure!(tokio::time::Instant::now() < end, "a fresh ext token never worked");
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
+    let read = context.get(&path).await?.json();
+    ensure!(read["status"]["bearerToken"].as_str().unwrap_or_default().is_empty(), "the secret is shown again");
+    Ok(())
+}

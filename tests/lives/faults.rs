@@ -1,0 +1,124 @@
+//! Answers that are lost, late or wrong, and what they must not lead to.
+
+use std::time::Duration;
+
+use http::Method;
+use jiff::SignedDuration;
+use rancher_access_operator::api::status::{BindingState, Phase};
+use serde_json::json;
+use testkit::rancher::{FaultAction, FaultRule};
+
+use crate::{SOON, eight, embedded::world::World, end_of, states, world};
+
+fn creates(method: &Method, path: &str) -> bool {
+    *method == Method::POST && path.contains("templatebindings")
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_create_whose_answer_is_lost_is_found_and_not_repeated() {
+    let world = world().await;
+    world.rancher.fault(FaultRule::new(creates, FaultAction::DropAfter).times(1));
+    world.ask("alice", "g", json!({"access": world.on_cluster(), "duration": "10m"})).await;
+    world.reaches("g", Phase::Active, SOON).await;
+    let posted =
+        world.rancher.requests().iter().filter(|r| r.method == "POST" && r.path.contains("templatebindings")).count();
+    assert_eq!(posted, 1);
+    assert_eq!(world.bindings_of("u-alice").len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_create_that_lands_after_the_end_is_found_and_taken_away() {
+    let world = world().await;
+    // The request is on its way when the connection is cut; it arrives a minute later, long after the grant's end.
+    world.rancher.fault(FaultRule::new(creates, FaultAction::DropBefore));
+    world.ask("alice", "g", json!({"access": world.on_cluster(), "duration": "5s"})).await;
+    let waiting = world.reaches("g", Phase::Revoking, Duration::from_secs(30)).await;
+    tokio::time::sleep(Duration::from_secs(50)).await;
+    assert_eq!(world.phase("g").await, Some(Phase::Revoking), "it waits for what may land late");
+    let name = waiting.status.expect("a status").bindings[0].name.clone();
+    world.bind_by_hand("u-alice", &name).await;
+    world
+        .until("it was taken away", Duration::from_secs(12), || async { world.bindings_of("u-alice").is_empty() })
+        .await;
+    let expired = world.reaches("g", Phase::Expired, Duration::from_secs(60)).await;
+    assert_eq!(states(&expired), [BindingState::Removed]);
+    assert!(!world.has_access("u-alice"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_never_made_settles_only_when_nothing_can_land_any_more() {
+    let world = world().await;
+    world.rancher.fault(FaultRule::new(creates, FaultAction::DropBefore));
+    world.ask("alice", "g", json!({"access": world.on_cluster(), "duration": "5s"})).await;
+    world.reaches("g", Phase::Revoking, Duration::from_secs(30)).await;
+    let expired = world.reaches("g", Phase::Expired, Duration::from_secs(200)).await;
+    let waited = world.clock.now().duration_since(end_of(&expired));
+    assert!(waited > SignedDuration::from_secs(80) && waited < SignedDuration::from_secs(120), "{waited}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_delete_right_after_the_create_leaves_nothing_behind() {
+    let world = world().await;
+    world.ask("alice", "g", json!({"access": world.on_project()})).await;
+    world.until("the binding is there", SOON, || async { !world.bindings_of("u-alice").is_empty() }).await;
+    world.delete("g").await;
+    world.until("the grant is gone", Duration::from_secs(40), || async { world.grant("g").await.is_none() }).await;
+    tokio::time::sleep(Duration::from_secs(30)).await;
+    assert!(!world.has_access("u-alice"), "{:?}", world.rancher.access_of("u-alice"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_load_balancers_404_proves_nothing() {
+    let world = world().await;
+    world.ask("alice", "g", json!({"access": world.on_cluster(), "duration": "5m"})).await;
+    world.reaches("g", Phase::Active, SOON).await;
+    let looks = |method: &Method, path: &str| *method == Method::GET && path.contains("/clusterroletemplatebindings/");
+    world.rancher.fault(FaultRule::new(looks, FaultAction::Status(404, "<html>404 Not Found</html>".into())));
+    tokio::time::sleep(Duration::from_secs(400)).await;
+    assert_eq!(world.phase("g").await, Some(Phase::Revoking), "not settled by that");
+    world.rancher.clear_faults();
+    world.reaches("g", Phase::Expired, Duration::from_secs(60)).await;
+    assert!(world.bindings_of("u-alice").is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refused_target_takes_back_the_others() {
+    let world = world().await;
+    let refuse = |method: &Method, path: &str| *method == Method::POST && path.contains("projectroletemplatebindings");
+    let refusal = json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": "Forbidden", "code": 403, "message": "no"});
+    world.rancher.fault(FaultRule::new(refuse, FaultAction::Status(403, refusal.to_string())));
+    let both = json!([world.on_cluster()[0], world.on_project()[0]]);
+    world.ask("alice", "g", json!({"access": both})).await;
+    world.reaches("g", Phase::Failed, Duration::from_secs(200)).await;
+    assert!(world.bindings_of("u-alice").is_empty());
+    assert!(!world.has_access("u-alice"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_operators_make_one_binding_and_the_second_takes_over() {
+    let mut world = World::new(eight()).await;
+    world.start().await;
+    let first = world.operator.take();
+    world.launch().await;
+    world.ask("alice", "g", json!({"access": world.on_cluster(), "duration": "10m"})).await;
+    world.reaches("g", Phase::Active, SOON).await;
+    first.expect("the leader").kill().await;
+    world.reaches("g", Phase::Expired, Duration::from_secs(700)).await;
+    let posted =
+        world.rancher.requests().iter().filter(|r| r.method == "POST" && r.path.contains("templatebindings")).count();
+    assert_eq!(posted, 1);
+    assert!(!world.has_access("u-alice"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_key_is_nowhere_but_in_the_requests_to_rancher() {
+    let world = world().await;
+    world.ask("alice", "g", json!({"access": world.on_cluster(), "duration": "1m"})).await;
+    world.reaches("g", Phase::Expired, Duration::from_secs(100)).await;
+    let token = world.rancher.admin_token();
+    let secret = token.split_once(':').expect("a key").1.to_owned();
+    let told = format!("{}{}", world.tell().await, world.events());
+    assert!(told.contains("web") && !told.contains(&secret));
+    let metrics = world.operator.as_ref().expect("an operator").metrics.encode().expect("metrics");
+    assert!(metrics.contains("rancher_access_") && !metrics.contains(&secret));
+}

@@ -1,0 +1,101 @@
+use std::{sync::Arc, time::Duration};
+
+use k8s_openapi::api::core::v1::ConfigMap;
+use kube::{
+    Api,
+    api::{DeleteParams, Patch, PatchParams, PostParams},
+};
+use serde_json::{Value, json};
+
+use super::{map, refusal};
+use crate::apiserver::{Admission, AdmissionRequest, ApiServer, Boxed, Denied, Gvr, Operation};
+
+/// A slow webhook that stamps what it sees and keeps `precious` from being deleted.
+struct Webhook;
+
+impl Admission for Webhook {
+    fn mutate<'a>(&'a self, request: &'a AdmissionRequest, object: &'a mut Value) -> Boxed<'a, Result<(), Denied>> {
+        Box::pin(async move {
+            tokio::time::sleep(Duration::from_secs(2)).await;
+            object["metadata"]["annotations"]["seen"] = request.operation.as_str().into();
+            Ok(())
+        })
+    }
+
+    fn validate<'a>(&'a self, request: &'a AdmissionRequest) -> Boxed<'a, Result<(), Denied>> {
+        let precious = request.operation == Operation::Delete && request.name == "precious";
+        let denied = Denied { code: 403, reason: "Forbidden".to_owned(), message: "it is precious".to_owned() };
+        Box::pin(std::future::ready(if precious { Err(denied) } else { Ok(()) }))
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn hooks_change_and_refuse() {
+    let server = ApiServer::builder().build();
+    server.hook(Arc::new(Webhook));
+    let api: Api<ConfigMap> = Api::namespaced(server.client(), "default");
+    let made = api.create(&PostParams::default(), &map("precious")).await.unwrap();
+    assert_eq!(made.metadata.annotations.unwrap()["seen"], "CREATE");
+    let patch = json!({"data": {"k": "w"}});
+    let patched = api.patch("precious", &PatchParams::default(), &Patch::Merge(&patch)).await.unwrap();
+    assert_eq!(patched.metadata.annotations.unwrap()["seen"], "UPDATE");
+    let (code, _, message) = refusal(api.delete("precious", &DeleteParams::default()).await.unwrap_err());
+    assert_eq!((code, message.as_str()), (403, "it is precious"));
+    server.delete_unchecked(&Gvr::core("configmaps"), "default", "precious").unwrap();
+    assert!(api.get_opt("precious").await.unwrap().is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_patch_starts_again_when_somebody_writes_while_a_hook_thinks() {
+    let server = ApiServer::builder().build();
+    server.hook(Arc::new(Webhook));
+    let api: Api<ConfigMap> = Api::namespaced(server.client(), "default");
+    api.create(&PostParams::default(), &map("a")).await.unwrap();
+    let (one, two) = (json!({"data": {"one": "1"}}), json!({"data": {"two": "2"}}));
+    let params = PatchParams::default();
+    let (first, second) = (Patch::Merge(&one), Patch::Merge(&two));
+    let (one, two) = tokio::join!(api.patch("a", &params, &first), api.patch("a", &params, &second));
+    one.unwrap();
+    two.unwrap();
+    let data = api.get("a").await.unwrap().data.unwrap();
+    assert_eq!(data.keys().collect::<Vec<_>>(), ["k", "one", "two"]);
+}
+
+fn policy(expression: &str) -> Value {
+    json!({"metadata": {"name": "p"}, "spec": {
+        "matchConstraints": {"resourceRules": [
+            {"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["configmaps"]}]},
+        "validations": [{"expression": expression}]}})
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_policy_that_cannot_be_evaluated_is_refused() {
+    let server = ApiServer::builder().build();
+    let policies = Gvr::new("admissionregistration.k8s.io", "v1", "validatingadmissionpolicies");
+    for expression in ["authorizer.group('').resource('x').check('get').allowed()", "object.metadata.name =="] {
+        let error = server.create(&policies, &policy(expression)).await.unwrap_err();
+        assert_eq!(error.code, 422, "{error}");
+        assert!(error.message.contains("spec.validations[0].expression"), "{error}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_policy_without_a_denying_binding_denies_nothing() {
+    let server = ApiServer::builder().build();
+    let group = "admissionregistration.k8s.io";
+    let stored = server.create(&Gvr::new(group, "v1", "validatingadmissionpolicies"), &policy("false")).await.unwrap();
+    assert_eq!(stored["spec"]["failurePolicy"], "Fail");
+    assert_eq!(stored["spec"]["matchConstraints"]["resourceRules"][0]["scope"], "*");
+    let api: Api<ConfigMap> = Api::namespaced(server.client(), "default");
+    api.create(&PostParams::default(), &map("a")).await.unwrap();
+    let binding = json!({"metadata": {"name": "b"}, "spec": {"policyName": "p", "validationActions": ["Audit"]}});
+    let bindings = Gvr::new(group, "v1", "validatingadmissionpolicybindings");
+    server.create(&bindings, &binding).await.unwrap();
+    api.create(&PostParams::default(), &map("b")).await.unwrap();
+    let deny = json!({"spec": {"validationActions": ["Deny"]}});
+    server.patch(&bindings, "", "b", "", &deny).await.unwrap();
+    let (code, reason, message) = refusal(api.create(&PostParams::default(), &map("c")).await.unwrap_err());
+    assert_eq!((code, reason.as_str()), (422, "Invalid"));
+    let wanted = "configmaps \"c\" is forbidden: ValidatingAdmissionPolicy 'p' with binding 'b' denied request: failed expression: false";
+    assert_eq!(message, wanted);
+}
