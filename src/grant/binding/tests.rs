@@ -122,7 +122,7 @@ fn give() -> Vec<Row> {
             |w| w.sight == Sight::None(Equal::NotLooked),
             |_| Move::Look,
         ),
-        row("intended, somebody else's", &[Give], I, |w| foreign(w), |_| Move::Become(AlreadyHeld, None)),
+        row("intended, somebody else's", &[Give], I, foreign, |_| Move::Become(AlreadyHeld, None)),
         row(
             "intended, ours by another name",
             &[Give],
