@@ -39,6 +39,9 @@ pub struct Connection {
     clusters: Mutex<HashMap<String, Breaker>>,
 }
 
+/// From when on a call that is dropped without an answer has run into its deadline of 10 s.
+const NEARLY_TIMED_OUT: Duration = Duration::from_secs(9);
+
 /// A cluster that did not answer once is left alone at first for a second, at most for half a minute.
 const CLUSTER_CIRCUIT: CircuitConfig = CircuitConfig {
     threshold: 1,
@@ -190,7 +193,8 @@ struct Pending {
 impl Drop for Pending {
     fn drop(&mut self) {
         if !self.answered {
-            if self.counts {
+            // One that was dropped long before its deadline was no longer wanted: that says nothing of the server.
+            if self.counts && self.sent.elapsed() >= NEARLY_TIMED_OUT {
                 self.breaker.failed();
             }
             self.metrics.observe_call(&self.integration, self.operation, "timeout", self.sent.elapsed());

@@ -31,6 +31,8 @@ struct Inner {
     cleared: HashSet<String>,
     /// Who holds which binding until when, as decided under that binding's lock.
     holders: HashMap<String, BTreeMap<GrantKey, Timestamp>>,
+    /// Who let go of which binding under its lock, and has not written that down yet.
+    released: HashSet<(String, GrantKey)>,
     /// Bindings that a watch said something about, and which grant has not looked at them since.
     suspects: HashSet<(String, GrantKey)>,
     /// How often in a row a grant's work had to wait.
@@ -115,18 +117,30 @@ impl Memory {
     pub fn hold(&self, binding: &str, grant: &GrantKey, until: Timestamp) {
         let mut inner = self.inner();
         inner.cleared.remove(binding);
+        inner.released.remove(&(binding.to_owned(), grant.clone()));
         inner.holders.entry(binding.to_owned()).or_default().insert(grant.clone(), until);
     }
 
     /// That grant holds the binding no longer. Said under the binding's lock.
     pub fn release(&self, binding: &str, grant: &GrantKey) {
         let mut inner = self.inner();
+        inner.released.insert((binding.to_owned(), grant.clone()));
         if let Some(holders) = inner.holders.get_mut(binding) {
             holders.remove(grant);
             if holders.is_empty() {
                 inner.holders.remove(binding);
             }
         }
+    }
+
+    /// Whether that grant let go of the binding, whatever its record still says.
+    pub fn has_released(&self, binding: &str, grant: &GrantKey) -> bool {
+        self.inner().released.contains(&(binding.to_owned(), grant.clone()))
+    }
+
+    /// That grant's record says by now what it let go of.
+    pub fn released_is_written(&self, binding: &str, grant: &GrantKey) {
+        self.inner().released.remove(&(binding.to_owned(), grant.clone()));
     }
 
     /// Who holds the binding, and until when, by what was decided under its lock.
@@ -167,6 +181,7 @@ impl Memory {
         let mut inner = self.inner();
         inner.waits.remove(grant);
         inner.failures.remove(grant);
+        inner.released.retain(|(_, by)| by != grant);
         inner.suspects.retain(|(_, of)| of != grant);
     }
 

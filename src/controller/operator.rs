@@ -263,7 +263,7 @@ fn grant_changed(ctx: &Context, change: Change<AccessGrant>) {
 }
 
 /// A grant is gone. With something left to take away somebody forced it; then the sweep does.
-fn gone(ctx: &Context, key: &GrantKey, uid: Option<&str>) {
+pub(super) fn gone(ctx: &Context, key: &GrantKey, uid: Option<&str>) {
     let Some(grant) = ctx.grants.remove(key, uid) else { return };
     let view = GrantView::from(grant.as_ref());
     ctx.memory.forget(key);

@@ -13,7 +13,10 @@ use kube::{
 };
 use serde::Deserialize;
 use serde_json::Value;
-use tokio::{sync::Notify, time::sleep};
+use tokio::{
+    sync::Notify,
+    time::{Instant, sleep, sleep_until},
+};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
@@ -29,6 +32,9 @@ use crate::{
 
 /// How often it is swept while nothing is left over, and while something is.
 const AGAIN: (Duration, Duration) = (Duration::from_secs(600), Duration::from_secs(15));
+
+/// The least time from one sweep to the next.
+const LEAST: Duration = Duration::from_secs(5);
 
 /// A sweep could not be done; it is tried again.
 #[derive(Debug, thiserror::Error)]
@@ -52,9 +58,10 @@ pub async fn run(
     asked: Arc<Notify>,
     shutdown: CancellationToken,
 ) {
-    let mut reported = BTreeSet::new();
+    let (mut reported, mut unfinished) = (BTreeSet::new(), Vec::new());
     loop {
-        let wait = match sweep(&ctx, &integration, &connection, &mut reported).await {
+        let began = Instant::now();
+        let wait = match sweep(&ctx, &integration, &connection, &mut reported, &mut unfinished).await {
             Ok(true) => AGAIN.0,
             Ok(false) => AGAIN.1,
             Err(error) => {
@@ -65,7 +72,8 @@ pub async fn run(
         tokio::select! {
             biased;
             () = shutdown.cancelled() => return,
-            () = asked.notified() => {}
+            // Whoever can write our label can ask: he does not get more than one sweep in a while.
+            () = async { asked.notified().await; sleep_until(began + LEAST).await } => {}
             () = sleep(wait) => {}
         }
     }
@@ -77,6 +85,7 @@ async fn sweep(
     integration: &str,
     connection: &Arc<Connection>,
     reported: &mut BTreeSet<String>,
+    unfinished: &mut Vec<Binding>,
 ) -> Result<bool, SweepError> {
     if !may_sweep(ctx, integration) {
         return Ok(false);
@@ -92,25 +101,31 @@ async fn sweep(
         }
     }
     let held = held(ctx).await?;
-    let mut clean = true;
-    for orphan in ours.iter().filter(|binding| !held.contains(&binding.meta.name)) {
+    // What an earlier sweep began and is not listed any more is gone, but perhaps not what belonged to it.
+    let begun = std::mem::take(unfinished);
+    ours.extend(
+        begun.into_iter().filter(|b| !ours.iter().any(|listed| listed.meta.name == b.meta.name)).collect::<Vec<_>>(),
+    );
+    ours.retain(|binding| !held.contains(&binding.meta.name));
+    for orphan in ours {
         if !may_sweep(ctx, integration) {
-            return Ok(false);
+            unfinished.push(orphan);
+            continue;
         }
         info!(integration, binding = %orphan.reference(), "No grant holds this binding of ours; it is taken away");
-        match orphan::take(ctx, integration, connection, orphan).await {
+        match orphan::take(ctx, integration, connection, &orphan).await {
             Progress::Done => {}
             Progress::Waiting { because, .. } => {
-                clean = false;
                 debug!(integration, binding = %orphan.reference(), message = because.message, "The orphan is not gone yet");
+                unfinished.push(orphan);
             }
             Progress::RemovedInRancher(message) | Progress::Refused(message) => {
-                clean = false;
                 warn!(integration, binding = %orphan.reference(), message, "The orphan cannot be taken away");
+                unfinished.push(orphan);
             }
         }
     }
-    Ok(clean)
+    Ok(unfinished.is_empty())
 }
 
 /// Whether this process leads, and the claim on that Rancher is ours: what is nobody's here may be another cluster's.

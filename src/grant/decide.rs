@@ -223,7 +223,6 @@ fn take(now: Timestamp, grant: &GrantView, world: &Observed, end: End) -> Decisi
     // However long something wants to wait: an end that has come is never left alone for longer than this.
     let retry = waiting.iter().map(|(_, retry)| *retry).min().unwrap_or(super::OVERDUE_AFTER).min(super::OVERDUE_AFTER);
     // Never later than that, whatever waits: an end is tried again until it has come.
-    let retry = retry.min(super::OVERDUE_AFTER);
     let reasons: Vec<_> = waiting.into_iter().map(|(because, _)| because).collect();
     Decision {
         steps: Vec::new(),

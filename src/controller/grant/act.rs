@@ -134,6 +134,10 @@ impl Hand<'_> {
                     None
                 }
                 Move::ClearLeftovers => return clear::clear(self, case).await,
+                // A create of ours without an answer may still land beside it: then there is something to take away.
+                Move::Become(BindingState::AlreadyHeld, _) if self.ctx.memory.is_unanswered(&case.record.name) => {
+                    return self.wait(WaitFor::LateCreates, goal, case).await;
+                }
                 Move::Become(state, uid) => {
                     if self.settle_in(case, state, uid) {
                         return Progress::Done;
@@ -145,7 +149,7 @@ impl Hand<'_> {
                 Move::NameTaken => return name_taken(&case.record),
                 Move::Wait(WaitFor::Gone | WaitFor::Finalizers) if began.elapsed() < PATIENCE => {
                     sleep(GLANCE).await;
-                    case.world.sight = Sight::NotLooked;
+                    self.look(goal, case).await;
                     None
                 }
                 Move::Wait(wait) => return self.wait(wait, goal, case).await,

@@ -17,10 +17,12 @@ pub(super) async fn ask(ctx: &Context, grant: &GrantView, binding: &str) -> Hold
     let now = ctx.now();
     let named = ctx.grants.naming(binding);
     let decided = ctx.memory.holders(binding);
-    let mut others: Vec<GrantKey> = named.iter().map(|g| grants::key_of(g)).chain(decided.keys().cloned()).collect();
+    // Who has settled stays settled: he need not be asked.
+    let open = named.iter().filter(|other| GrantView::from(other.as_ref()).is_concerned_with(binding));
+    let mut others: Vec<GrantKey> = open.map(|other| grants::key_of(other)).chain(decided.keys().cloned()).collect();
     others.sort();
     others.dedup();
-    others.retain(|key| *key != grant.key);
+    others.retain(|key| *key != grant.key && !ctx.memory.has_released(binding, key));
     let asked = others.iter().map(|key| async {
         match live(ctx, key).await {
             // Who took it under this lock holds it though it may not be written yet.

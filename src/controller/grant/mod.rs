@@ -22,7 +22,7 @@ use std::sync::Arc;
 use jiff::SignedDuration;
 use tracing::{debug, info};
 
-use super::{Context, brief};
+use super::{Context, brief, operator::gone};
 use crate::{
     api::{
         AccessGrant, AccessGrantStatus,
@@ -300,6 +300,7 @@ impl Pass<'_> {
         let finished = now_stands.phase.is_some_and(view::is_terminal);
         for settled in now_stands.bindings.iter().filter(|b| b.is_settled()) {
             self.ctx.memory.forget_cleared(&settled.name);
+            self.ctx.memory.released_is_written(&settled.name, &self.view.key);
         }
         self.view.status = now_stands;
         // A finished grant that is to be deleted has one step left; all else waits for its time.
@@ -308,7 +309,7 @@ impl Pass<'_> {
 
     fn unwritten(&self, source: kube::Error) -> GrantError {
         if matches!(&source, kube::Error::Api(status) if status.code == 404) {
-            self.ctx.grants.remove(&self.view.key, self.grant.metadata.uid.as_deref());
+            gone(self.ctx, &self.view.key, self.grant.metadata.uid.as_deref());
             info!(grant = %self.view.key, "The grant is gone from the API server");
         }
         GrantError::Write { grant: self.view.key.clone(), source: Box::new(source) }

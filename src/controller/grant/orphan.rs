@@ -56,5 +56,6 @@ pub async fn take(ctx: &Context, integration: &str, connection: &Arc<Connection>
     };
     let hand = Hand { ctx, grant: &nobody, integration, connection, may_grant: &Ok(()) };
     let (_, progress) = hand.settle(Goal::Take).await;
+    ctx.memory.forget(&nobody.key);
     progress.into_iter().next().unwrap_or(Progress::Done)
 }

@@ -62,9 +62,10 @@ pub async fn run(
                     // It is started again below: a fault in one integration costs that one only.
                     warn!(%error, "The task of an integration panicked; it is started again");
                     ctx.metrics.reconcile_panicked("integration");
-                    served.retain(|_, task| !task.handle.is_finished());
-                    serve(&ctx, &mut served, &mut tasks, &shutdown);
                 }
+                // One that ended because its integration went may have come back meanwhile.
+                served.retain(|_, task| !task.handle.is_finished());
+                serve(&ctx, &mut served, &mut tasks, &shutdown);
             }
             name = changed.recv() => match name {
                 Some(name) => {
