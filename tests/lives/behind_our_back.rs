@@ -105,13 +105,15 @@ async fn the_survivors_of_a_revoke_keep_what_they_shared() {
     let world = world().await;
     // Both roles reach `edit`: Rancher's legacy model makes one RoleBinding for the two.
     world.rancher.add_role_template(json!({"metadata": {"name": "editor"}, "context": "project", "displayName": "editor", "roleTemplateNames": ["edit"]}));
+    // Ours comes first: what the two share is marked as ours, and goes with ours.
+    world.ask("alice", "g", json!({"access": world.on_project(), "duration": "10m"})).await;
+    world.reaches("g", Phase::Active, SOON).await;
+    tokio::time::sleep(Duration::from_secs(2)).await;
     let project = format!("{CLUSTER}:{}", world.project);
     let by_hand = json!({"apiVersion": "management.cattle.io/v3", "kind": "ProjectRoleTemplateBinding", "projectName": project,
         "roleTemplateName": "editor", "userName": "u-alice", "metadata": {"namespace": format!("{CLUSTER}-{}", world.project), "name": "by-hand"}});
     let prtbs = testkit::apiserver::Gvr::new("management.cattle.io", "v3", "projectroletemplatebindings");
     world.rancher.local().create(&prtbs, &by_hand).await.expect("by hand");
-    world.ask("alice", "g", json!({"access": world.on_project(), "duration": "10m"})).await;
-    world.reaches("g", Phase::Active, SOON).await;
     let edit =
         || world.rancher.access_of("u-alice").iter().any(|access| access.cluster == CLUSTER && access.role == "edit");
     world.until("alice may edit", SOON, || async { edit() }).await;
