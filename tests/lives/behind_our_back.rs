@@ -151,3 +151,24 @@ async fn a_principal_who_never_logged_in_is_bound_and_shared() {
     world.reaches("second", Phase::Expired, Duration::from_secs(1900)).await;
     assert!(world.bindings_of("okta_user://ext-zoe").is_empty());
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_stays_after_stripped_finalizers_is_found_and_removed() {
+    let world = world().await;
+    world.ask("alice", "g", json!({"access": world.on_project(), "duration": "1h"})).await;
+    world.reaches("g", Phase::Active, SOON).await;
+    world.until("alice has access", SOON, || async { world.has_access("u-alice") }).await;
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    let prtbs = testkit::apiserver::Gvr::new("management.cattle.io", "v3", "projectroletemplatebindings");
+    let (namespace, name) = (format!("{CLUSTER}-{}", world.project), world.bindings_of("u-alice").remove(0));
+    // Whoever manages the project can do this, and keeps the access: Rancher cleans up by its finalizers alone.
+    let local = world.rancher.local();
+    local.patch(&prtbs, &namespace, &name, "", &json!({"metadata": {"finalizers": null}})).await.expect("stripped");
+    local.delete(&prtbs, &namespace, &name, None).await.expect("deleted");
+    assert!(
+        world.bindings_of("u-alice").is_empty() && world.has_access("u-alice"),
+        "gone at once, and nothing cleaned up"
+    );
+    world.reaches("g", Phase::Revoked, Duration::from_secs(60)).await;
+    assert!(!world.has_access("u-alice"), "{:?}", world.rancher.access_of("u-alice"));
+}

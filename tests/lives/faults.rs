@@ -61,7 +61,14 @@ async fn a_delete_right_after_the_create_leaves_nothing_behind() {
     let world = world().await;
     world.ask("alice", "g", json!({"access": world.on_project()})).await;
     world.until("the binding is there", SOON, || async { !world.bindings_of("u-alice").is_empty() }).await;
+    let made = world.clock.now();
     world.delete("g").await;
+    let deletes =
+        || world.rancher.requests().iter().any(|r| r.method == "DELETE" && r.path.contains("templatebindings"));
+    world.until("it is deleted", SOON, || async { deletes() }).await;
+    // Rancher puts its last finalizer on after 0.17 s; what is deleted before is not cleaned up.
+    let waited = world.clock.now().duration_since(made);
+    assert!(waited >= SignedDuration::from_millis(120), "{waited}");
     world.until("the grant is gone", Duration::from_secs(40), || async { world.grant("g").await.is_none() }).await;
     tokio::time::sleep(Duration::from_secs(30)).await;
     assert!(!world.has_access("u-alice"), "{:?}", world.rancher.access_of("u-alice"));
