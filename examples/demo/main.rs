@@ -7,7 +7,7 @@ mod screen;
 
 use std::{process::ExitCode, time::Duration};
 
-use embedded::world::{CLUSTER, World, crtbs};
+use embedded::world::{CLUSTER, Given, World, crtbs};
 use jiff::{SignedDuration, Timestamp};
 use rancher_access_operator::api::{
     AccessGrant,
@@ -42,7 +42,7 @@ async fn main() -> ExitCode {
 
 async fn begin() -> World {
     #[allow(clippy::disallowed_methods)] // where the demo's clock begins
-    let mut world = World::new(Timestamp::now()).await;
+    let mut world = World::new(Timestamp::now(), Given::default()).await;
     world.lease = [3, 2, 1];
     world
 }

@@ -14,7 +14,7 @@ use rancher_access_operator::{
 use serde_json::{Value, json};
 use testkit::{
     apiserver::{ApiServer, Gvr},
-    rancher::Rancher,
+    rancher::{Model, Rancher, Version},
 };
 
 use super::{NAMESPACE, Running, api_server, apply, clock, operator_client, transports};
@@ -24,6 +24,13 @@ pub const CLUSTER: &str = "c-m-prod0001";
 
 /// How often something is looked at that is waited for: at first, and at most.
 const GLANCE: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(500));
+
+/// Which Rancher it is to be.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Given {
+    pub version: Version,
+    pub model: Model,
+}
 
 /// Everything there is.
 pub struct World {
@@ -40,11 +47,12 @@ pub struct World {
 
 impl World {
     /// A world in which the platform team has registered Rancher and written a policy, and nobody has asked for anything.
-    pub async fn new(start: Timestamp) -> Self {
+    pub async fn new(start: Timestamp, given: Given) -> Self {
         let clock = clock(start);
         let server = api_server(&clock).await;
         let tell = clock.clone();
-        let rancher = Rancher::builder().now(move || tell.now()).seed(7).build();
+        let rancher =
+            Rancher::builder().now(move || tell.now()).seed(7).version(given.version).model(given.model).build();
         rancher.add_cluster(CLUSTER, "production", &[("env", "prod")]);
         let project = rancher.add_project(CLUSTER, "web", &[("team", "web")]);
         rancher.add_namespace(CLUSTER, &project, "web-frontend").await;

@@ -16,14 +16,23 @@ use crate::{
     SOON,
     embedded::{
         self,
-        world::{CLUSTER, World},
+        world::{CLUSTER, Given, World},
     },
     states, world,
 };
 
-#[tokio::test(start_paused = true)]
-async fn a_grant_whose_finalizer_was_forced_off_is_swept() {
-    let world = world().await;
+stories![
+    a_grant_whose_finalizer_was_forced_off_is_swept,
+    a_binding_of_ours_that_nobody_remembers_is_swept_and_a_forged_one_is_not,
+    what_a_co_holders_end_took_is_made_again,
+    what_a_co_holder_left_to_us_and_somebody_removed_is_not_made_again,
+    the_survivors_of_a_revoke_keep_what_they_shared,
+    a_principal_who_never_logged_in_is_bound_and_shared,
+    what_stays_after_stripped_finalizers_is_found_and_removed,
+];
+
+async fn a_grant_whose_finalizer_was_forced_off_is_swept(given: Given) {
+    let world = world(given).await;
     world.ask("alice", "g", json!({"access": world.on_cluster(), "duration": "8h"})).await;
     world.reaches("g", Phase::Active, SOON).await;
     // Admission lets only the operator do this; somebody who can switch admission off can too.
@@ -35,9 +44,8 @@ async fn a_grant_whose_finalizer_was_forced_off_is_swept() {
     world.until("no access is left", Duration::from_secs(60), || async { !world.has_access("u-alice") }).await;
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_binding_of_ours_that_nobody_remembers_is_swept_and_a_forged_one_is_not() {
-    let mut world = world().await;
+async fn a_binding_of_ours_that_nobody_remembers_is_swept_and_a_forged_one_is_not(given: Given) {
+    let mut world = world(given).await;
     world.ask("alice", "g", json!({"access": world.on_cluster(), "duration": "8h"})).await;
     world.reaches("g", Phase::Active, SOON).await;
     world.kill().await;
@@ -72,9 +80,8 @@ async fn after_a_co_holder(world: &World) -> String {
     world.bindings_of("u-alice").remove(0)
 }
 
-#[tokio::test(start_paused = true)]
-async fn what_a_co_holders_end_took_is_made_again() {
-    let world = world().await;
+async fn what_a_co_holders_end_took_is_made_again(given: Given) {
+    let world = world(given).await;
     let name = after_a_co_holder(&world).await;
     // As two leaders in a row would have it: the old one deleted for the short grant, and wrote that down.
     let grants = testkit::apiserver::Gvr::new("rancheraccess.io", "v1alpha1", "accessgrants");
@@ -89,9 +96,8 @@ async fn what_a_co_holders_end_took_is_made_again() {
     world.until("the grant is active", SOON, || async { world.phase("long").await == Some(Phase::Active) }).await;
 }
 
-#[tokio::test(start_paused = true)]
-async fn what_a_co_holder_left_to_us_and_somebody_removed_is_not_made_again() {
-    let world = world().await;
+async fn what_a_co_holder_left_to_us_and_somebody_removed_is_not_made_again(given: Given) {
+    let world = world(given).await;
     let name = after_a_co_holder(&world).await;
     world.rancher.local().delete(&embedded::world::crtbs(), CLUSTER, &name, None).await.expect("deleted");
     let long = world.reaches("long", Phase::Revoked, Duration::from_secs(60)).await;
@@ -100,9 +106,8 @@ async fn what_a_co_holder_left_to_us_and_somebody_removed_is_not_made_again() {
     assert!(world.bindings_of("u-alice").is_empty());
 }
 
-#[tokio::test(start_paused = true)]
-async fn the_survivors_of_a_revoke_keep_what_they_shared() {
-    let world = world().await;
+async fn the_survivors_of_a_revoke_keep_what_they_shared(given: Given) {
+    let world = world(given).await;
     // Both roles reach `edit`: Rancher's legacy model makes one RoleBinding for the two.
     world.rancher.add_role_template(json!({"metadata": {"name": "editor"}, "context": "project", "displayName": "editor", "roleTemplateNames": ["edit"]}));
     // Ours comes first: what the two share is marked as ours, and goes with ours.
@@ -123,9 +128,8 @@ async fn the_survivors_of_a_revoke_keep_what_they_shared() {
     assert!(edit());
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_principal_who_never_logged_in_is_bound_and_shared() {
-    let world = world().await;
+async fn a_principal_who_never_logged_in_is_bound_and_shared(given: Given) {
+    let world = world(given).await;
     world
         .ask(
             "alice",
@@ -152,9 +156,8 @@ async fn a_principal_who_never_logged_in_is_bound_and_shared() {
     assert!(world.bindings_of("okta_user://ext-zoe").is_empty());
 }
 
-#[tokio::test(start_paused = true)]
-async fn what_stays_after_stripped_finalizers_is_found_and_removed() {
-    let world = world().await;
+async fn what_stays_after_stripped_finalizers_is_found_and_removed(given: Given) {
+    let world = world(given).await;
     world.ask("alice", "g", json!({"access": world.on_project(), "duration": "1h"})).await;
     world.reaches("g", Phase::Active, SOON).await;
     world.until("alice has access", SOON, || async { world.has_access("u-alice") }).await;

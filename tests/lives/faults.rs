@@ -8,15 +8,29 @@ use rancher_access_operator::api::status::{BindingState, Phase};
 use serde_json::json;
 use testkit::rancher::{FaultAction, FaultRule};
 
-use crate::{SOON, eight, embedded::world::World, end_of, states, world};
+use crate::{
+    SOON, eight,
+    embedded::world::{Given, World},
+    end_of, states, world,
+};
+
+stories![
+    a_create_whose_answer_is_lost_is_found_and_not_repeated,
+    a_create_that_lands_after_the_end_is_found_and_taken_away,
+    what_was_never_made_settles_only_when_nothing_can_land_any_more,
+    a_delete_right_after_the_create_leaves_nothing_behind,
+    a_load_balancers_404_proves_nothing,
+    a_refused_target_takes_back_the_others,
+    two_operators_make_one_binding_and_the_second_takes_over,
+    the_key_is_nowhere_but_in_the_requests_to_rancher,
+];
 
 fn creates(method: &Method, path: &str) -> bool {
     *method == Method::POST && path.contains("templatebindings")
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_create_whose_answer_is_lost_is_found_and_not_repeated() {
-    let world = world().await;
+async fn a_create_whose_answer_is_lost_is_found_and_not_repeated(given: Given) {
+    let world = world(given).await;
     world.rancher.fault(FaultRule::new(creates, FaultAction::DropAfter).times(1));
     world.ask("alice", "g", json!({"access": world.on_cluster(), "duration": "10m"})).await;
     world.reaches("g", Phase::Active, SOON).await;
@@ -26,9 +40,8 @@ async fn a_create_whose_answer_is_lost_is_found_and_not_repeated() {
     assert_eq!(world.bindings_of("u-alice").len(), 1);
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_create_that_lands_after_the_end_is_found_and_taken_away() {
-    let world = world().await;
+async fn a_create_that_lands_after_the_end_is_found_and_taken_away(given: Given) {
+    let world = world(given).await;
     // The request is on its way when the connection is cut; it arrives a minute later, long after the grant's end.
     world.rancher.fault(FaultRule::new(creates, FaultAction::DropBefore));
     world.ask("alice", "g", json!({"access": world.on_cluster(), "duration": "5s"})).await;
@@ -45,9 +58,8 @@ async fn a_create_that_lands_after_the_end_is_found_and_taken_away() {
     assert!(!world.has_access("u-alice"));
 }
 
-#[tokio::test(start_paused = true)]
-async fn what_was_never_made_settles_only_when_nothing_can_land_any_more() {
-    let world = world().await;
+async fn what_was_never_made_settles_only_when_nothing_can_land_any_more(given: Given) {
+    let world = world(given).await;
     world.rancher.fault(FaultRule::new(creates, FaultAction::DropBefore));
     world.ask("alice", "g", json!({"access": world.on_cluster(), "duration": "5s"})).await;
     world.reaches("g", Phase::Revoking, Duration::from_secs(30)).await;
@@ -56,9 +68,8 @@ async fn what_was_never_made_settles_only_when_nothing_can_land_any_more() {
     assert!(waited > SignedDuration::from_secs(80) && waited < SignedDuration::from_secs(120), "{waited}");
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_delete_right_after_the_create_leaves_nothing_behind() {
-    let world = world().await;
+async fn a_delete_right_after_the_create_leaves_nothing_behind(given: Given) {
+    let world = world(given).await;
     world.ask("alice", "g", json!({"access": world.on_project()})).await;
     world.until("the binding is there", SOON, || async { !world.bindings_of("u-alice").is_empty() }).await;
     let made = world.clock.now();
@@ -74,9 +85,8 @@ async fn a_delete_right_after_the_create_leaves_nothing_behind() {
     assert!(!world.has_access("u-alice"), "{:?}", world.rancher.access_of("u-alice"));
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_load_balancers_404_proves_nothing() {
-    let world = world().await;
+async fn a_load_balancers_404_proves_nothing(given: Given) {
+    let world = world(given).await;
     world.ask("alice", "g", json!({"access": world.on_cluster(), "duration": "5m"})).await;
     world.reaches("g", Phase::Active, SOON).await;
     let looks = |method: &Method, path: &str| *method == Method::GET && path.contains("/clusterroletemplatebindings/");
@@ -88,9 +98,8 @@ async fn a_load_balancers_404_proves_nothing() {
     assert!(world.bindings_of("u-alice").is_empty());
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_refused_target_takes_back_the_others() {
-    let world = world().await;
+async fn a_refused_target_takes_back_the_others(given: Given) {
+    let world = world(given).await;
     let refuse = |method: &Method, path: &str| *method == Method::POST && path.contains("projectroletemplatebindings");
     let refusal = json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": "Forbidden", "code": 403, "message": "no"});
     world.rancher.fault(FaultRule::new(refuse, FaultAction::Status(403, refusal.to_string())));
@@ -101,9 +110,8 @@ async fn a_refused_target_takes_back_the_others() {
     assert!(!world.has_access("u-alice"));
 }
 
-#[tokio::test(start_paused = true)]
-async fn two_operators_make_one_binding_and_the_second_takes_over() {
-    let mut world = World::new(eight()).await;
+async fn two_operators_make_one_binding_and_the_second_takes_over(given: Given) {
+    let mut world = World::new(eight(), given).await;
     world.start().await;
     let first = world.operator.take();
     world.launch().await;
@@ -117,9 +125,8 @@ async fn two_operators_make_one_binding_and_the_second_takes_over() {
     assert!(!world.has_access("u-alice"));
 }
 
-#[tokio::test(start_paused = true)]
-async fn the_key_is_nowhere_but_in_the_requests_to_rancher() {
-    let world = world().await;
+async fn the_key_is_nowhere_but_in_the_requests_to_rancher(given: Given) {
+    let world = world(given).await;
     world.ask("alice", "g", json!({"access": world.on_cluster(), "duration": "1m"})).await;
     world.reaches("g", Phase::Expired, Duration::from_secs(100)).await;
     let token = world.rancher.admin_token();

@@ -12,9 +12,23 @@ use testkit::apiserver::Gvr;
 
 use crate::{
     SOON, eight,
-    embedded::{NAMESPACE, world::World},
+    embedded::{
+        NAMESPACE,
+        world::{Given, World},
+    },
     world,
 };
+
+stories![
+    a_wrong_key_is_told_and_heals_without_a_restart,
+    the_key_goes_only_where_its_own_secret_says,
+    another_rancher_behind_the_same_name_is_refused,
+    a_suspended_integration_grants_nothing_and_still_revokes,
+    a_claim_by_another_cluster_stops_creating,
+    a_deleted_integration_waits_for_its_grants,
+    whoever_lost_the_installation_gives_nothing_and_still_takes_away,
+    a_cluster_with_a_copied_installation_sweeps_nothing,
+];
 
 async fn ready(world: &World) -> Condition {
     let integration = Api::<RancherIntegration>::all(world.admin()).get("prod").await.expect("the integration");
@@ -44,9 +58,8 @@ async fn patch(world: &World, spec: Value) {
     api.patch("prod", &PatchParams::default(), &Patch::Merge(json!({"spec": spec}))).await.expect("patched");
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_wrong_key_is_told_and_heals_without_a_restart() {
-    let world = world().await;
+async fn a_wrong_key_is_told_and_heals_without_a_restart(given: Given) {
+    let world = world(given).await;
     let right = world.rancher.admin_token();
     set_token(&world, "token-wrong:nonsense").await;
     becomes(&world, "KeyRefused").await;
@@ -57,18 +70,16 @@ async fn a_wrong_key_is_told_and_heals_without_a_restart() {
     world.reaches("g", Phase::Active, Duration::from_secs(15)).await;
 }
 
-#[tokio::test(start_paused = true)]
-async fn the_key_goes_only_where_its_own_secret_says() {
-    let world = world().await;
+async fn the_key_goes_only_where_its_own_secret_says(given: Given) {
+    let world = world(given).await;
     world.rancher.clear_requests();
     patch(&world, json!({"host": "evil.example.com"})).await;
     let said = becomes(&world, "InvalidCredentials").await;
     assert!(said.contains("endpoint"), "{said}");
 }
 
-#[tokio::test(start_paused = true)]
-async fn another_rancher_behind_the_same_name_is_refused() {
-    let mut world = World::new(eight()).await;
+async fn another_rancher_behind_the_same_name_is_refused(given: Given) {
+    let mut world = World::new(eight(), given).await;
     world.start().await;
     world.rancher.set_install_uuid("another-uuid");
     becomes(&world, "DifferentRancher").await;
@@ -77,9 +88,8 @@ async fn another_rancher_behind_the_same_name_is_refused() {
     assert!(world.bindings_of("u-alice").is_empty());
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_suspended_integration_grants_nothing_and_still_revokes() {
-    let world = world().await;
+async fn a_suspended_integration_grants_nothing_and_still_revokes(given: Given) {
+    let world = world(given).await;
     world.ask("alice", "before", json!({"access": world.on_cluster(), "duration": "5m"})).await;
     world.reaches("before", Phase::Active, SOON).await;
     patch(&world, json!({"suspend": true})).await;
@@ -91,9 +101,8 @@ async fn a_suspended_integration_grants_nothing_and_still_revokes() {
     world.reaches("after", Phase::Active, Duration::from_secs(30)).await;
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_claim_by_another_cluster_stops_creating() {
-    let mut world = World::new(eight()).await;
+async fn a_claim_by_another_cluster_stops_creating(given: Given) {
+    let mut world = World::new(eight(), given).await;
     world.start().await;
     let maps = Gvr::core("configmaps");
     let claim = world
@@ -110,9 +119,8 @@ async fn a_claim_by_another_cluster_stops_creating() {
     assert!(said.contains("another-cluster") && said.contains("delete the ConfigMap"), "{said}");
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_deleted_integration_waits_for_its_grants() {
-    let world = world().await;
+async fn a_deleted_integration_waits_for_its_grants(given: Given) {
+    let world = world(given).await;
     world.ask("alice", "g", json!({"access": world.on_cluster(), "duration": "10m"})).await;
     world.reaches("g", Phase::Active, SOON).await;
     let api = Api::<RancherIntegration>::all(world.admin());
@@ -126,9 +134,8 @@ async fn a_deleted_integration_waits_for_its_grants() {
         .await;
 }
 
-#[tokio::test(start_paused = true)]
-async fn whoever_lost_the_installation_gives_nothing_and_still_takes_away() {
-    let mut world = world().await;
+async fn whoever_lost_the_installation_gives_nothing_and_still_takes_away(given: Given) {
+    let mut world = world(given).await;
     world.ask("alice", "before", json!({"access": world.on_cluster(), "duration": "10m"})).await;
     world.reaches("before", Phase::Active, SOON).await;
     world.kill().await;
@@ -142,9 +149,8 @@ async fn whoever_lost_the_installation_gives_nothing_and_still_takes_away() {
     assert!(world.events().contains("AnotherInstallation"));
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_cluster_with_a_copied_installation_sweeps_nothing() {
-    let mut world = World::new(eight()).await;
+async fn a_cluster_with_a_copied_installation_sweeps_nothing(given: Given) {
+    let mut world = World::new(eight(), given).await;
     world.start().await;
     world.ask("alice", "g", json!({"access": world.on_cluster(), "duration": "1h"})).await;
     world.reaches("g", Phase::Active, SOON).await;

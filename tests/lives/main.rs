@@ -1,5 +1,8 @@
 //! Whole lives of grants, on the in-memory API server and the Rancher simulator, in virtual time.
 
+#[macro_use]
+mod stories;
+
 mod behind_our_back;
 #[path = "../embedded/mod.rs"]
 mod embedded;
@@ -8,7 +11,7 @@ mod integrations;
 
 use std::time::Duration;
 
-use embedded::world::{CLUSTER, World};
+use embedded::world::{CLUSTER, Given, World};
 use jiff::{SignedDuration, Timestamp};
 use rancher_access_operator::api::{
     AccessGrant, ConditionStatus, condition,
@@ -22,8 +25,8 @@ pub fn eight() -> Timestamp {
     "2026-12-01T08:00:00Z".parse().unwrap()
 }
 
-pub async fn world() -> World {
-    let mut world = World::new(eight()).await;
+pub async fn world(given: Given) -> World {
+    let mut world = World::new(eight(), given).await;
     world.start().await;
     world
 }
@@ -40,9 +43,25 @@ pub fn end_of(grant: &AccessGrant) -> Timestamp {
     grant.status.as_ref().and_then(|s| s.expires_time.as_ref()).expect("an end").0
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_cluster_grant_lives_and_ends_on_time() {
-    let world = world().await;
+stories![
+    a_cluster_grant_lives_and_ends_on_time,
+    a_project_grant_lives_and_ends_on_time,
+    a_deleted_grant_goes_when_its_access_is_gone,
+    what_somebody_else_gave_is_never_touched,
+    grants_that_overlap_share_one_binding,
+    a_binding_removed_in_rancher_ends_the_grant,
+    an_end_that_moves_earlier_counts,
+    a_start_ahead_is_waited_for,
+    a_crash_in_the_middle_leaves_nothing,
+    the_api_server_away_does_not_keep_access_alive,
+    rancher_away_at_the_end_is_loud_and_ends_as_soon_as_it_is_back,
+    nothing_is_given_without_a_policy_and_the_rule_is_named,
+    a_group_is_bound_by_its_principal_on_several_targets,
+    a_life_takes_few_requests,
+];
+
+async fn a_cluster_grant_lives_and_ends_on_time(given: Given) {
+    let world = world(given).await;
     world.ask("alice", "g", json!({"access": world.on_cluster(), "duration": "1h"})).await;
     let active = world.reaches("g", Phase::Active, SOON).await;
     assert_eq!(states(&active), [BindingState::Present]);
@@ -64,9 +83,8 @@ async fn a_cluster_grant_lives_and_ends_on_time() {
     assert!(!world.has_access("u-alice"));
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_project_grant_lives_and_ends_on_time() {
-    let world = world().await;
+async fn a_project_grant_lives_and_ends_on_time(given: Given) {
+    let world = world(given).await;
     world.ask("alice", "g", json!({"access": world.on_project(), "duration": "10m"})).await;
     world.reaches("g", Phase::Active, SOON).await;
     world.until("alice has access", SOON, || async { world.has_access("u-alice") }).await;
@@ -76,9 +94,8 @@ async fn a_project_grant_lives_and_ends_on_time() {
     assert!(!world.has_access("u-alice"), "{:?}", world.rancher.access_of("u-alice"));
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_deleted_grant_goes_when_its_access_is_gone() {
-    let world = world().await;
+async fn a_deleted_grant_goes_when_its_access_is_gone(given: Given) {
+    let world = world(given).await;
     world.ask("alice", "g", json!({"access": world.on_cluster()})).await;
     world.reaches("g", Phase::Active, SOON).await;
     tokio::time::sleep(Duration::from_secs(60)).await;
@@ -89,9 +106,8 @@ async fn a_deleted_grant_goes_when_its_access_is_gone() {
     assert!(!world.has_access("u-alice"));
 }
 
-#[tokio::test(start_paused = true)]
-async fn what_somebody_else_gave_is_never_touched() {
-    let world = world().await;
+async fn what_somebody_else_gave_is_never_touched(given: Given) {
+    let world = world(given).await;
     world.bind_by_hand("u-bob", "permanent").await;
     tokio::time::sleep(Duration::from_secs(2)).await;
     world.ask("bob", "g", json!({"access": world.on_cluster(), "duration": "10m"})).await;
@@ -102,9 +118,8 @@ async fn what_somebody_else_gave_is_never_touched() {
     assert!(world.has_access("u-bob"));
 }
 
-#[tokio::test(start_paused = true)]
-async fn grants_that_overlap_share_one_binding() {
-    let world = world().await;
+async fn grants_that_overlap_share_one_binding(given: Given) {
+    let world = world(given).await;
     world.ask("alice", "short", json!({"access": world.on_cluster(), "duration": "10m"})).await;
     world.reaches("short", Phase::Active, SOON).await;
     world.ask("alice", "long", json!({"access": world.on_cluster(), "duration": "20m"})).await;
@@ -118,9 +133,8 @@ async fn grants_that_overlap_share_one_binding() {
     assert!(world.bindings_of("u-alice").is_empty());
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_binding_removed_in_rancher_ends_the_grant() {
-    let world = world().await;
+async fn a_binding_removed_in_rancher_ends_the_grant(given: Given) {
+    let world = world(given).await;
     world.ask("alice", "g", json!({"access": world.on_cluster()})).await;
     world.reaches("g", Phase::Active, SOON).await;
     tokio::time::sleep(Duration::from_secs(5)).await;
@@ -132,9 +146,8 @@ async fn a_binding_removed_in_rancher_ends_the_grant() {
     assert!(world.bindings_of("u-alice").is_empty(), "not made again");
 }
 
-#[tokio::test(start_paused = true)]
-async fn an_end_that_moves_earlier_counts() {
-    let world = world().await;
+async fn an_end_that_moves_earlier_counts(given: Given) {
+    let world = world(given).await;
     let (late, early) = ("2026-12-01T12:00:00Z", "2026-12-01T08:10:00Z");
     world.ask("alice", "g", json!({"access": world.on_cluster(), "endTime": late})).await;
     world.reaches("g", Phase::Active, SOON).await;
@@ -144,9 +157,8 @@ async fn an_end_that_moves_earlier_counts() {
     assert!(world.clock.now() < "2026-12-01T08:10:03Z".parse().unwrap(), "{}", world.clock.now());
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_start_ahead_is_waited_for() {
-    let world = world().await;
+async fn a_start_ahead_is_waited_for(given: Given) {
+    let world = world(given).await;
     world
         .ask("alice", "g", json!({"access": world.on_cluster(), "duration": "5m", "startTime": "2026-12-01T09:00:00Z"}))
         .await;
@@ -156,9 +168,8 @@ async fn a_start_ahead_is_waited_for() {
     assert_eq!(end_of(&active), "2026-12-01T09:05:00Z".parse().unwrap());
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_crash_in_the_middle_leaves_nothing() {
-    let mut world = World::new(eight()).await;
+async fn a_crash_in_the_middle_leaves_nothing(given: Given) {
+    let mut world = World::new(eight(), given).await;
     world.start().await;
     world.ask("alice", "g", json!({"access": world.on_cluster(), "duration": "5m"})).await;
     world.until("the binding is there", SOON, || async { !world.bindings_of("u-alice").is_empty() }).await;
@@ -171,9 +182,8 @@ async fn a_crash_in_the_middle_leaves_nothing() {
     assert!(!world.has_access("u-alice"));
 }
 
-#[tokio::test(start_paused = true)]
-async fn the_api_server_away_does_not_keep_access_alive() {
-    let world = world().await;
+async fn the_api_server_away_does_not_keep_access_alive(given: Given) {
+    let world = world(given).await;
     world.ask("alice", "g", json!({"access": world.on_cluster(), "duration": "5m"})).await;
     let active = world.reaches("g", Phase::Active, SOON).await;
     tokio::time::sleep(Duration::from_secs(200)).await;
@@ -187,9 +197,8 @@ async fn the_api_server_away_does_not_keep_access_alive() {
     world.reaches("g", Phase::Expired, Duration::from_secs(120)).await;
 }
 
-#[tokio::test(start_paused = true)]
-async fn rancher_away_at_the_end_is_loud_and_ends_as_soon_as_it_is_back() {
-    let world = world().await;
+async fn rancher_away_at_the_end_is_loud_and_ends_as_soon_as_it_is_back(given: Given) {
+    let world = world(given).await;
     world.ask("alice", "g", json!({"access": world.on_cluster(), "duration": "5m"})).await;
     let active = world.reaches("g", Phase::Active, SOON).await;
     world.rancher.fault(testkit::rancher::FaultRule::new(|_, _| true, testkit::rancher::FaultAction::DropBefore));
@@ -206,9 +215,8 @@ async fn rancher_away_at_the_end_is_loud_and_ends_as_soon_as_it_is_back() {
     assert_eq!(holds(&expired, "RevocationOverdue"), None);
 }
 
-#[tokio::test(start_paused = true)]
-async fn nothing_is_given_without_a_policy_and_the_rule_is_named() {
-    let world = world().await;
+async fn nothing_is_given_without_a_policy_and_the_rule_is_named(given: Given) {
+    let world = world(given).await;
     let cases = [
         ("owner", json!([{"cluster": {"name": CLUSTER, "role": "cluster-owner"}}]), json!({}), "cluster-owner"),
         ("local", json!([{"cluster": {"name": "local", "role": "cluster-member"}}]), json!({}), "local"),
@@ -230,9 +238,8 @@ async fn nothing_is_given_without_a_policy_and_the_rule_is_named() {
     assert!(world.bindings_of("u-alice").is_empty());
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_group_is_bound_by_its_principal_on_several_targets() {
-    let world = world().await;
+async fn a_group_is_bound_by_its_principal_on_several_targets(given: Given) {
+    let world = world(given).await;
     let second = world.rancher.add_project(CLUSTER, "web-two", &[("team", "web")]);
     let access = json!([world.on_cluster()[0], world.on_project()[0],
         {"project": {"cluster": CLUSTER, "name": second, "role": "read-only"}}]);
@@ -247,9 +254,8 @@ async fn a_group_is_bound_by_its_principal_on_several_targets() {
     assert!(!world.has_access(group), "{:?}", world.rancher.access_of(group));
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_life_takes_few_requests() {
-    let world = world().await;
+async fn a_life_takes_few_requests(given: Given) {
+    let world = world(given).await;
     world.server.clear_requests();
     world.ask("alice", "g", json!({"access": world.on_cluster(), "duration": "10m"})).await;
     world.reaches("g", Phase::Expired, Duration::from_secs(700)).await;

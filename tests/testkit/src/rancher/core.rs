@@ -12,7 +12,7 @@ use tokio::sync::watch;
 
 use crate::apiserver::{ApiServer, Gvr};
 
-use super::{Model, faults::FaultRule, routes::Requested};
+use super::{Model, Version, faults::FaultRule, routes::Requested};
 
 /// Locks; a test that panicked while it held the lock does not poison the others' answers.
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -63,6 +63,7 @@ pub(super) struct Core {
     pub now: Arc<dyn Fn() -> Timestamp + Send + Sync>,
     pub latency: Duration,
     pace: f64,
+    version: Mutex<Version>,
     pub local: ApiServer,
     pub downstreams: Mutex<BTreeMap<String, Downstream>>,
     pub webhook_down: Mutex<bool>,
@@ -87,12 +88,14 @@ impl Core {
         seed: u64,
         latency: Duration,
         pace: f64,
+        version: Version,
         local: ApiServer,
     ) -> Arc<Self> {
         Arc::new(Self {
             now,
             latency,
             pace,
+            version: Mutex::new(version),
             local,
             downstreams: Mutex::default(),
             webhook_down: Mutex::default(),
@@ -131,6 +134,16 @@ impl Core {
                 .map(|(id, downstream)| (id.clone(), downstream.server.clone())),
         );
         servers
+    }
+
+    /// Which release it is.
+    pub fn version(&self) -> Version {
+        *lock(&self.version)
+    }
+
+    /// Makes it another release.
+    pub fn set_version(&self, version: Version) {
+        *lock(&self.version) = version;
     }
 
     /// The model in force, as the feature says.

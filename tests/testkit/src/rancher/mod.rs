@@ -33,6 +33,7 @@ mod seed;
 mod serve;
 mod subject;
 mod tokens;
+mod version;
 mod webhook;
 mod world;
 
@@ -44,6 +45,7 @@ pub use faults::{FaultAction, FaultRule};
 pub use routes::Requested;
 pub use serve::Served;
 pub use tokens::TokenSpec;
+pub use version::Version;
 
 use self::core::{Core, lock};
 
@@ -87,6 +89,7 @@ pub struct Builder {
     latency: Duration,
     pace: f64,
     model: Model,
+    version: Version,
     install_uuid: String,
 }
 
@@ -126,6 +129,13 @@ impl Builder {
         self
     }
 
+    /// Which release it is. Default: 2.15.
+    #[must_use]
+    pub fn version(mut self, version: Version) -> Self {
+        self.version = version;
+        self
+    }
+
     /// The setting `install-uuid`.
     #[must_use]
     pub fn install_uuid(mut self, uuid: &str) -> Self {
@@ -140,7 +150,7 @@ impl Builder {
     pub fn build(self) -> Rancher {
         let clock = Arc::clone(&self.now);
         let local = ApiServer::builder().seed(self.seed).now(move || clock()).build();
-        let core = Core::new(self.now, self.seed, self.latency, self.pace, local);
+        let core = Core::new(self.now, self.seed, self.latency, self.pace, self.version, local);
         seed::plant(&core, self.model, &self.install_uuid);
         webhook::install(&core);
         rights::install(&core, &core.local, "local");
@@ -166,6 +176,7 @@ impl Rancher {
             latency: Duration::ZERO,
             pace: 1.0,
             model: Model::Legacy,
+            version: Version::V2_15,
             install_uuid: "5b1c6f0e-3a52-4d0e-9b8f-000000000000".to_owned(),
         }
     }

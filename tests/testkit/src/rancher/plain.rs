@@ -25,10 +25,12 @@ fn error(code: &str, status: u16, message: &str) -> Reply {
 }
 
 /// What needs no login.
-pub(super) fn public(parts: &[&str]) -> Option<Reply> {
+pub(super) fn public(core: &Core, parts: &[&str]) -> Option<Reply> {
     match parts {
         ["rancherversion"] => {
-            Some(Reply::text(200, r#"{"Version":"v2.15.0","GitCommit":"0000000","RancherPrime":"false"}"#))
+            let version = core.version().tag();
+            let body = json!({"Version": version, "GitCommit": "0000000", "RancherPrime": "false"});
+            Some(Reply::text(200, &body.to_string()))
         }
         ["ping"] => Some(Reply::text(200, "pong")),
         ["healthz"] => Some(Reply::text(200, "ok")),

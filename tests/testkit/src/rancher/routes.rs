@@ -146,7 +146,7 @@ async fn route(core: &Arc<Core>, request: Request<Bytes>) -> Result<Answer, BoxE
             return Ok((login::login(core, request.body()).into(), None));
         }
         parts if is_get => {
-            if let Some(reply) = plain::public(parts) {
+            if let Some(reply) = plain::public(core, parts) {
                 return Ok((reply.into(), None));
             }
         }

@@ -192,6 +192,17 @@ impl Rancher {
         controllers::purge(core, id).await;
     }
 
+    /// Which release it is.
+    pub fn version(&self) -> super::Version {
+        self.core().version()
+    }
+
+    /// Upgrades Rancher: it restarts as that release.
+    pub async fn upgrade(&self, version: super::Version) {
+        self.core().set_version(version);
+        self.restart().await;
+    }
+
     /// Kills Rancher and starts it again: connections are refused for 2.9 s, then its controllers look at everything anew.
     pub async fn restart(&self) {
         self.core().restarting.send_replace(true);
