@@ -7,6 +7,7 @@
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
+use futures::{StreamExt, stream};
 use kube::{
     Api, ResourceExt,
     api::{ApiResource, DynamicObject, ListParams},
@@ -20,18 +21,27 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
-use super::{Context, brief, connection::Connection, grant::orphan, words};
+use super::{
+    Context, brief,
+    connection::Connection,
+    grant::{membership, orphan},
+    words,
+};
 use crate::{
     api::{AccessGrant, LABEL_INSTALLATION},
     grant::Progress,
     rancher::{
         Error,
+        client::LOCAL,
         wire::{Binding, BindingKind},
     },
 };
 
 /// How often it is swept while nothing is left over, and while something is.
 const AGAIN: (Duration, Duration) = (Duration::from_secs(600), Duration::from_secs(15));
+
+/// How many clusters are listed at once.
+const CLUSTERS_AT_ONCE: usize = 4;
 
 /// The least time from one sweep to the next.
 const LEAST: Duration = Duration::from_secs(5);
@@ -91,13 +101,11 @@ async fn sweep(
         return Ok(false);
     }
     let mut ours = Vec::new();
-    for kind in [BindingKind::Cluster, BindingKind::Project] {
-        for binding in connection.rancher.bindings(kind, None).await? {
-            if words::is_ours(&ctx.installation.key, &connection.install_uuid, &binding) {
-                ours.push(binding);
-            } else {
-                report(ctx, integration, &binding, reported);
-            }
+    for binding in all(ctx, connection).await? {
+        if words::is_ours(&ctx.installation.key, &connection.install_uuid, &binding) {
+            ours.push(binding);
+        } else {
+            report(ctx, integration, &binding, reported);
         }
     }
     let held = held(ctx).await?;
@@ -125,7 +133,43 @@ async fn sweep(
             }
         }
     }
+    membership::retire(ctx, connection).await?;
     Ok(unfinished.is_empty())
+}
+
+/// Every binding of Rancher's own, and what carries our label on the clusters that answer: one that is away is swept when
+/// it is back.
+async fn all(ctx: &Context, connection: &Connection) -> Result<Vec<Binding>, SweepError> {
+    let rancher = &connection.rancher;
+    let mut all = Vec::new();
+    for kind in BindingKind::OF_RANCHER {
+        all.extend(rancher.bindings(kind, None).await?);
+    }
+    let selector = format!("{LABEL_INSTALLATION}={}", ctx.installation.id);
+    let clusters = rancher.clusters().await?;
+    let reachable = clusters.into_iter().filter(|cluster| cluster.is_reachable()).map(|cluster| cluster.meta.name);
+    let reachable = reachable.filter(|id| !rancher.is_keyless() || id == LOCAL);
+    let listed = stream::iter(reachable.filter(|id| connection.cluster(id).may_try()).collect::<Vec<_>>())
+        .map(|id| {
+            let selector = &selector;
+            async move { (rancher.role_bindings(&id, None, Some(selector)).await, id) }
+        })
+        .buffer_unordered(CLUSTERS_AT_ONCE)
+        .collect::<Vec<_>>()
+        .await;
+    for (listed, id) in listed {
+        match listed {
+            Ok(found) => {
+                connection.cluster(&id).succeeded();
+                all.extend(found);
+            }
+            Err(error) => {
+                connection.cluster(&id).failed();
+                debug!(cluster = id, %error, "A cluster cannot be swept now; it is later");
+            }
+        }
+    }
+    Ok(all)
 }
 
 /// Whether this process leads, and the claim on that Rancher is ours: what is nobody's here may be another cluster's.

@@ -124,8 +124,17 @@ impl Rancher {
         self.setting("install-uuid").await
     }
 
-    /// Whether Rancher makes role bindings in the aggregated way (feature `aggregated-roletemplates`; off by default in 2.15, and
-    /// absent before 2.11).
+    /// The namespaces of Rancher and of Kubernetes itself, on every cluster, by Rancher's setting `system-namespaces`.
+    ///
+    /// # Errors
+    /// As for every call: see [`Error`].
+    pub async fn system_namespaces(&self) -> Result<Vec<String>, Error> {
+        let listed = self.setting("system-namespaces").await?;
+        Ok(listed.split(',').map(str::trim).filter(|name| !name.is_empty()).map(str::to_owned).collect())
+    }
+
+    /// Whether Rancher makes role bindings in the aggregated way (feature `aggregated-roletemplates`; off by default up to
+    /// 2.15).
     ///
     /// # Errors
     /// As for every call: see [`Error`].

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::{
+    api::status::BindingKind,
     controller::words,
     grant::binding::{Equal, Goal, Object, Sight},
     rancher::{
@@ -29,14 +30,26 @@ impl Hand<'_> {
             Goal::Give | Goal::Take => self.look_at(case).await,
         };
         if let Err(error) = looked {
-            case.world.sight = Sight::Unknown;
-            case.trouble = Some(error);
+            // What lived on a cluster that Rancher does not know any more is out of reach with it.
+            let gone = match goal {
+                Goal::Take if case.record.kind == BindingKind::RoleBinding => {
+                    self.connection.rancher.cluster(&case.record.cluster).await.ok()
+                }
+                _ => None,
+            };
+            match gone {
+                Some(Sighting::Gone(proof)) => self.gone(case, proof, Equal::NotLooked).await,
+                _ => {
+                    case.world.sight = Sight::Unknown;
+                    case.trouble = Some(error);
+                }
+            }
         }
     }
 
     async fn look_around(&self, case: &mut Case) -> Result<(), Error> {
         let reference = words::reference(&case.record);
-        let all = self.connection.rancher.bindings(reference.kind, Some(&reference.namespace)).await?;
+        let all = self.connection.rancher.beside(&reference).await?;
         if let Some(binding) = all.iter().find(|b| b.meta.name == reference.name) {
             self.there(case, binding);
             return Ok(());
@@ -50,7 +63,7 @@ impl Hand<'_> {
                 // Somebody else's permanent binding counts before all; one that is going counts as long as it is there.
                 Equal::Foreign(_) => break,
                 _ if equal.meta.is_terminating() => Equal::Terminating,
-                _ if !ours => Equal::Foreign(format!("{}/{}", equal.meta.namespace, equal.meta.name)),
+                _ if !ours => Equal::Foreign(words::place_of(&equal.meta.namespace, &equal.meta.name)),
                 Equal::Terminating => Equal::Terminating,
                 _ => Equal::Ours(equal.meta.name.clone()),
             };
@@ -74,7 +87,7 @@ impl Hand<'_> {
         if ours {
             merge(&mut case.named, Subject::of(binding));
         }
-        let ready = finalizers::ready_to_delete(binding, &case.record.cluster);
+        let ready = finalizers::ready_to_delete(binding, &case.record.cluster, &self.connection.release);
         let old = self.age(case, binding) >= FINALIZERS_WITHIN;
         if ours && !binding.meta.is_terminating() {
             // As it was last seen before the delete: a young one still gets its finalizers. An old one without them

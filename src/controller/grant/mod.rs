@@ -2,16 +2,19 @@
 //!
 //! - `observe` holds a request against policies and Rancher (`resolve`).
 //! - [`crate::grant::decide`] decides.
-//! - `act` brings bindings to where they should be (`look`, `holders`, `clear`, `wait`); [`orphan`] does so for a binding
-//!   that has no grant.
+//! - `act` brings bindings to where they should be (`look`, `holders`, `membership`, `clear` with `reach`, `wait`); [`orphan`]
+//!   does so for a binding that has no grant.
 //! - `record` writes it down, and `report` tells it.
 
 mod act;
 mod clear;
 mod holders;
 mod look;
+pub mod membership;
 mod observe;
+
 pub mod orphan;
+mod reach;
 mod record;
 mod report;
 mod resolve;
