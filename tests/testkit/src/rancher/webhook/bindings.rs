@@ -146,19 +146,21 @@ fn check_role(core: &Core, kind: Kind, request: &AdmissionRequest, object: &Valu
     Ok(())
 }
 
-/// Two bindings are one where role, scope and any filled subject field are equal; those being deleted do not count.
+/// Two bindings of a namespace are one where role and any filled subject field are equal; those being deleted do not count.
+/// A project binding's scope is not looked at: its namespace stands for it.
 fn check_duplicate(core: &Core, kind: Kind, request: &AdmissionRequest, object: &Value) -> Result<(), Denied> {
+    if !core.version().refuses_duplicates(kind) {
+        return Ok(());
+    }
     let same = |other: &Value, field: &str| text(other, field) == text(object, field);
-    let is_itself =
-        |other: &Value| meta(other, "name") == request.name && meta(other, "namespace") == request.namespace;
+    let is_itself = |other: &Value| meta(other, "name") == request.name;
     let clashes = |other: &Value| {
         !is_terminating(other)
             && !is_itself(other)
             && same(other, "roleTemplateName")
-            && same(other, kind.scope_field())
             && SUBJECTS.iter().any(|field| same(other, field) && !text(object, field).is_empty())
     };
-    if core.local.list(&kind.gvr(), None).iter().any(clashes) {
+    if core.local.list(&kind.gvr(), Some(&request.namespace)).iter().any(clashes) {
         let why = format!("duplicate {} not allowed", kind.short());
         return Err(denied(&request.gvr, 409, "Conflict", &why));
     }
