@@ -11,6 +11,7 @@ use super::{Rancher, binding::Kind};
 
 mod answers;
 mod life;
+mod namespaces;
 mod trouble;
 mod versions;
 

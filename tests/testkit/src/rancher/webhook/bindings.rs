@@ -41,8 +41,9 @@ pub(super) fn name(kind: Kind, object: &mut Value) {
     }
     let subject = SUBJECTS.iter().map(|field| text(object, field));
     let subject = subject.into_iter().find(|one| !one.is_empty());
-    let parts = [subject.unwrap_or_default(), text(object, "roleTemplateName"), text(object, kind.scope_field())];
-    object["metadata"]["name"] = format!("{prefix}{}", names::hashed(&parts)).into();
+    let (role, scope) = (text(object, "roleTemplateName"), text(object, kind.scope_field()));
+    let content = names::content(subject.unwrap_or_default(), role, scope);
+    object["metadata"]["name"] = format!("{prefix}{content}").into();
 }
 
 pub(super) fn check(core: &Core, kind: Kind, request: &AdmissionRequest) -> Result<(), Denied> {
