@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::apiserver::{ApiServer, Gvr, Resource};
 
 use super::{
-    Model,
+    Model, Version,
     core::{Core, lock, management, rbac},
     names,
     tokens::{self, TokenSpec},
@@ -14,6 +14,8 @@ use super::{
 
 /// The namespace of local users' passwords.
 pub(super) const PASSWORDS: &str = "cattle-local-user-passwords";
+/// The feature that 2.12 has for ext tokens.
+pub(super) const EXT_TOKENS: &str = "ext-tokens";
 /// The local administrator's id.
 const ADMIN: &str = "user-8pvqg";
 
@@ -104,16 +106,54 @@ fn plant_settings(core: &Core, model: Model, install_uuid: &str) {
         ("auth-token-max-ttl-minutes", "", "129600"),
         ("auth-user-session-ttl-minutes", "", "960"),
         ("password-min-length", "", "12"),
+        ("system-namespaces", "", ""),
     ] {
         let setting = json!({"metadata": {"name": name}, "value": value, "default": default, "source": ""});
         put(&core.local, &management("settings"), setting);
     }
     let on = model == Model::Aggregated;
+    let switched = core.version().switches_models();
+    // Where it cannot be switched, it was an argument of the installation.
     let feature = json!({
-        "metadata": {"name": "aggregated-roletemplates"}, "spec": {"value": if on { json!(true) } else { Value::Null }},
-        "status": {"default": false, "dynamic": true, "description": "Make use of aggregated cluster roles", "lockedValue": null},
+        "metadata": {"name": "aggregated-roletemplates"}, "spec": {"value": if on && switched { json!(true) } else { Value::Null }},
+        "status": {
+            "default": on && !switched, "dynamic": switched, "description": "Make use of aggregated cluster roles",
+            "lockedValue": if switched { Value::Null } else { on.into() },
+        },
     });
     put(&core.local, &management("features"), feature);
+    settle_version(core);
+}
+
+/// What a release writes into its settings and features when it starts.
+pub(super) fn settle_version(core: &Core) {
+    let (version, settings, features) = (core.version(), management("settings"), management("features"));
+    let write = |gvr: &Gvr, object: Value| {
+        if let Err(error) = core.local.update_unchecked(gvr, object) {
+            panic!("testkit rancher: starting as {}: {error}", version.tag());
+        }
+    };
+    if let Some(mut setting) = core.local.get(&settings, "", "system-namespaces") {
+        setting["default"] = version.system_namespaces().into();
+        write(&settings, setting);
+    }
+    if let Some(mut feature) = core.local.get(&features, "", "aggregated-roletemplates")
+        && version.switches_models()
+    {
+        feature["status"]["dynamic"] = true.into();
+        feature["status"]["lockedValue"] = Value::Null;
+        write(&features, feature);
+    }
+    let tokens = core.local.get(&features, "", EXT_TOKENS).is_some();
+    if version == Version::V2_12 && !tokens {
+        let feature = json!({
+            "metadata": {"name": EXT_TOKENS}, "spec": {"value": null},
+            "status": {"default": true, "dynamic": false, "description": "Imperative tokens", "lockedValue": null},
+        });
+        put(&core.local, &features, feature);
+    } else if version > Version::V2_12 && tokens {
+        let _ = core.local.delete_unchecked(&features, "", EXT_TOKENS);
+    }
 }
 
 /// A cluster as Rancher knows it, with projects Default and System and the usual namespaces.

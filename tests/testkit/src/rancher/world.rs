@@ -8,7 +8,7 @@ use crate::apiserver::{ApiServer, Gvr};
 use super::{
     Rancher, controllers,
     core::{Core, Downstream, lock, management, meta},
-    rights, seed,
+    names, rights, seed,
     tokens::{self, TokenSpec},
 };
 
@@ -26,13 +26,14 @@ fn expect<T, E: std::fmt::Display>(result: Result<T, E>, what: &str) -> T {
 /// Makes a project with its backing namespace; answers with its name.
 pub(super) fn plant_project(core: &Core, cluster: &str, display: &str, labels: &Value) -> String {
     let name = format!("p-{}", core.random(5));
-    let backing = format!("{cluster}-{name}");
+    let has_own = core.version().has_backing_namespaces();
+    let backing = if has_own { names::shortened(&format!("{cluster}-{name}")) } else { name.clone() };
     let namespace = json!({"metadata": {"name": backing}, "spec": {"finalizers": []}, "status": {"phase": "Active"}});
     expect(core.local.create_unchecked(&Gvr::core("namespaces"), namespace), "a backing namespace");
     let project = json!({
         "metadata": {"name": name, "namespace": cluster, "labels": labels},
         "spec": {"displayName": display, "clusterName": cluster, "description": ""},
-        "status": {"backingNamespace": backing, "conditions": []},
+        "status": if has_own { json!({"backingNamespace": backing, "conditions": []}) } else { json!({"conditions": []}) },
     });
     expect(core.local.create_unchecked(&management("projects"), project), "a project");
     name
@@ -60,7 +61,8 @@ impl Rancher {
         server
     }
 
-    /// Adds a project with its backing namespace `<cluster>-<project>`; answers with its id, `p-xxxxx`.
+    /// Adds a project with its backing namespace, `<cluster>-<project>` or in 2.11 the project's id, which is the answer:
+    /// `p-xxxxx`.
     ///
     /// # Panics
     /// Where the cluster is not there.
@@ -115,7 +117,15 @@ impl Rancher {
     }
 
     /// Adds a key for a user and answers with its bearer.
+    ///
+    /// # Panics
+    /// For an ext token where the release has none.
     pub fn add_token(&self, user: &str, spec: TokenSpec) -> String {
+        assert!(
+            !spec.ext || self.version().has_ext_tokens(),
+            "testkit rancher: {} has no ext tokens",
+            self.version().tag()
+        );
         tokens::make(self.core(), user, &spec)
     }
 
@@ -150,7 +160,11 @@ impl Rancher {
     }
 
     /// Switches the RBAC model, for bindings made from now on.
+    ///
+    /// # Panics
+    /// Before 2.14, where the installation decides.
     pub fn set_model(&self, model: super::Model) {
+        assert!(self.version().switches_models(), "testkit rancher: {} has one model for ever", self.version().tag());
         let on = model == super::Model::Aggregated;
         self.edit("features", "aggregated-roletemplates", |feature| {
             feature["spec"]["value"] = on.into();
@@ -200,6 +214,7 @@ impl Rancher {
     /// Upgrades Rancher: it restarts as that release.
     pub async fn upgrade(&self, version: super::Version) {
         self.core().set_version(version);
+        seed::settle_version(self.core());
         self.restart().await;
     }
 

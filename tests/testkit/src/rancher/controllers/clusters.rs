@@ -55,11 +55,19 @@ pub(in super::super) async fn purge(core: &Core, id: &str) {
 /// Follows the projects: one that is gone takes its bindings and its backing namespace along.
 pub(super) fn projects(core: Arc<Core>) -> impl Future<Output = ()> + Send {
     let shared = Arc::clone(&core);
-    follow(&core, "local", &management("projects"), move |tasks, event| {
-        if event.kind == EventType::Deleted {
-            with(tasks, &shared, |core| end_project(core, event.object));
-        }
+    follow(&core, "local", &management("projects"), move |tasks, event| match event.kind {
+        EventType::Added => with(tasks, &shared, |core| live_project(core, event.object)),
+        EventType::Deleted => with(tasks, &shared, |core| end_project(core, event.object)),
+        EventType::Modified => {}
     })
+}
+
+/// Where the webhook makes no backing namespace, Rancher makes one of the project's name.
+async fn live_project(core: Arc<Core>, project: Value) {
+    core.pause(50).await;
+    let namespace = json!({"metadata": {"name": backing_namespace(&project)}});
+    // It is there in most cases.
+    let _ = core.local.create(&Gvr::core("namespaces"), &namespace).await;
 }
 
 async fn end_project(core: Arc<Core>, project: Value) {

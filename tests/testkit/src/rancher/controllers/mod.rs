@@ -14,6 +14,7 @@ use super::{
 
 mod bindings;
 mod clusters;
+mod duplicates;
 mod global;
 mod role_templates;
 mod status;

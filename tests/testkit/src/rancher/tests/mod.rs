@@ -11,7 +11,9 @@ use super::{Rancher, binding::Kind};
 
 mod answers;
 mod life;
+mod namespaces;
 mod trouble;
+mod versions;
 
 /// Rancher's management API on its own cluster.
 const M: &str = "/k8s/clusters/local/apis/management.cattle.io/v3";
@@ -97,7 +99,8 @@ async fn bind_project(
         "metadata": {"name": name}, "projectName": format!("{cluster}:{project}"), "roleTemplateName": role,
         subject.0: subject.1,
     });
-    let namespace = format!("{cluster}-{project}");
+    let found = rancher.local().get(&super::core::management("projects"), cluster, project).unwrap();
+    let namespace = super::downstream::backing_namespace(&found);
     ask(rancher, "POST", &path(Kind::Project, &namespace, ""), Some(&body)).await
 }
 

@@ -41,8 +41,9 @@ pub(super) fn name(kind: Kind, object: &mut Value) {
     }
     let subject = SUBJECTS.iter().map(|field| text(object, field));
     let subject = subject.into_iter().find(|one| !one.is_empty());
-    let parts = [subject.unwrap_or_default(), text(object, "roleTemplateName"), text(object, kind.scope_field())];
-    object["metadata"]["name"] = format!("{prefix}{}", names::hashed(&parts)).into();
+    let (role, scope) = (text(object, "roleTemplateName"), text(object, kind.scope_field()));
+    let content = names::content(subject.unwrap_or_default(), role, scope);
+    object["metadata"]["name"] = format!("{prefix}{content}").into();
 }
 
 pub(super) fn check(core: &Core, kind: Kind, request: &AdmissionRequest) -> Result<(), Denied> {
@@ -146,19 +147,21 @@ fn check_role(core: &Core, kind: Kind, request: &AdmissionRequest, object: &Valu
     Ok(())
 }
 
-/// Two bindings are one where role, scope and any filled subject field are equal; those being deleted do not count.
+/// Two bindings of a namespace are one where role and any filled subject field are equal; those being deleted do not count.
+/// A project binding's scope is not looked at: its namespace stands for it.
 fn check_duplicate(core: &Core, kind: Kind, request: &AdmissionRequest, object: &Value) -> Result<(), Denied> {
+    if !core.version().refuses_duplicates(kind) {
+        return Ok(());
+    }
     let same = |other: &Value, field: &str| text(other, field) == text(object, field);
-    let is_itself =
-        |other: &Value| meta(other, "name") == request.name && meta(other, "namespace") == request.namespace;
+    let is_itself = |other: &Value| meta(other, "name") == request.name;
     let clashes = |other: &Value| {
         !is_terminating(other)
             && !is_itself(other)
             && same(other, "roleTemplateName")
-            && same(other, kind.scope_field())
             && SUBJECTS.iter().any(|field| same(other, field) && !text(object, field).is_empty())
     };
-    if core.local.list(&kind.gvr(), None).iter().any(clashes) {
+    if core.local.list(&kind.gvr(), Some(&request.namespace)).iter().any(clashes) {
         let why = format!("duplicate {} not allowed", kind.short());
         return Err(denied(&request.gvr, 409, "Conflict", &why));
     }
