@@ -6,6 +6,7 @@ mod stories;
 mod behind_our_back;
 #[path = "../embedded/mod.rs"]
 mod embedded;
+mod fairness;
 mod faults;
 mod integrations;
 
