@@ -6,7 +6,7 @@ use super::record::whole_seconds;
 use crate::api::{
     AccessGrant, AccessGrantSpec, AccessGrantStatus, FINALIZER,
     condition::one_line,
-    status::{BindingRecord, EndReason, Phase},
+    status::{BindingRecord, BindingState, EndReason, Phase},
 };
 
 /// How long after its creation or start a grant that nothing came of is looked at once more, whatever was planned.
@@ -180,6 +180,7 @@ impl GrantView {
             // Under way, or never judged.
             Some(Phase::Activating | Phase::Revoking) | None => Some(self.created),
             Some(Phase::Scheduled) => self.deleted.or(self.start_time),
+            _ if self.status.bindings.iter().any(|b| b.state == BindingState::Yielding) => Some(self.created),
             // Where no end is recorded it is due at once: such a record gives nothing.
             _ if self.is_recorded() => self.deleted.into_iter().chain(self.recorded_end().or(Some(self.created))).min(),
             _ => {

@@ -7,17 +7,19 @@ use tracing::{info, warn};
 
 use super::{
     act::{Case, Hand},
+    gone,
     wait::Waiting,
 };
 use crate::{
     api::{
         ANNOTATION_TOUCHED,
+        condition::one_line,
         status::{BindingRecord, BindingState},
     },
     controller::{connection::Connection, words},
-    grant::{Progress, name::SubjectKey, record::whole_seconds},
+    grant::{Progress, binding::Goal, name::SubjectKey, record::whole_seconds},
     rancher::{
-        Error, Sighting,
+        Error,
         leftovers::{Looked, Trace},
         wire::{Binding, Subject},
     },
@@ -26,16 +28,19 @@ use crate::{
 /// How long after a look that found something the second one follows: long enough for what Rancher still does late.
 const SECOND_LOOK: Duration = Duration::from_secs(10);
 
+/// The longest list of bindings that stayed, in bytes.
+const RESIDUAL_MAX: usize = 500;
+
 /// How deep roles are followed to those that they inherit.
 const INHERITED: usize = 64;
 
 /// Clears what was left behind, touches the survivors, and settles the binding; or says what that waits for.
-pub(super) async fn clear(hand: &Hand<'_>, case: &mut Case) -> Progress {
+pub(super) async fn clear(hand: &Hand<'_>, goal: Goal, case: &mut Case) -> Progress {
     let name = case.record.name.clone();
     let waiting = Waiting::new(hand.ctx, &hand.grant.key);
     let target = words::access(&case.record).target();
     if hand.ctx.memory.is_cleared(&name) {
-        return removed(hand, case);
+        return settled(hand, goal, case);
     }
     let second = hand.ctx.memory.second_look(&name);
     if let Some(due) = second.filter(|due| *due > Instant::now()) {
@@ -51,6 +56,10 @@ pub(super) async fn clear(hand: &Hand<'_>, case: &mut Case) -> Progress {
         }
     };
     touch(hand, case).await;
+    if goal == Goal::Give && case.record.touch_pending {
+        // It yielded to one of them, by which the access is to go on.
+        return waiting.progress("Yielding", format!("{target}: ours is gone, and what it shared with the subject's other bindings is to be made again, but Rancher does not let them be touched yet. Tried again."));
+    }
     // Who ended it otherwise may have kept Rancher from cleaning up, by stripping its finalizers first.
     let clean = hand.ctx.memory.take_clean_delete(&name) || case.record.uid.is_none();
     if cleared > 0 || (second.is_none() && !clean) {
@@ -59,12 +68,16 @@ pub(super) async fn clear(hand: &Hand<'_>, case: &mut Case) -> Progress {
     }
     hand.ctx.memory.set_second_look(&name, None);
     hand.ctx.memory.cleared(&name);
-    removed(hand, case)
+    settled(hand, goal, case)
 }
 
-fn removed(hand: &Hand<'_>, case: &mut Case) -> Progress {
+fn settled(hand: &Hand<'_>, goal: Goal, case: &mut Case) -> Progress {
     hand.ctx.memory.release(&case.record.name, &hand.grant.key);
-    case.record.state = BindingState::Removed;
+    case.record.state = match goal {
+        Goal::Take => BindingState::Removed,
+        // It yielded.
+        Goal::Give => BindingState::AlreadyHeld,
+    };
     case.record.since = whole_seconds(hand.ctx.now()).into();
     Progress::Done
 }
@@ -82,17 +95,12 @@ async fn cleared(hand: &Hand<'_>, case: &Case) -> Result<usize, String> {
     };
     let (rancher, cluster) = (&hand.connection.rancher, &case.record.cluster);
     let reach = hand.connection.cluster(cluster);
-    if !reach.may_try() && !is_gone(hand.connection, cluster).await {
+    if !reach.may_try() && !gone::cluster(hand, cluster).await {
         return Err(format!(
             "cluster {cluster} does not answer, so what it left behind there cannot be read. Looked for again until the cluster answers, or is removed from Rancher"
         ));
     }
-    let trace = Trace {
-        binding: words::reference(&case.record),
-        cluster: case.record.cluster.clone(),
-        subject: case.named.clone(),
-        roles: roles(hand.connection, &case.record.role).await,
-    };
+    let trace = trace(hand, case).await;
     let Looked { found, unreadable } = rancher.leftovers(&trace).await;
     if unreadable.iter().any(|place| place.cluster == *cluster && place.error.is_transient()) {
         reach.failed();
@@ -107,7 +115,7 @@ async fn cleared(hand: &Hand<'_>, case: &Case) -> Result<usize, String> {
         return Err(format!("{left}, which Rancher left behind, cannot be removed: {error}"));
     }
     for place in &unreadable {
-        if is_gone(hand.connection, &place.cluster).await {
+        if gone::cluster(hand, &place.cluster).await {
             continue;
         }
         return Err(format!(
@@ -118,9 +126,14 @@ async fn cleared(hand: &Hand<'_>, case: &Case) -> Result<usize, String> {
     Ok(found.len())
 }
 
-/// Whether the cluster is proven to be gone from Rancher, and with it all access through Rancher.
-async fn is_gone(connection: &Connection, cluster: &str) -> bool {
-    matches!(connection.rancher.cluster(cluster).await, Ok(Sighting::Gone(_)))
+/// What it takes to recognise what the binding left, or has.
+pub(super) async fn trace(hand: &Hand<'_>, case: &Case) -> Trace {
+    Trace {
+        binding: words::reference(&case.record),
+        cluster: case.record.cluster.clone(),
+        subject: case.named.clone(),
+        roles: roles(hand.connection, &case.record.role).await,
+    }
 }
 
 /// The role and all that it inherits: Rancher names some objects after them. What cannot be read is left out, for the
@@ -147,8 +160,7 @@ async fn touch(hand: &Hand<'_>, case: &mut Case) {
     case.record.touch_pending = touched.is_err();
     match touched {
         Ok(survivors) => {
-            let equal = survivors.iter().find(|b| words::access_of(b) == words::access(&case.record));
-            case.record.residual = equal.map(|b| format!("{}/{}", b.meta.namespace, b.meta.name));
+            case.record.residual = residual(hand, case, &survivors);
             let count = survivors.len();
             info!(grant = %hand.grant.key, binding = case.record.name, count, "Touched the subject's other bindings");
         }
@@ -156,6 +168,26 @@ async fn touch(hand: &Hand<'_>, case: &mut Case) {
             warn!(grant = %hand.grant.key, binding = case.record.name, %error, "Cannot touch the subject's other bindings yet")
         }
     }
+}
+
+/// The bindings by which the subject keeps what was to end: those of somebody else that give the same access, and
+/// those that were made for him on that cluster while ours was in force. Who may write bindings can give himself any
+/// role that he holds.
+fn residual(hand: &Hand<'_>, case: &Case, survivors: &[Binding]) -> Option<String> {
+    let access = words::access(&case.record);
+    let since = case.made.or(hand.grant.status.granted_time.as_ref().map(|granted| granted.0));
+    let ours = |b: &&Binding| words::is_ours(&hand.ctx.installation.key, &hand.connection.install_uuid, b);
+    let made_meanwhile =
+        |b: &Binding| since.is_some_and(|since| b.meta.creation_timestamp.is_some_and(|made| made >= since));
+    let (equal, others): (Vec<_>, Vec<_>) =
+        survivors.iter().filter(|b| !ours(b)).partition(|b| words::access_of(b) == access);
+    let name = |b: &Binding| format!("{}/{}", b.meta.namespace, b.meta.name);
+    let named = equal
+        .iter()
+        .map(|b| name(b))
+        .chain(others.iter().filter(|b| made_meanwhile(b)).map(|b| format!("{} ({})", name(b), b.role_template)));
+    let named: Vec<_> = named.collect();
+    (!named.is_empty()).then(|| one_line(&named.join(", "), RESIDUAL_MAX))
 }
 
 /// The same for a record alone, later.

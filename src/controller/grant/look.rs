@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::{
+    api::status::BindingState,
     controller::words,
     grant::binding::{Equal, Goal, Object, Sight},
     rancher::{
@@ -21,11 +22,11 @@ impl Hand<'_> {
     /// Looks, and puts what was seen into the case.
     ///
     /// Before a create, one list shows both the binding itself and any equal one. Otherwise one GET shows the binding,
-    /// or proves that it is not there.
+    /// or proves that it is not there. Both are needed where ours may have to yield to an equal one.
     pub(super) async fn look(&self, goal: Goal, case: &mut Case) {
         case.trouble = None;
         let looked = match goal {
-            Goal::Give if case.record.uid.is_none() => self.look_around(case).await,
+            Goal::Give if case.record.uid.is_none() || case.around => self.look_around(case).await,
             Goal::Give | Goal::Take => self.look_at(case).await,
         };
         if let Err(error) = looked {
@@ -37,12 +38,30 @@ impl Hand<'_> {
     async fn look_around(&self, case: &mut Case) -> Result<(), Error> {
         let reference = words::reference(&case.record);
         let all = self.connection.rancher.bindings(reference.kind, Some(&reference.namespace)).await?;
-        if let Some(binding) = all.iter().find(|b| b.meta.name == reference.name) {
+        let own = all.iter().find(|b| b.meta.name == reference.name);
+        if let Some(binding) = own {
             self.there(case, binding);
-            return Ok(());
         }
+        let equal = self.equal(case, &all);
+        case.world.beside = matches!(equal, Equal::Foreign(_));
+        match own {
+            Some(_) => {}
+            None if case.record.state == BindingState::Intended => case.world.sight = Sight::None(equal),
+            // A list proves nothing of what was there.
+            None => match self.connection.rancher.binding(&reference).await? {
+                Sighting::Found(binding) => self.there(case, &binding),
+                Sighting::Gone(proof) => self.gone(case, proof, equal).await,
+            },
+        }
+        Ok(())
+    }
+
+    /// Whether any other of those bindings gives the same access.
+    fn equal(&self, case: &Case, all: &[Binding]) -> Equal {
         let access = words::access(&case.record);
-        let equals = all.iter().filter(|b| words::access_of(b) == access && case.named.is_of(b));
+        let equals = all
+            .iter()
+            .filter(|b| b.meta.name != case.record.name && words::access_of(b) == access && case.named.is_of(b));
         let mut found = Equal::None;
         for equal in equals {
             let ours = words::is_ours(&self.ctx.installation.key, &self.connection.install_uuid, equal);
@@ -55,8 +74,7 @@ impl Hand<'_> {
                 _ => Equal::Ours(equal.meta.name.clone()),
             };
         }
-        case.world.sight = Sight::None(found);
-        Ok(())
+        found
     }
 
     async fn look_at(&self, case: &mut Case) -> Result<(), Error> {
@@ -73,6 +91,7 @@ impl Hand<'_> {
         let ours = recorded || words::is_ours(&self.ctx.installation.key, &self.connection.install_uuid, binding);
         if ours {
             merge(&mut case.named, Subject::of(binding));
+            case.made = binding.meta.creation_timestamp;
         }
         let ready = finalizers::ready_to_delete(binding, &case.record.cluster);
         let old = self.age(case, binding) >= FINALIZERS_WITHIN;
