@@ -154,7 +154,8 @@ pub struct BindingRecord {
     /// Rancher could clean up after it when it was deleted.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub unverified: bool,
-    /// Somebody else's binding that gives the same access and stayed when this one was removed, as `namespace/name`.
+    /// Somebody else's bindings that gave the subject the same access when this one was removed, or that were made for
+    /// him on this cluster while this one was in force, as `namespace/name`, with the role where it is another.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 512), regex(pattern = schema::TEXT))]
     pub residual: Option<String>,
@@ -187,7 +188,10 @@ pub enum BindingState {
     Intended,
     /// Seen in Rancher, with its UID.
     Present,
-    /// Somebody else's binding gives the same access: nothing was made, and nothing will be taken away.
+    /// Somebody else's binding came to give the same access beside this one, which is being taken away: Rancher 2.14
+    /// and later allow only one of two equals, and 2.15 deletes the newer.
+    Yielding,
+    /// Somebody else's binding gives the same access: nothing was made, or it was taken away again, and nothing will be.
     AlreadyHeld,
     /// Proven gone.
     Removed,

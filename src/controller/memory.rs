@@ -37,6 +37,8 @@ struct Inner {
     released: HashSet<(String, GrantKey)>,
     /// Bindings that a watch said something about, and which grant has not looked at them since.
     suspects: HashSet<(String, GrantKey)>,
+    /// Bindings beside which a sweep saw somebody else's equal one, and which grant has not looked at them since.
+    besides: HashSet<(String, GrantKey)>,
     /// How often in a row a grant's work had to wait.
     waits: HashMap<GrantKey, u32>,
     /// Asks for a sweep of an integration's Rancher.
@@ -175,9 +177,20 @@ impl Memory {
         self.inner().suspects.insert((binding.to_owned(), grant.clone()));
     }
 
-    /// Whether that grant is to look at the binding.
-    pub fn is_suspect(&self, binding: &str, grant: &GrantKey) -> bool {
-        self.inner().suspects.contains(&(binding.to_owned(), grant.clone()))
+    /// Whether that grant is to look at the binding, or around it.
+    pub fn is_to_be_seen(&self, binding: &str, grant: &GrantKey) -> bool {
+        let (inner, key) = (self.inner(), (binding.to_owned(), grant.clone()));
+        inner.suspects.contains(&key) || inner.besides.contains(&key)
+    }
+
+    /// Somebody else's equal binding was seen beside that one: that grant is to look around it.
+    pub fn beside(&self, binding: &str, grant: &GrantKey) {
+        self.inner().besides.insert((binding.to_owned(), grant.clone()));
+    }
+
+    /// Whether that grant is to look around the binding; asking clears it.
+    pub fn take_beside(&self, binding: &str, grant: &GrantKey) -> bool {
+        self.inner().besides.remove(&(binding.to_owned(), grant.clone()))
     }
 
     /// Whether that grant is to look at the binding; asking clears it.
@@ -205,6 +218,7 @@ impl Memory {
         inner.failures.remove(grant);
         inner.released.retain(|(_, by)| by != grant);
         inner.suspects.retain(|(_, of)| of != grant);
+        inner.besides.retain(|(_, of)| of != grant);
     }
 
     /// What asks for a sweep of that integration's Rancher.

@@ -4,13 +4,21 @@
 //! whose finalizer somebody forced off, a whole etcd), no binding of ours stays for ever. The bindings are listed before
 //! the grants: an intent is recorded before its binding is made, so every binding that somebody holds has a grant in the
 //! second list.
+//!
+//! The same list shows whether somebody else's binding gives the same access as one of ours: then the grants that hold
+//! ours look for themselves, and yield.
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::Arc,
+    time::Duration,
+};
 
 use futures::{StreamExt, stream};
 use kube::{
-    Api, ResourceExt,
+    Api, Resource, ResourceExt,
     api::{ApiResource, DynamicObject, ListParams},
+    runtime::events::EventType,
 };
 use serde::Deserialize;
 use serde_json::Value;
@@ -29,11 +37,11 @@ use super::{
 };
 use crate::{
     api::{AccessGrant, LABEL_INSTALLATION},
-    grant::Progress,
+    grant::{GrantView, Progress},
     rancher::{
         Error,
         client::LOCAL,
-        wire::{Binding, BindingKind},
+        wire::{Binding, BindingKind, Subject},
     },
 };
 
@@ -100,14 +108,12 @@ async fn sweep(
     if !may_sweep(ctx, integration) {
         return Ok(false);
     }
-    let mut ours = Vec::new();
-    for binding in all(ctx, connection).await? {
-        if words::is_ours(&ctx.installation.key, &connection.install_uuid, &binding) {
-            ours.push(binding);
-        } else {
-            report(ctx, integration, &binding, reported);
-        }
+    let is_ours = |b: &Binding| words::is_ours(&ctx.installation.key, &connection.install_uuid, b);
+    let (mut ours, others): (Vec<_>, Vec<_>) = all(ctx, connection).await?.into_iter().partition(is_ours);
+    for binding in &others {
+        report(ctx, integration, binding, reported);
     }
+    beside(ctx, &ours, &others);
     let held = held(ctx).await?;
     // What an earlier sweep began and is not listed any more is gone, but perhaps not what belonged to it.
     let begun = std::mem::take(unfinished);
@@ -122,7 +128,7 @@ async fn sweep(
         }
         info!(integration, binding = %orphan.reference(), "No grant holds this binding of ours; it is taken away");
         match orphan::take(ctx, integration, connection, &orphan).await {
-            Progress::Done => {}
+            Progress::Done => swept(ctx, integration, &orphan),
             Progress::Waiting { because, .. } => {
                 debug!(integration, binding = %orphan.reference(), message = because.message, "The orphan is not gone yet");
                 unfinished.push(orphan);
@@ -170,6 +176,42 @@ async fn all(ctx: &Context, connection: &Connection) -> Result<Vec<Binding>, Swe
         }
     }
     Ok(all)
+}
+
+/// Has every grant look around whose binding has somebody else's equal one beside it.
+fn beside(ctx: &Context, ours: &[Binding], others: &[Binding]) {
+    let place = |b: &Binding| (b.meta.namespace.clone(), b.role.clone());
+    let mut by_place: HashMap<_, Vec<&Binding>> = HashMap::new();
+    for other in others.iter().filter(|b| !b.meta.is_terminating()) {
+        by_place.entry(place(other)).or_default().push(other);
+    }
+    let at_risk = |b: &&Binding| matches!(b.kind, BindingKind::Cluster | BindingKind::Project);
+    for binding in ours.iter().filter(at_risk) {
+        let (subject, access) = (Subject::of(binding), words::access_of(binding));
+        let equal = by_place
+            .get(&place(binding))
+            .and_then(|there| there.iter().find(|b| subject.is_of(b) && words::access_of(b) == access));
+        let Some(equal) = equal else { continue };
+        let name = &binding.meta.name;
+        for grant in ctx.grants.naming(name) {
+            let view = GrantView::from(grant.as_ref());
+            if view.is_concerned_with(name) && view.ended(ctx.now()).is_none() {
+                info!(grant = %view.key, binding = name, other = %equal.reference(), "Somebody else's binding gives the same access beside ours");
+                ctx.memory.beside(name, &view.key);
+                ctx.queue.push(view.key);
+            }
+        }
+    }
+}
+
+/// Tells that a binding which nobody remembered was taken away: a grant was lost, or Rancher was restored from a backup.
+fn swept(ctx: &Context, integration: &str, orphan: &Binding) {
+    let Some(object) = ctx.integrations.get(integration) else { return };
+    let note = format!(
+        "{} was ours, and no grant called for it: it was taken away. A grant was lost, or Rancher was restored from a backup that still had it.",
+        orphan.reference()
+    );
+    ctx.events.publish(object.object_ref(&()), EventType::Warning, "OrphanRemoved", "Sweep", &note);
 }
 
 /// Whether this process leads, and the claim on that Rancher is ours: what is nobody's here may be another cluster's.

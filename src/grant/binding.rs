@@ -2,12 +2,14 @@
 //!
 //! # The table
 //!
-//! To give access ([`Goal::Give`]):
+//! To give access ([`Goal::Give`]). Where Rancher allows equals, or did before an upgrade, ours yields to any that
+//! somebody else made: else Rancher takes that one for the duplicate, and the end of ours takes what was to stay.
 //!
 //! | record | seen in Rancher | move |
 //! |---|---|---|
 //! | Intended | not looked | look |
 //! | Intended | unknown | wait, then look |
+//! | Intended, Present | ours, in place, and somebody else's equal one beside it | Yielding |
 //! | Intended | ours, in place | Present, with its UID (made by us earlier, or shared) |
 //! | Intended | one of that name, or an equal one, being deleted | wait for its 404 |
 //! | Intended | the name taken by what is not ours | refuse |
@@ -19,22 +21,34 @@
 //! | Present | ours, in place | done, with the UID just seen |
 //! | Present | ours, being deleted | wait for its 404 |
 //! | Present | none, or the name taken by what is not ours | Intended again if a co-holder's end took it, else RemovedInRancher |
+//! | Yielding | not looked, or equal ones not looked for | look |
+//! | Yielding | unknown | wait, then look |
+//! | Yielding | ours or an equal one, being deleted | wait for its 404 |
+//! | Yielding | ours, in place, no other beside it any more | Present |
+//! | Yielding | ours, in place, co-holders not asked | ask |
+//! | Yielding | ours, in place, another holds it | AlreadyHeld: who holds it yields too, and the last takes it away |
+//! | Yielding | ours, Rancher's finalizers on it or too old to wait for them | delete with that UID |
+//! | Yielding | ours, Rancher's finalizers not on it yet | wait |
+//! | Yielding | the name taken by what is not ours | RemovedInRancher |
+//! | Yielding | none, but a create may still land | wait |
+//! | Yielding | none, and somebody else's equal one | clear what was left behind; then it is AlreadyHeld |
+//! | Yielding | none, and no other | Intended again: we took it ourselves |
 //! | settled | anything | done |
 //!
 //! To take it away ([`Goal::Take`]):
 //!
 //! | record | seen in Rancher | move |
 //! |---|---|---|
-//! | Intended, Present | co-holders not asked | ask |
-//! | Intended, Present | another holds it for longer | HandedOver |
-//! | Intended, Present | not looked | look |
-//! | Intended, Present | unknown | wait, then look |
-//! | Intended, Present | ours, being deleted | wait for its 404 |
-//! | Intended, Present | ours, Rancher's finalizers on it or too old to wait for them | delete with that UID |
-//! | Intended, Present | ours, Rancher's finalizers not on it yet | wait |
-//! | Intended, Present | the name taken by what is not ours | wait: without a 404 nothing is proven |
-//! | Intended, Present | none, but a create may still land | wait |
-//! | Intended, Present | none | clear what was left behind |
+//! | unsettled | co-holders not asked | ask |
+//! | unsettled | another holds it for longer | HandedOver |
+//! | unsettled | not looked | look |
+//! | unsettled | unknown | wait, then look |
+//! | unsettled | ours, being deleted | wait for its 404 |
+//! | unsettled | ours, Rancher's finalizers on it or too old to wait for them | delete with that UID |
+//! | unsettled | ours, Rancher's finalizers not on it yet | wait |
+//! | unsettled | the name taken by what is not ours | wait: without a 404 nothing is proven |
+//! | unsettled | none, but a create may still land | wait |
+//! | unsettled | none | clear what was left behind |
 //! | settled | anything | done |
 
 use crate::api::status::BindingState;
@@ -105,6 +119,8 @@ pub enum Holders {
 pub struct BindingWorld {
     /// What was seen in Rancher.
     pub sight: Sight,
+    /// Whether somebody else's equal binding was seen beside the object of that name.
+    pub beside: bool,
     /// Whether another grant needs it for longer.
     pub holders: Holders,
     /// Whether this process may create: it leads, and its claim on that Rancher stands.
@@ -130,7 +146,8 @@ pub enum Move {
     Create,
     /// Delete the object with that UID.
     Delete(String),
-    /// Look for what Rancher left behind, clear it, touch the survivors; then it is `Removed`.
+    /// Look for what Rancher left behind, clear it, touch the survivors; then it is `Removed`, or, where it yielded,
+    /// `AlreadyHeld`.
     ClearLeftovers,
     /// Record that it is so.
     Become(BindingState, Option<String>),
@@ -167,7 +184,8 @@ pub fn next(goal: Goal, state: BindingState, world: &BindingWorld) -> Move {
         (_, BindingState::AlreadyHeld | BindingState::Removed | BindingState::HandedOver) => Move::Done,
         (Goal::Give, BindingState::Intended) => give(world),
         (Goal::Give, BindingState::Present) => keep(world),
-        (Goal::Take, BindingState::Intended | BindingState::Present) => take(world),
+        (Goal::Give, BindingState::Yielding) => give_way(world),
+        (Goal::Take, BindingState::Intended | BindingState::Present | BindingState::Yielding) => take(world),
     }
 }
 
@@ -176,7 +194,7 @@ fn give(world: &BindingWorld) -> Move {
         Sight::NotLooked => Move::Look,
         Sight::Unknown => Move::Wait(WaitFor::Answer),
         Sight::There(object) if object.terminating => Move::Wait(WaitFor::Gone),
-        Sight::There(object) if object.ours => Move::Become(BindingState::Present, Some(object.uid.clone())),
+        Sight::There(object) if object.ours => in_place(world, object),
         Sight::There(_) => Move::NameTaken,
         Sight::None(equal) => match equal {
             Equal::NotLooked => Move::Look,
@@ -195,9 +213,38 @@ fn keep(world: &BindingWorld) -> Move {
         Sight::NotLooked => Move::Done,
         Sight::Unknown => Move::Wait(WaitFor::Answer),
         Sight::There(object) if object.ours && object.terminating => Move::Wait(WaitFor::Gone),
-        Sight::There(object) if object.ours => Move::Become(BindingState::Present, Some(object.uid.clone())),
+        Sight::There(object) if object.ours => in_place(world, object),
         Sight::There(_) | Sight::None(_) if world.taken_by_co_holder => Move::Become(BindingState::Intended, None),
         Sight::There(_) | Sight::None(_) => Move::RemovedInRancher,
+    }
+}
+
+/// Ours is there: it is what gives the access, unless somebody else's does too.
+fn in_place(world: &BindingWorld, object: &Object) -> Move {
+    let state = if world.beside { BindingState::Yielding } else { BindingState::Present };
+    Move::Become(state, Some(object.uid.clone()))
+}
+
+fn give_way(world: &BindingWorld) -> Move {
+    match &world.sight {
+        Sight::NotLooked => Move::Look,
+        Sight::Unknown => Move::Wait(WaitFor::Answer),
+        Sight::There(object) if object.ours && object.terminating => Move::Wait(WaitFor::Gone),
+        Sight::There(object) if object.ours && !world.beside => in_place(world, object),
+        Sight::There(object) if object.ours => match world.holders {
+            Holders::NotAsked => Move::AskHolders,
+            Holders::Another => Move::Become(BindingState::AlreadyHeld, None),
+            Holders::Nobody if object.deletable => Move::Delete(object.uid.clone()),
+            Holders::Nobody => Move::Wait(WaitFor::Finalizers),
+        },
+        Sight::There(_) => Move::RemovedInRancher,
+        Sight::None(_) if world.may_land_late => Move::Wait(WaitFor::LateCreates),
+        Sight::None(equal) => match equal {
+            Equal::NotLooked => Move::Look,
+            Equal::Terminating => Move::Wait(WaitFor::Gone),
+            Equal::Foreign(_) => Move::ClearLeftovers,
+            Equal::Ours(_) | Equal::None => Move::Become(BindingState::Intended, None),
+        },
     }
 }
 

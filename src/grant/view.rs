@@ -7,7 +7,7 @@ use crate::api::{
     AccessGrant, AccessGrantSpec, AccessGrantStatus, FINALIZER,
     condition::one_line,
     grant::Access,
-    status::{BindingRecord, EndReason, Phase},
+    status::{BindingRecord, BindingState, EndReason, Phase},
 };
 
 /// How long after its creation or start a grant that nothing came of is looked at once more, whatever was planned.
@@ -183,6 +183,7 @@ impl GrantView {
             // Under way, or never judged.
             Some(Phase::Activating | Phase::Revoking) | None => Some(self.created),
             Some(Phase::Scheduled) => self.deleted.or(self.start_time),
+            _ if self.status.bindings.iter().any(|b| b.state == BindingState::Yielding) => Some(self.created),
             // Where no end is recorded it is due at once: such a record gives nothing.
             _ if self.is_recorded() => self.deleted.into_iter().chain(self.recorded_end().or(Some(self.created))).min(),
             _ => {

@@ -25,14 +25,15 @@ pub struct Release {
 pub const OLDEST: (u32, u32) = (2, 11);
 
 impl Release {
-    /// Whether two bindings of one subject, role and place may stand side by side. Rancher's webhook refuses the second
-    /// of two cluster bindings from 2.14 on and of two project bindings from 2.15 on, and 2.15.0 deletes the newer of
-    /// those that are there. Global bindings and Kubernetes' own are never compared. What is unknown may.
-    pub fn allows_duplicates(&self, kind: BindingKind) -> bool {
+    /// Whether two bindings of one subject, role and place may stand side by side here, of which a later release would
+    /// delete one. Rancher's webhook refuses the second of two cluster bindings from 2.14 on and of two project bindings
+    /// from 2.15 on, and 2.15.0 deletes the newer of those that are there. A release that is not known may allow them. Of
+    /// global bindings and of Kubernetes' own no release deletes any.
+    pub fn duplicates_at_risk(&self, kind: BindingKind) -> bool {
         let refused_from = match kind {
             BindingKind::Cluster => (2, 14),
             BindingKind::Project => (2, 15),
-            BindingKind::Global | BindingKind::Namespace => return true,
+            BindingKind::Global | BindingKind::Namespace => return false,
         };
         self.minor().is_none_or(|minor| minor < refused_from)
     }
@@ -82,15 +83,15 @@ mod tests {
     fn duplicates_are_refused_from_2_14_and_2_15_on() {
         use BindingKind::{Cluster, Global, Namespace, Project};
         for (version, expected) in [
-            ("v2.11.0", [true, true, true, true]),
-            ("v2.13.8", [true, true, true, true]),
-            ("v2.14.0", [false, true, true, true]),
-            ("v2.15.0", [false, false, true, true]),
-            ("v2.16.0-alpha1", [false, false, true, true]),
-            ("dev", [true, true, true, true]),
+            ("v2.11.0", [true, true, false, false]),
+            ("v2.13.8", [true, true, false, false]),
+            ("v2.14.0", [false, true, false, false]),
+            ("v2.15.0", [false, false, false, false]),
+            ("v2.16.0-alpha1", [false, false, false, false]),
+            ("dev", [true, true, false, false]),
         ] {
             let release = release(version, Model::Legacy);
-            let got = [Cluster, Project, Global, Namespace].map(|kind| release.allows_duplicates(kind));
+            let got = [Cluster, Project, Global, Namespace].map(|kind| release.duplicates_at_risk(kind));
             assert_eq!(got, expected, "{version}");
         }
     }

@@ -4,10 +4,11 @@
 use std::time::Duration;
 
 use futures::{StreamExt, stream};
+use jiff::Timestamp;
 use tokio::time::{Instant, sleep};
 use tracing::warn;
 
-use super::{clear, holders, membership, wait::Waiting};
+use super::{clear, gone, holders, membership, wait::Waiting};
 use crate::{
     api::{
         ANNOTATION_GRANT, LABEL_INSTALLATION, LABEL_INTEGRATION,
@@ -57,6 +58,10 @@ pub(super) struct Case {
     pub proof: Option<ProofOfAbsence>,
     /// Whether it was last seen without the finalizers that Rancher cleans up by.
     pub unclean: bool,
+    /// Whether equal ones that somebody else made are looked for beside it.
+    pub around: bool,
+    /// When Rancher says that it was made, where it was seen.
+    pub made: Option<Timestamp>,
 }
 
 impl Hand<'_> {
@@ -91,6 +96,7 @@ impl Hand<'_> {
     fn open(&self, record: BindingRecord, subject: SubjectKey) -> Case {
         let world = BindingWorld {
             sight: Sight::NotLooked,
+            beside: false,
             holders: Holders::NotAsked,
             may_create: false,
             may_land_late: match record.state {
@@ -101,13 +107,16 @@ impl Hand<'_> {
             created: false,
         };
         let named = words::subject(&subject);
-        Case { record, subject, named, world, trouble: None, proof: None, unclean: false }
+        let around = record.state == BindingState::Yielding;
+        Case { record, subject, named, world, trouble: None, proof: None, unclean: false, around, made: None }
     }
 
     async fn under_lock(&self, goal: Goal, case: &mut Case) -> Progress {
         if goal == Goal::Give && case.record.state == BindingState::Present {
-            // What is in force is looked at only when a watch said something about it.
-            if !self.ctx.memory.take_suspect(&case.record.name, &self.grant.key) {
+            // What is in force is looked at only when a watch or a sweep said something about it.
+            let (name, key) = (&case.record.name, &self.grant.key);
+            case.around = self.ctx.memory.take_beside(name, key);
+            if !self.ctx.memory.take_suspect(name, key) && !case.around {
                 return Progress::Done;
             }
             self.look(goal, case).await;
@@ -127,16 +136,23 @@ impl Hand<'_> {
                 }
                 Move::Create => match self.own_name(case) {
                     Some(name) => return self.renamed(case, name),
-                    None => self.create(case).await,
+                    None => match gone::subject(self, case).await {
+                        Ok(()) => self.create(case).await,
+                        Err(progress) => Some(progress),
+                    },
                 },
                 Move::Delete(uid) => {
                     self.delete(case, &uid).await;
                     None
                 }
-                Move::ClearLeftovers => return clear::clear(self, case).await,
+                Move::ClearLeftovers => return clear::clear(self, goal, case).await,
                 // A create of ours without an answer may still land beside it: then there is something to take away.
                 Move::Become(BindingState::AlreadyHeld, _) if self.ctx.memory.is_unanswered(&case.record.name) => {
                     return self.wait(WaitFor::LateCreates, goal, case).await;
+                }
+                Move::Become(BindingState::Yielding, uid) => {
+                    self.settle_in(case, BindingState::Yielding, uid);
+                    return self.yields(case);
                 }
                 Move::Become(state, uid) => {
                     if self.settle_in(case, state, uid) {
@@ -145,7 +161,7 @@ impl Hand<'_> {
                     None
                 }
                 Move::Rename(name) => return self.renamed(case, name),
-                Move::RemovedInRancher => return removed(&case.record),
+                Move::RemovedInRancher => return gone::removed(self, case).await,
                 Move::NameTaken => return name_taken(&case.record),
                 Move::Wait(WaitFor::Gone | WaitFor::Finalizers) if began.elapsed() < PATIENCE => {
                     sleep(GLANCE).await;
@@ -180,6 +196,16 @@ impl Hand<'_> {
         waiting.in_(Duration::ZERO, "Activating", message)
     }
 
+    /// Takes ours away, for somebody else's equal one: but only once that is written down, so that whoever goes on
+    /// after a crash knows who took it.
+    fn yields(&self, case: &Case) -> Progress {
+        let BindingRecord { namespace, name, .. } = &case.record;
+        let message = format!(
+            "Somebody else made a binding that gives the same access beside {namespace}/{name}. Ours is being taken away, so that theirs stays whatever Rancher does about duplicates; the access goes on by theirs."
+        );
+        Waiting::new(self.ctx, &self.grant.key).in_(Duration::ZERO, "Yielding", message)
+    }
+
     /// Asked at the moment of each create: this process leads, the server may be granted on, and the end lies ahead.
     fn may_create(&self) -> bool {
         self.ctx.leader.may_create()
@@ -204,8 +230,12 @@ impl Hand<'_> {
                 }
                 true
             }
+            BindingState::Yielding => {
+                record.uid = uid;
+                true
+            }
             BindingState::Intended => {
-                // A co-holder's end took it: it is made again for this one.
+                // A co-holder's end took it, or it yielded to what is gone by now: it is made again for this one.
                 record.uid = None;
                 case.world.sight = Sight::NotLooked;
                 false
@@ -296,15 +326,6 @@ impl Hand<'_> {
     pub(super) fn waiting(&self, reason: &str, message: String) -> Progress {
         Waiting::new(self.ctx, &self.grant.key).progress(reason, message)
     }
-}
-
-fn removed(record: &BindingRecord) -> Progress {
-    let target = words::access(record).target;
-    Progress::RemovedInRancher(format!(
-        "Somebody removed the binding {} (role {} on {target}) in Rancher: the grant ends, and it is not made again. Create another grant if the access is still needed.",
-        words::place(record),
-        record.role
-    ))
 }
 
 fn name_taken(record: &BindingRecord) -> Progress {

@@ -7,22 +7,24 @@ use tracing::{info, warn};
 
 use super::{
     act::{Case, Hand},
-    reach,
+    gone, reach,
     wait::Waiting,
 };
 use crate::{
     api::{
         ANNOTATION_TOUCHED,
+        condition::one_line,
         status::{BindingKind, BindingRecord, BindingState},
     },
     controller::{connection::Connection, words},
     grant::{
         Progress,
+        binding::Goal,
         name::{SubjectKey, Target, membership_role},
         record::whole_seconds,
     },
     rancher::{
-        Error, Sighting,
+        Error,
         leftovers::{Looked, Trace},
         wire::{Binding, Subject},
     },
@@ -31,21 +33,24 @@ use crate::{
 /// How long after a look that found something the second one follows: long enough for what Rancher still does late.
 const SECOND_LOOK: Duration = Duration::from_secs(10);
 
+/// The longest list of bindings that stayed, in bytes.
+const RESIDUAL_MAX: usize = 500;
+
 /// How deep roles are followed to those that they inherit.
 const INHERITED: usize = 64;
 
 /// Clears what was left behind, touches the survivors, and settles the binding; or says what that waits for.
-pub(super) async fn clear(hand: &Hand<'_>, case: &mut Case) -> Progress {
+pub(super) async fn clear(hand: &Hand<'_>, goal: Goal, case: &mut Case) -> Progress {
     if case.record.kind == BindingKind::RoleBinding {
         // Nobody makes anything for it: gone is gone.
         touch(hand, case).await;
-        return removed(hand, case);
+        return settled(hand, goal, case);
     }
     let name = case.record.name.clone();
     let waiting = Waiting::new(hand.ctx, &hand.grant.key);
     let target = words::access(&case.record).target;
     if hand.ctx.memory.is_cleared(&name) {
-        return removed(hand, case);
+        return settled(hand, goal, case);
     }
     let second = hand.ctx.memory.second_look(&name);
     if let Some(due) = second.filter(|due| *due > Instant::now()) {
@@ -61,6 +66,10 @@ pub(super) async fn clear(hand: &Hand<'_>, case: &mut Case) -> Progress {
         }
     };
     touch(hand, case).await;
+    if goal == Goal::Give && case.record.touch_pending {
+        // It yielded to one of them, by which the access is to go on.
+        return waiting.progress("Yielding", format!("{target}: ours is gone, and what it shared with the subject's other bindings is to be made again, but Rancher does not let them be touched yet. Tried again."));
+    }
     // Who ended it otherwise may have kept Rancher from cleaning up, by stripping its finalizers first.
     let clean = hand.ctx.memory.take_clean_delete(&name) || case.record.uid.is_none();
     if cleared > 0 || (second.is_none() && !clean) {
@@ -70,17 +79,21 @@ pub(super) async fn clear(hand: &Hand<'_>, case: &mut Case) -> Progress {
     }
     hand.ctx.memory.set_second_look(&name, None);
     hand.ctx.memory.cleared(&name);
-    removed(hand, case)
+    settled(hand, goal, case)
 }
 
-fn removed(hand: &Hand<'_>, case: &mut Case) -> Progress {
+fn settled(hand: &Hand<'_>, goal: Goal, case: &mut Case) -> Progress {
     hand.ctx.memory.release(&case.record.name, &hand.grant.key);
     hand.ctx.memory.forget_clean_clusters(&case.record.name);
     if case.record.role == membership_role(&hand.ctx.installation.id) {
         // With the last holder the role goes too.
         hand.ctx.memory.sweep_of(hand.integration).notify_one();
     }
-    case.record.state = BindingState::Removed;
+    case.record.state = match goal {
+        Goal::Take => BindingState::Removed,
+        // It yielded.
+        Goal::Give => BindingState::AlreadyHeld,
+    };
     case.record.since = whole_seconds(hand.ctx.now()).into();
     Progress::Done
 }
@@ -97,13 +110,7 @@ async fn cleared(hand: &Hand<'_>, case: &mut Case) -> Result<usize, String> {
         return Err("Rancher has not said so in so many words yet. Looked for again".to_owned());
     };
     let reach = reach::of(hand, case).await?;
-    let trace = Trace {
-        binding: words::reference(&case.record),
-        clusters: reach.clusters,
-        stays_admin: reach.stays_admin,
-        subject: case.named.clone(),
-        roles: roles(hand.connection, &case.record).await,
-    };
+    let trace = trace(hand, case, reach.clusters, reach.stays_admin).await;
     let rancher = &hand.connection.rancher;
     let Looked { found, unreadable } = rancher.leftovers(&trace).await;
     for cluster in &trace.clusters {
@@ -130,7 +137,7 @@ async fn cleared(hand: &Hand<'_>, case: &mut Case) -> Result<usize, String> {
         ));
     }
     for place in &unreadable {
-        if is_gone(hand.connection, &place.cluster).await {
+        if gone::cluster(hand, &place.cluster).await {
             continue;
         }
         return Err(away(&place.cluster, &place.error.to_string()));
@@ -147,9 +154,15 @@ fn away(cluster: &str, why: &str) -> String {
     )
 }
 
-/// Whether the cluster is proven to be gone from Rancher, and with it all access through Rancher.
-pub(super) async fn is_gone(connection: &Connection, cluster: &str) -> bool {
-    matches!(connection.rancher.cluster(cluster).await, Ok(Sighting::Gone(_)))
+/// What it takes to recognise what the binding left, or has, on those clusters.
+pub(super) async fn trace(hand: &Hand<'_>, case: &Case, clusters: Vec<String>, stays_admin: bool) -> Trace {
+    Trace {
+        binding: words::reference(&case.record),
+        clusters,
+        stays_admin,
+        subject: case.named.clone(),
+        roles: roles(hand.connection, &case.record).await,
+    }
 }
 
 /// The role and all that it inherits: Rancher names some objects after them. What cannot be read is left out, for the
@@ -179,8 +192,7 @@ async fn touch(hand: &Hand<'_>, case: &mut Case) {
     case.record.touch_pending = touched.is_err();
     match touched {
         Ok(survivors) => {
-            let equal = survivors.iter().find(|b| words::access_of(b) == words::access(&case.record));
-            case.record.residual = equal.map(|b| words::place_of(&b.meta.namespace, &b.meta.name));
+            case.record.residual = residual(hand, case, &survivors);
             let count = survivors.len();
             info!(grant = %hand.grant.key, binding = case.record.name, count, "Touched the subject's other bindings");
         }
@@ -188,6 +200,26 @@ async fn touch(hand: &Hand<'_>, case: &mut Case) {
             warn!(grant = %hand.grant.key, binding = case.record.name, %error, "Cannot touch the subject's other bindings yet")
         }
     }
+}
+
+/// The bindings by which the subject keeps what was to end: those of somebody else that give the same access, and
+/// those that were made for him on that cluster while ours was in force. Who may write bindings can give himself any
+/// role that he holds.
+fn residual(hand: &Hand<'_>, case: &Case, survivors: &[Binding]) -> Option<String> {
+    let access = words::access(&case.record);
+    let since = case.made.or(hand.grant.status.granted_time.as_ref().map(|granted| granted.0));
+    let ours = |b: &&Binding| words::is_ours(&hand.ctx.installation.key, &hand.connection.install_uuid, b);
+    let made_meanwhile =
+        |b: &Binding| since.is_some_and(|since| b.meta.creation_timestamp.is_some_and(|made| made >= since));
+    let (equal, others): (Vec<_>, Vec<_>) =
+        survivors.iter().filter(|b| !ours(b)).partition(|b| words::access_of(b) == access);
+    let name = |b: &Binding| words::place_of(&b.meta.namespace, &b.meta.name);
+    let named = equal
+        .iter()
+        .map(|b| name(b))
+        .chain(others.iter().filter(|b| made_meanwhile(b)).map(|b| format!("{} ({})", name(b), b.role)));
+    let named: Vec<_> = named.collect();
+    (!named.is_empty()).then(|| one_line(&named.join(", "), RESIDUAL_MAX))
 }
 
 /// The same for a record alone, later.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::{
-    api::status::BindingKind,
+    api::status::{BindingKind, BindingState},
     controller::words,
     grant::binding::{Equal, Goal, Object, Sight},
     rancher::{
@@ -22,11 +22,11 @@ impl Hand<'_> {
     /// Looks, and puts what was seen into the case.
     ///
     /// Before a create, one list shows both the binding itself and any equal one. Otherwise one GET shows the binding,
-    /// or proves that it is not there.
+    /// or proves that it is not there. Both are needed where ours may have to yield to an equal one.
     pub(super) async fn look(&self, goal: Goal, case: &mut Case) {
         case.trouble = None;
         let looked = match goal {
-            Goal::Give if case.record.uid.is_none() => self.look_around(case).await,
+            Goal::Give if case.record.uid.is_none() || case.around => self.look_around(case).await,
             Goal::Give | Goal::Take => self.look_at(case).await,
         };
         if let Err(error) = looked {
@@ -50,12 +50,35 @@ impl Hand<'_> {
     async fn look_around(&self, case: &mut Case) -> Result<(), Error> {
         let reference = words::reference(&case.record);
         let all = self.connection.rancher.beside(&reference).await?;
-        if let Some(binding) = all.iter().find(|b| b.meta.name == reference.name) {
+        let own = all.iter().find(|b| b.meta.name == reference.name);
+        if let Some(binding) = own {
             self.there(case, binding);
-            return Ok(());
         }
+        let equal = self.equal(case, &all);
+        // Only of Rancher's templates' bindings could it lose somebody what he has: no release deletes equals of others.
+        let at_risk = matches!(
+            case.record.kind,
+            BindingKind::ClusterRoleTemplateBinding | BindingKind::ProjectRoleTemplateBinding
+        );
+        case.world.beside = at_risk && matches!(equal, Equal::Foreign(_));
+        match own {
+            Some(_) => {}
+            None if case.record.state == BindingState::Intended => case.world.sight = Sight::None(equal),
+            // A list proves nothing of what was there.
+            None => match self.connection.rancher.binding(&reference).await? {
+                Sighting::Found(binding) => self.there(case, &binding),
+                Sighting::Gone(proof) => self.gone(case, proof, equal).await,
+            },
+        }
+        Ok(())
+    }
+
+    /// Whether any other of those bindings gives the same access.
+    fn equal(&self, case: &Case, all: &[Binding]) -> Equal {
         let access = words::access(&case.record);
-        let equals = all.iter().filter(|b| words::access_of(b) == access && case.named.is_of(b));
+        let equals = all
+            .iter()
+            .filter(|b| b.meta.name != case.record.name && words::access_of(b) == access && case.named.is_of(b));
         let mut found = Equal::None;
         for equal in equals {
             let ours = words::is_ours(&self.ctx.installation.key, &self.connection.install_uuid, equal);
@@ -68,8 +91,7 @@ impl Hand<'_> {
                 _ => Equal::Ours(equal.meta.name.clone()),
             };
         }
-        case.world.sight = Sight::None(found);
-        Ok(())
+        found
     }
 
     async fn look_at(&self, case: &mut Case) -> Result<(), Error> {
@@ -86,6 +108,7 @@ impl Hand<'_> {
         let ours = recorded || words::is_ours(&self.ctx.installation.key, &self.connection.install_uuid, binding);
         if ours {
             merge(&mut case.named, Subject::of(binding));
+            case.made = binding.meta.creation_timestamp;
         }
         let ready = finalizers::ready_to_delete(binding, &case.record.cluster, &self.connection.release);
         let old = self.age(case, binding) >= FINALIZERS_WITHIN;

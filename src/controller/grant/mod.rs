@@ -2,12 +2,13 @@
 //!
 //! - `observe` holds a request against policies and Rancher (`resolve`).
 //! - [`crate::grant::decide`] decides.
-//! - `act` brings bindings to where they should be (`look`, `holders`, `membership`, `clear` with `reach`, `wait`); [`orphan`]
-//!   does so for a binding that has no grant.
+//! - `act` brings bindings to where they should be (`look`, `holders`, `membership`, `clear` with `reach`, `gone`, `wait`);
+//!   [`orphan`] does so for a binding that has no grant.
 //! - `record` writes it down, and `report` tells it.
 
 mod act;
 mod clear;
+mod gone;
 mod holders;
 mod look;
 pub mod membership;
@@ -25,7 +26,7 @@ use std::sync::Arc;
 use jiff::SignedDuration;
 use tracing::{debug, info};
 
-use super::{Context, brief, operator::gone};
+use super::{Context, brief, operator};
 use crate::{
     api::{
         AccessGrant, AccessGrantStatus,
@@ -216,7 +217,8 @@ impl Pass<'_> {
     /// Whether all is in force, and nothing was heard that would say otherwise: then Rancher is not asked.
     fn is_quiet(&self) -> bool {
         self.view.status.bindings.iter().all(|b| {
-            b.is_settled() || b.state == BindingState::Present && !self.ctx.memory.is_suspect(&b.name, &self.view.key)
+            b.is_settled()
+                || b.state == BindingState::Present && !self.ctx.memory.is_to_be_seen(&b.name, &self.view.key)
         })
     }
 
@@ -312,7 +314,7 @@ impl Pass<'_> {
 
     fn unwritten(&self, source: kube::Error) -> GrantError {
         if matches!(&source, kube::Error::Api(status) if status.code == 404) {
-            gone(self.ctx, &self.view.key, self.grant.metadata.uid.as_deref());
+            operator::gone(self.ctx, &self.view.key, self.grant.metadata.uid.as_deref());
             info!(grant = %self.view.key, "The grant is gone from the API server");
         }
         GrantError::Write { grant: self.view.key.clone(), source: Box::new(source) }

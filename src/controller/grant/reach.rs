@@ -2,7 +2,7 @@
 
 use super::{
     act::{Case, Hand},
-    clear::is_gone,
+    gone,
 };
 use crate::{
     api::status::BindingKind,
@@ -35,7 +35,7 @@ async fn one(hand: &Hand<'_>, case: &mut Case) -> Result<Reach, String> {
     let mut reach = Reach { clusters: Vec::new(), away: Vec::new(), stays_admin: false };
     let cluster = case.record.cluster.clone();
     if hand.connection.rancher.is_keyless() && cluster != LOCAL {
-        if !hand.ctx.memory.is_clean_delete(&case.record.name) && !is_gone(hand.connection, &cluster).await {
+        if !hand.ctx.memory.is_clean_delete(&case.record.name) && !gone::cluster(hand, &cluster).await {
             return Err(format!(
                 "it was deleted without the finalizers that Rancher cleans up by, and without a key there is no way to cluster {cluster} to see what it left. Register this Rancher with a key, look there for objects that name the binding, or remove the cluster from Rancher"
             ));
@@ -43,7 +43,7 @@ async fn one(hand: &Hand<'_>, case: &mut Case) -> Result<Reach, String> {
         case.record.unverified = true;
         return Ok(reach);
     }
-    if !hand.connection.cluster(&cluster).may_try() && !is_gone(hand.connection, &cluster).await {
+    if !hand.connection.cluster(&cluster).may_try() && !gone::cluster(hand, &cluster).await {
         return Err(format!(
             "cluster {cluster} does not answer, so what it left behind there cannot be read. Looked for again until the cluster answers, or is removed from Rancher"
         ));

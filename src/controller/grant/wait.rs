@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use jiff::SignedDuration;
 
-use super::act::{Case, Hand};
+use super::{
+    act::{Case, Hand},
+    clear,
+};
 use crate::{
     api::status::BindingKind,
     controller::{Context, words},
@@ -57,6 +60,9 @@ impl Hand<'_> {
                 let what = case.trouble.as_ref().map_or_else(|| "no clear answer".to_owned(), Error::to_string);
                 let reason = case.trouble.as_ref().map_or("RancherUnknown", reason);
                 self.ctx.memory.suspect(&case.record.name, &self.grant.key);
+                if case.around {
+                    self.ctx.memory.beside(&case.record.name, &self.grant.key);
+                }
                 waiting.progress(reason, format!("{target}: {what}. Tried again until it is clear, every 30 s at least."))
             }
             WaitFor::Name => waiting.progress(
@@ -86,6 +92,30 @@ impl Hand<'_> {
         }
     }
 
+    /// What a binding that cannot go still gives, as a look at its objects shows it. Nothing is removed: while the binding
+    /// is there they are Rancher's to keep.
+    async fn downstream(&self, case: &Case) -> String {
+        let cluster = &case.record.cluster;
+        let looked =
+            self.connection.rancher.leftovers(&clear::trace(self, case, vec![cluster.clone()], false).await).await;
+        let (there, here): (Vec<_>, Vec<_>) = looked.found.iter().partition(|left| left.cluster == *cluster);
+        let views = match here.len() {
+            0 => String::new(),
+            n => format!(" On Rancher's own cluster {n} of its role bindings stay until then."),
+        };
+        if let Some(place) = looked.unreadable.iter().find(|place| place.cluster == *cluster) {
+            format!("Whether the access still works on cluster {cluster} is not known: {}.{views}", place.error)
+        } else if let Some(first) = there.first() {
+            let more = match there.len() {
+                1 => String::new(),
+                n => format!(" and {} more", n - 1),
+            };
+            format!("Until then the access still works on cluster {cluster}, by {first}{more}.{views}")
+        } else {
+            format!("The access on cluster {cluster} is gone already: none of its role bindings is left there.{views}")
+        }
+    }
+
     /// An object that is being deleted, longer than Rancher needs by itself.
     async fn still_there(&self, waiting: &Waiting<'_>, goal: Goal, case: &Case) -> Progress {
         if goal == Goal::Give {
@@ -96,10 +126,11 @@ impl Hand<'_> {
             case.record.kind != BindingKind::RoleBinding && case.record.kind != BindingKind::GlobalRoleBinding;
         if goal == Goal::Take && of_a_template && matches!(self.connection.rancher.role_template(role).await, Ok(None))
         {
+            let truth = self.downstream(case).await;
             return waiting.progress(
                 "RoleTemplateGone",
                 format!(
-                    "{target}: Rancher cannot remove the binding {place}, for its RoleTemplate {role} was deleted (every update of it fails). Create a RoleTemplate named {role} of the same context, even without rules; the binding then goes within 20 s, and the RoleTemplate may go too."
+                    "{target}: Rancher cannot remove the binding {place}, for its RoleTemplate {role} was deleted (every update of it fails). Create a RoleTemplate named {role} of the same context, even without rules; the binding then goes within 20 s, and the RoleTemplate may go too. {truth}"
                 ),
             );
         }

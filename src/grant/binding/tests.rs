@@ -7,10 +7,10 @@ use super::{
     Goal::{self, Give, Take},
     Holders, Move, Object, Sight, WaitFor, next,
 };
-use crate::api::status::BindingState::{self, AlreadyHeld, HandedOver, Intended, Present, Removed};
+use crate::api::status::BindingState::{self, AlreadyHeld, HandedOver, Intended, Present, Removed, Yielding};
 
-const STATES: [BindingState; 5] = [Intended, Present, AlreadyHeld, Removed, HandedOver];
-const OPEN: &[BindingState] = &[Intended, Present];
+const STATES: [BindingState; 6] = [Intended, Present, Yielding, AlreadyHeld, Removed, HandedOver];
+const OPEN: &[BindingState] = &[Intended, Present, Yielding];
 const SETTLED: &[BindingState] = &[AlreadyHeld, Removed, HandedOver];
 
 /// One row: for which goals and states, what was seen and known, and the move.
@@ -82,6 +82,18 @@ fn uid(world: &BindingWorld) -> String {
     seen(world).map(|object| object.uid.clone()).unwrap()
 }
 
+fn of_others(world: &BindingWorld) -> bool {
+    world.beside && in_place(world)
+}
+
+fn only_ours(world: &BindingWorld) -> bool {
+    !world.beside && in_place(world)
+}
+
+fn yielding(world: &BindingWorld) -> Move {
+    Move::Become(Yielding, Some(uid(world)))
+}
+
 fn present(world: &BindingWorld) -> Move {
     Move::Become(Present, Some(uid(world)))
 }
@@ -93,7 +105,8 @@ fn give() -> Vec<Row> {
     vec![
         row("intended, not looked", &[Give], I, not_looked, |_| Move::Look),
         row("intended, unknown", &[Give], I, unknown, |_| Move::Wait(WaitFor::Answer)),
-        row("intended, ours in place", &[Give], I, in_place, present),
+        row("somebody else's beside ours", &[Give], &[Intended, Present], of_others, yielding),
+        row("intended, ours in place", &[Give], I, only_ours, present),
         row(
             "intended, being deleted",
             &[Give],
@@ -141,7 +154,7 @@ fn give() -> Vec<Row> {
         ),
         row("present, not looked", &[Give], P, not_looked, |_| Move::Done),
         row("present, unknown", &[Give], P, unknown, |_| Move::Wait(WaitFor::Answer)),
-        row("present, in place", &[Give], P, in_place, present),
+        row("present, in place", &[Give], P, only_ours, present),
         row("present, being deleted", &[Give], P, going, |_| Move::Wait(WaitFor::Gone)),
         row(
             "present, taken by a co-holder",
@@ -151,6 +164,75 @@ fn give() -> Vec<Row> {
             |_| Move::Become(Intended, None),
         ),
         row("present, removed", &[Give], P, |w| absent(w) && !w.taken_by_co_holder, |_| Move::RemovedInRancher),
+    ]
+}
+
+/// What yields.
+fn give_way() -> Vec<Row> {
+    const Y: &[BindingState] = &[Yielding];
+    fn none(world: &BindingWorld, equal: fn(&Equal) -> bool) -> bool {
+        matches!(&world.sight, Sight::None(found) if !world.may_land_late && equal(found))
+    }
+    fn alone(world: &BindingWorld) -> bool {
+        of_others(world) && world.holders == Holders::Nobody
+    }
+    vec![
+        row("yielding, not looked", &[Give], Y, not_looked, |_| Move::Look),
+        row("yielding, unknown", &[Give], Y, unknown, |_| Move::Wait(WaitFor::Answer)),
+        row("yielding, being deleted", &[Give], Y, going, |_| Move::Wait(WaitFor::Gone)),
+        row("yielding, to nobody any more", &[Give], Y, only_ours, present),
+        row(
+            "yielding, not asked",
+            &[Give],
+            Y,
+            |w| of_others(w) && w.holders == Holders::NotAsked,
+            |_| Move::AskHolders,
+        ),
+        row(
+            "yielding, another holds it",
+            &[Give],
+            Y,
+            |w| of_others(w) && w.holders == Holders::Another,
+            |_| Move::Become(AlreadyHeld, None),
+        ),
+        row("yielding, deletable", &[Give], Y, |w| alone(w) && ours(w).unwrap().deletable, |w| Move::Delete(uid(w))),
+        row(
+            "yielding, too new",
+            &[Give],
+            Y,
+            |w| alone(w) && !ours(w).unwrap().deletable,
+            |_| Move::Wait(WaitFor::Finalizers),
+        ),
+        row("yielding, name taken", &[Give], Y, |w| seen(w).is_some_and(|o| !o.ours), |_| Move::RemovedInRancher),
+        row(
+            "yielding, gone, may land",
+            &[Give],
+            Y,
+            |w| proven(w) && w.may_land_late,
+            |_| Move::Wait(WaitFor::LateCreates),
+        ),
+        row("yielding, equals not looked for", &[Give], Y, |w| none(w, |e| *e == Equal::NotLooked), |_| Move::Look),
+        row(
+            "yielding, gone, the equal one being deleted",
+            &[Give],
+            Y,
+            |w| none(w, |e| *e == Equal::Terminating),
+            |_| Move::Wait(WaitFor::Gone),
+        ),
+        row(
+            "yielding, gone, held by somebody else",
+            &[Give],
+            Y,
+            |w| none(w, |e| matches!(e, Equal::Foreign(_))),
+            |_| Move::ClearLeftovers,
+        ),
+        row(
+            "yielding, gone, held by nobody else",
+            &[Give],
+            Y,
+            |w| none(w, |e| matches!(e, Equal::None | Equal::Ours(_))),
+            |_| Move::Become(Intended, None),
+        ),
     ]
 }
 
@@ -222,7 +304,7 @@ fn worlds() -> Vec<BindingWorld> {
     let mut worlds = Vec::new();
     for sight in sights() {
         for holders in [Holders::NotAsked, Holders::Nobody, Holders::Another] {
-            for bits in 0..16_u8 {
+            for bits in 0..32_u8 {
                 worlds.push(BindingWorld {
                     sight: sight.clone(),
                     holders,
@@ -230,6 +312,7 @@ fn worlds() -> Vec<BindingWorld> {
                     may_land_late: bits & 2 != 0,
                     taken_by_co_holder: bits & 4 != 0,
                     created: bits & 8 != 0,
+                    beside: bits & 16 != 0,
                 });
             }
         }
@@ -250,7 +333,7 @@ fn every(mut check: impl FnMut(Goal, BindingState, &BindingWorld, Move)) {
 
 #[test]
 fn every_input_has_one_row_and_moves_as_it_says() {
-    let rows: Vec<_> = give().into_iter().chain(take()).collect();
+    let rows: Vec<_> = give().into_iter().chain(give_way()).chain(take()).collect();
     let mut used = BTreeSet::new();
     let mut inputs = 0;
     every(|goal, state, world, made| {
@@ -264,7 +347,7 @@ fn every_input_has_one_row_and_moves_as_it_says() {
         used.insert(row.what);
         inputs += 1;
     });
-    assert_eq!(inputs, 2 * 5 * 23 * 3 * 16);
+    assert_eq!(inputs, 2 * 6 * 23 * 3 * 32);
     assert_eq!(used.len(), rows.len(), "a row that no input reaches");
 }
 
@@ -286,7 +369,9 @@ fn a_delete_names_the_uid_of_an_object_of_ours_that_nobody_else_needs() {
             let Sight::There(object) = &world.sight else { panic!("a delete of what was not seen: {world:?}") };
             let ready = object.ours && !object.terminating && object.deletable && object.uid == uid;
             let alone = world.holders == Holders::Nobody;
-            assert!(goal == Take && OPEN.contains(&state) && ready && alone, "{goal:?} {state:?} {world:?}");
+            // To give, ours is deleted only where somebody else's is seen beside it.
+            let why = goal == Take || state == Yielding && world.beside;
+            assert!(why && OPEN.contains(&state) && ready && alone, "{goal:?} {state:?} {world:?}");
         }
     });
 }
@@ -311,17 +396,18 @@ fn what_is_settled_stays_and_nothing_is_removed_without_a_look_for_what_was_left
         }
         assert!(!matches!(made, Move::Become(Removed, _)), "{goal:?} {state:?} {world:?}");
         if made == Move::ClearLeftovers {
-            assert!(
-                goal == Take && proven(world) && !world.may_land_late && world.holders == Holders::Nobody,
-                "{state:?} {world:?}"
-            );
+            let why = goal == Take && world.holders == Holders::Nobody || state == Yielding && foreign(world);
+            assert!(why && proven(world) && !world.may_land_late, "{state:?} {world:?}");
         }
     });
 }
 
 #[test]
-fn giving_never_takes_and_taking_never_gives() {
+fn giving_never_takes_but_where_somebody_else_gives_and_taking_never_gives() {
     every(|goal, state, world, made| {
+        if state == Yielding && goal == Give {
+            return;
+        }
         let taking = matches!(made, Move::Delete(_) | Move::ClearLeftovers | Move::Become(HandedOver, _));
         let giving = matches!(
             made,

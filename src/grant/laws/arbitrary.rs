@@ -22,9 +22,10 @@ use crate::{
 /// Around which all times lie, in seconds: 2026-06-01T00:00:00Z.
 const MIDDLE: i64 = 1_780_272_000;
 
-const STATES: [BindingState; 5] = [
+const STATES: [BindingState; 6] = [
     BindingState::Intended,
     BindingState::Present,
+    BindingState::Yielding,
     BindingState::AlreadyHeld,
     BindingState::Removed,
     BindingState::HandedOver,

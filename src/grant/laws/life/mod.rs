@@ -197,7 +197,10 @@ impl Life {
             Event::Remove(own) => self.rancher.remove(name(*own)),
             Event::Forge(own) => self.rancher.forge(name(*own)),
             Event::Equal(own) => {
-                self.rancher.foreign.insert(name(*own).to_owned());
+                // Made, or taken back.
+                if !self.rancher.foreign.remove(name(*own)) {
+                    self.rancher.foreign.insert(name(*own).to_owned());
+                }
             }
         }
     }

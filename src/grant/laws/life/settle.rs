@@ -60,6 +60,7 @@ impl Life {
             world.sight = self.look(&record.name)?;
         }
         let progress = loop {
+            world.beside = self.rancher.foreign.contains(&record.name);
             world.may_create = self.leads && pass.view.ended(self.now()).is_none();
             match next(goal, record.state, &world) {
                 Move::Done => break Progress::Done,
@@ -80,9 +81,13 @@ impl Life {
                         Answer::Crash => return Err(Crashed),
                     }
                 }
-                Move::ClearLeftovers => break self.clear(index, &mut record, &world),
+                Move::ClearLeftovers => break self.clear(index, &mut record, goal, &world),
                 Move::Become(state, uid) => {
                     self.become_state(index, &mut record, state, uid);
+                    if state == BindingState::Yielding {
+                        // Written down first.
+                        break wait();
+                    }
                     if state == BindingState::Intended {
                         world.sight = Sight::NotLooked;
                     } else {
@@ -106,6 +111,7 @@ impl Life {
     fn nothing_seen(&self, index: usize, record: &BindingRecord) -> BindingWorld {
         BindingWorld {
             sight: Sight::NotLooked,
+            beside: false,
             holders: Holders::NotAsked,
             may_create: false,
             may_land_late: self.may_land_late(record),
@@ -114,10 +120,13 @@ impl Life {
         }
     }
 
-    fn clear(&mut self, index: usize, record: &mut BindingRecord, world: &BindingWorld) -> Progress {
+    fn clear(&mut self, index: usize, record: &mut BindingRecord, goal: Goal, world: &BindingWorld) -> Progress {
         let forged = matches!(&world.sight, Sight::There(object) if !object.ours);
         assert!(forged || matches!(world.sight, Sight::None(_)), "removed without proof");
-        self.become_state(index, record, BindingState::Removed, None);
+        let yielded = goal == Goal::Give;
+        assert!(!yielded || self.rancher.foreign.contains(&record.name), "given up for nobody");
+        let settled = if yielded { BindingState::AlreadyHeld } else { BindingState::Removed };
+        self.become_state(index, record, settled, None);
         record.touch_pending = self.rancher.dice.roll(4) == 0;
         Progress::Done
     }
@@ -127,7 +136,7 @@ impl Life {
             record.since = whole_seconds(self.now()).into();
         }
         record.state = state;
-        if matches!(state, BindingState::Present | BindingState::Intended) {
+        if matches!(state, BindingState::Present | BindingState::Yielding | BindingState::Intended) {
             record.uid = uid;
         }
         let name = record.name.clone();
