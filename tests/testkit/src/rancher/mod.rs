@@ -21,6 +21,7 @@ mod delivery;
 mod downstream;
 mod ext;
 mod faults;
+mod global;
 mod grants;
 mod login;
 mod names;

@@ -6,8 +6,8 @@ use crate::apiserver::{ApiServer, Gvr, Resource};
 
 use super::{
     Model, Version,
-    core::{Core, lock, management, rbac},
-    names,
+    core::{Core, lock, management, meta, rbac},
+    global, names,
     tokens::{self, TokenSpec},
     world::plant_project,
 };
@@ -34,22 +34,6 @@ const KINDS: [(&str, &str, &str); 12] = [
     ("Feature", "features", ""),
     ("Token", "tokens", ""),
 ];
-
-/// The ClusterRole that a global role stands for.
-pub(super) fn global_cluster_role(role: &str) -> String {
-    format!("cattle-globalrole-{role}")
-}
-
-/// The ClusterRoleBinding that makes a subject administrator of a cluster: keyed by subject, not by binding.
-pub(super) fn global_admin(subject: &(&str, String)) -> Value {
-    let (kind, name) = subject;
-    let key = if *kind == "User" { name.clone() } else { names::hashed(&[name]) };
-    json!({
-        "metadata": {"name": format!("globaladmin-{key}")},
-        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "cluster-admin"},
-        "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": kind, "name": name}],
-    })
-}
 
 fn put(server: &ApiServer, gvr: &Gvr, object: Value) {
     if let Err(error) = server.create_unchecked(gvr, object) {
@@ -177,7 +161,7 @@ pub(super) fn plant_cluster(core: &Core, id: &str, display: &str, labels: &Value
     let admins = core.local.list(&management("globalrolebindings"), None);
     for admin in admins.iter().filter(|one| one["globalRoleName"] == "admin" && !is_local) {
         if let Some(subject) = names::rbac_subject(admin) {
-            put(&server, &rbac("clusterrolebindings"), global_admin(&subject));
+            put(&server, &rbac("clusterrolebindings"), global::admin(core, &subject, admin));
         }
     }
     let mark = |what: &str| json!({format!("authz.management.cattle.io/{what}-project"): "true"});
@@ -209,20 +193,20 @@ fn plant_admin(core: &Core) {
 /// A GlobalRoleBinding to `admin`, already realised.
 pub(super) fn plant_admin_rights(core: &Core, user: &str) {
     let name = format!("globalrolebinding-{}", core.random(5));
+    let role = core.local.get(&management("globalroles"), "", "admin").unwrap_or_default();
+    let owner = json!([{"apiVersion": "management.cattle.io/v3", "kind": "GlobalRole", "name": "admin", "uid": meta(&role, "uid")}]);
     let binding = json!({
-        "metadata": {"name": name, "finalizers": ["controller.cattle.io/mgmt-auth-grb-controller"]},
+        "metadata": {"name": name, "finalizers": ["controller.cattle.io/mgmt-auth-grb-controller"], "ownerReferences": owner},
         "globalRoleName": "admin", "userName": user, "userPrincipalName": format!("local://{user}"),
         "status": {"summary": "Completed", "summaryLocal": "Completed", "summaryRemote": "Completed"},
     });
     put(&core.local, &management("globalrolebindings"), binding);
-    let own = json!({
-        "metadata": {"name": format!("cattle-globalrolebinding-{name}")},
-        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": global_cluster_role("admin")},
-        "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": user}],
-    });
-    put(&core.local, &rbac("clusterrolebindings"), own);
+    let Some(binding) = core.local.get(&management("globalrolebindings"), "", &name) else {
+        return;
+    };
+    let subject = ("User", user.to_owned());
+    put(&core.local, &rbac("clusterrolebindings"), global::rights(&binding, &subject));
     for (_, server) in core.reachable() {
-        let admin = global_admin(&("User", user.to_owned()));
-        put(&server, &rbac("clusterrolebindings"), admin);
+        put(&server, &rbac("clusterrolebindings"), global::admin(core, &subject, &binding));
     }
 }

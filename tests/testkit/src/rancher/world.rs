@@ -57,7 +57,8 @@ impl Rancher {
         lock(&core.downstreams).insert(id.to_owned(), Downstream { server: server.clone(), away: false });
         seed::plant_cluster(core, id, display, &pairs(labels));
         rights::install(core, &server, id);
-        lock(&self.0.controllers).push(controllers::namespaces(core, id));
+        let global = tokio::spawn(controllers::resync_global(Arc::clone(core)));
+        lock(&self.0.controllers).extend([controllers::namespaces(core, id), global.abort_handle()]);
         server
     }
 
@@ -190,6 +191,8 @@ impl Rancher {
         core.repaired();
         if !away {
             let (core, id) = (Arc::clone(core), id.to_owned());
+            let global = tokio::spawn(controllers::resync_global(Arc::clone(&core)));
+            lock(&self.0.controllers).push(global.abort_handle());
             let task = controllers::resync(core, move |kind, object| kind.cluster(object) == id);
             lock(&self.0.controllers).push(tokio::spawn(task).abort_handle());
         }

@@ -10,6 +10,7 @@ use tower::ServiceExt;
 use super::{Rancher, binding::Kind};
 
 mod answers;
+mod global;
 mod life;
 mod namespaces;
 mod trouble;

@@ -4,6 +4,7 @@ use serde_json::Value;
 use super::super::{
     binding,
     core::is_terminating,
+    global,
     names::{self, SUBJECTS},
     roles,
 };
@@ -138,7 +139,8 @@ fn check_role(core: &Core, kind: Kind, request: &AdmissionRequest, object: &Valu
         let why = format!("{lower}.roleTemplate.context: Unsupported value: {context:?}: supported values: {wanted:?}");
         return Err(bad_request(&request.gvr, &why));
     }
-    if role["locked"] == true {
+    let of_global = !object["metadata"]["labels"][global::OWNER].is_null();
+    if role["locked"] == true && !of_global {
         let display = roles::display(&role);
         let why =
             format!("{lower}.roleTemplate: Forbidden: referenced role {display} is locked and cannot be assigned");
@@ -169,6 +171,12 @@ fn check_duplicate(core: &Core, kind: Kind, request: &AdmissionRequest, object: 
 }
 
 fn check_immutable(kind: Kind, request: &AdmissionRequest, object: &Value, old: &Value) -> Result<(), Denied> {
+    let owner = |one: &Value| one["metadata"]["labels"][global::OWNER].clone();
+    if owner(object) != owner(old) {
+        let why =
+            format!("{}.metadata.labels: Forbidden: label {} is immutable after creation", kind.lower(), global::OWNER);
+        return Err(bad_request(&request.gvr, &why));
+    }
     for field in ["roleTemplateName", kind.scope_field()].iter().chain(&SUBJECTS) {
         let (new, before) = (text(object, field), text(old, field));
         let fixed = !before.is_empty() || !SUBJECTS.contains(field);
