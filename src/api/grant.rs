@@ -148,7 +148,7 @@ pub struct Subject {
 
 /// One role on one target.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
-#[x_kube(validation = Rule::new("[has(self.cluster), has(self.project), has(self.namespace), has(self.global)].filter(x, x).size() == 1")
+#[x_kube(validation = Rule::new("[has(self.cluster), has(self.project), has(self.__namespace__), has(self.global)].filter(x, x).size() == 1")
     .message("must set exactly one of cluster, project, namespace and global"))]
 pub struct Access {
     /// A role on a cluster.

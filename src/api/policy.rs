@@ -183,7 +183,7 @@ fn yes() -> bool {
 
 /// One thing that may be asked for: roles on clusters, on projects, in namespaces, or in Rancher as a whole.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
-#[x_kube(validation = Rule::new("[has(self.cluster), has(self.project), has(self.namespace), has(self.global)].filter(x, x).size() == 1")
+#[x_kube(validation = Rule::new("[has(self.cluster), has(self.project), has(self.__namespace__), has(self.global)].filter(x, x).size() == 1")
     .message("must set exactly one of cluster, project, namespace and global"))]
 pub struct AccessRule {
     /// Roles on clusters.

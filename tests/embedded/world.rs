@@ -8,7 +8,7 @@ use kube::{
     api::{DeleteParams, Patch, PatchParams},
 };
 use rancher_access_operator::{
-    api::{AccessGrant, RancherIntegration, condition, status::Phase},
+    api::{AccessGrant, AccessPolicy, RancherIntegration, condition, status::Phase},
     runtime::Clock,
 };
 use serde_json::{Value, json};
@@ -171,6 +171,12 @@ impl World {
     pub async fn patch(&self, name: &str, patch: Value) {
         let api = Api::<AccessGrant>::namespaced(self.admin(), "web");
         api.patch(name, &PatchParams::default(), &Patch::Merge(patch)).await.expect("patched");
+    }
+
+    /// Changes the policy.
+    pub async fn patch_policy(&self, spec: Value) {
+        let api = Api::<AccessPolicy>::all(self.admin());
+        api.patch("web", &PatchParams::default(), &Patch::Merge(json!({"spec": spec}))).await.expect("patched");
     }
 
     pub async fn phase(&self, name: &str) -> Option<Phase> {

@@ -9,6 +9,7 @@ mod embedded;
 mod fairness;
 mod faults;
 mod integrations;
+mod targets;
 
 use std::time::Duration;
 

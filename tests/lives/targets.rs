@@ -150,9 +150,13 @@ async fn a_principal_who_never_logged_in_gets_a_namespace(given: Given) {
     let zoe = json!({"principal": "okta_user://ext-zoe"});
     world.ask("alice", "g", json!({"access": on_namespace(), "duration": "10m", "subject": zoe})).await;
     world.reaches("g", Phase::Active, SOON).await;
-    let users = world.rancher.local().list(&management("users"), None);
-    let made = users.iter().find(|u| u["principalIds"][0] == "okta_user://ext-zoe").expect("Rancher made a user");
-    let id = made["metadata"]["name"].as_str().expect("a name");
+    let made = || {
+        let users = world.rancher.local().list(&management("users"), None);
+        users.into_iter().find(|u| u["principalIds"][0] == "okta_user://ext-zoe")
+    };
+    world.until("Rancher made a user", SOON, || async { made().is_some() }).await;
+    let zoe = made().expect("a user");
+    let id = zoe["metadata"]["name"].as_str().expect("a name");
     world.until("she has access", SOON, || async { has_edit(&world, id) }).await;
     world.reaches("g", Phase::Expired, Duration::from_secs(700)).await;
     assert!(!world.has_access(id), "{:?}", world.rancher.access_of(id));
@@ -234,10 +238,11 @@ async fn a_role_binding_that_nobody_remembers_is_swept(given: Given) {
     world.server.update_unchecked(&grants, lost).expect("forced");
     world.server.delete_unchecked(&grants, "web", "g").expect("lost");
     world.launch().await;
-    world.until("both are swept", Duration::from_secs(120), || async {
-        ours(&world).is_empty() && world.bindings_of("u-alice").is_empty() && membership_roles(&world).is_empty()
-    })
-    .await;
+    world
+        .until("both are swept", Duration::from_secs(120), || async {
+            ours(&world).is_empty() && world.bindings_of("u-alice").is_empty() && membership_roles(&world).is_empty()
+        })
+        .await;
     assert!(!world.has_access("u-alice"));
 }
 
@@ -280,8 +285,10 @@ async fn a_global_grant_lives_and_ends_on_time(given: Given) {
 
 async fn an_equal_global_binding_is_never_touched(given: Given) {
     let world = offered(given).await;
-    let by_hand = |name: &str| json!({"apiVersion": "management.cattle.io/v3", "kind": "GlobalRoleBinding",
-        "metadata": {"name": name}, "globalRoleName": "reader", "userName": "u-alice"});
+    let by_hand = |name: &str| {
+        json!({"apiVersion": "management.cattle.io/v3", "kind": "GlobalRoleBinding",
+        "metadata": {"name": name}, "globalRoleName": "reader", "userName": "u-alice"})
+    };
     let local = world.rancher.local();
     local.create(&management("globalrolebindings"), &by_hand("before")).await.expect("by hand");
     world.ask("alice", "held", json!({"access": everywhere("reader"), "duration": "5m"})).await;
@@ -339,7 +346,9 @@ async fn an_administrator_leaves_nothing_on_a_cluster_that_was_away(given: Given
     }
     // Rancher skips clusters that are away, and never comes back to them.
     world.rancher.cluster_away("c-m-other001", true);
-    world.until("the binding is gone", Duration::from_secs(700), || async { grbs_of(&world, "u-alice").is_empty() }).await;
+    world
+        .until("the binding is gone", Duration::from_secs(700), || async { grbs_of(&world, "u-alice").is_empty() })
+        .await;
     let revoking = world.reaches("g", Phase::Revoking, SOON).await;
     tokio::time::sleep(Duration::from_secs(60)).await;
     let said = message(&world.grant("g").await.unwrap_or(revoking), "Revoked");
