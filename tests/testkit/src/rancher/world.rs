@@ -16,7 +16,7 @@ use super::{
 const RESTART: Duration = Duration::from_millis(2900);
 
 /// A test's author asked for something impossible; says what.
-fn expect<T, E: std::fmt::Display>(result: Result<T, E>, what: &str) -> T {
+pub(super) fn expect<T, E: std::fmt::Display>(result: Result<T, E>, what: &str) -> T {
     match result {
         Ok(value) => value,
         Err(error) => panic!("testkit rancher: {what}: {error}"),
@@ -147,7 +147,7 @@ impl Rancher {
         self.edit("users", id, |user| user["enabled"] = (!disabled).into());
     }
 
-    fn edit(&self, resource: &str, name: &str, change: impl FnOnce(&mut Value)) {
+    pub(super) fn edit(&self, resource: &str, name: &str, change: impl FnOnce(&mut Value)) {
         let gvr = management(resource);
         let found = self.core().local.get(&gvr, "", name);
         let mut object = found.unwrap_or_else(|| panic!("testkit rancher: no {resource} {name:?}"));
@@ -223,13 +223,18 @@ impl Rancher {
 
     /// Kills Rancher and starts it again: connections are refused for 2.9 s, then its controllers look at everything anew.
     pub async fn restart(&self) {
+        self.stop();
+        tokio::time::sleep(RESTART).await;
+        self.core().restarting.send_replace(false);
+        self.start_controllers();
+    }
+
+    /// Cuts all connections and ends the controllers.
+    pub(super) fn stop(&self) {
         self.core().restarting.send_replace(true);
         for task in lock(&self.0.controllers).drain(..) {
             task.abort();
         }
-        tokio::time::sleep(RESTART).await;
-        self.core().restarting.send_replace(false);
-        self.start_controllers();
     }
 
     /// The name of a project with this display name, if there is one in the cluster.

@@ -13,6 +13,7 @@ mod answers;
 mod global;
 mod life;
 mod namespaces;
+mod stories;
 mod trouble;
 mod versions;
 
