@@ -7,7 +7,7 @@ use crate::apiserver::{ApiServer, Gvr};
 
 use super::{
     Rancher, controllers,
-    core::{Core, Downstream, lock, management, meta},
+    core::{Core, Downstream, lock, management, meta, rbac},
     names, rights, seed,
     tokens::{self, TokenSpec},
 };
@@ -137,6 +137,23 @@ impl Rancher {
     pub fn add_admin(&self, id: &str, username: &str) {
         self.add_user(id, username, &[]);
         seed::plant_admin_rights(self.core(), id);
+    }
+
+    /// Lets somebody who speaks to Rancher's own cluster directly do everything there: a user by his name there, or a
+    /// ServiceAccount by its user name, `system:serviceaccount:<namespace>:<name>`.
+    ///
+    /// # Panics
+    /// Where that was done before.
+    pub fn bind_cluster_admin(&self, user: &str) {
+        let subject = match user.strip_prefix("system:serviceaccount:").and_then(|rest| rest.split_once(':')) {
+            Some((namespace, name)) => json!({"kind": "ServiceAccount", "namespace": namespace, "name": name}),
+            None => json!({"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": user}),
+        };
+        let binding = json!({
+            "metadata": {"name": format!("cluster-admin-{}", user.replace(':', "-"))}, "subjects": [subject],
+            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "cluster-admin"},
+        });
+        expect(self.core().local.create_unchecked(&rbac("clusterrolebindings"), binding), "a cluster administrator");
     }
 
     /// Disables or enables a user: his next request answers 401.

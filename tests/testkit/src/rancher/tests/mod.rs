@@ -11,6 +11,7 @@ use super::{Rancher, binding::Kind};
 
 mod answers;
 mod global;
+mod keyless;
 mod life;
 mod namespaces;
 mod stories;
