@@ -32,6 +32,7 @@ mod roles;
 mod routes;
 mod seed;
 mod serve;
+mod stories;
 mod subject;
 mod tokens;
 mod version;
@@ -45,6 +46,7 @@ pub use access::Access;
 pub use faults::{FaultAction, FaultRule};
 pub use routes::Requested;
 pub use serve::Served;
+pub use stories::Backup;
 pub use tokens::TokenSpec;
 pub use version::Version;
 

@@ -7,7 +7,7 @@ use crate::apiserver::{ApiServer, Gvr};
 
 use super::{
     Rancher, controllers,
-    core::{Core, Downstream, lock, management, meta},
+    core::{Core, Downstream, lock, management, meta, rbac},
     names, rights, seed,
     tokens::{self, TokenSpec},
 };
@@ -16,7 +16,7 @@ use super::{
 const RESTART: Duration = Duration::from_millis(2900);
 
 /// A test's author asked for something impossible; says what.
-fn expect<T, E: std::fmt::Display>(result: Result<T, E>, what: &str) -> T {
+pub(super) fn expect<T, E: std::fmt::Display>(result: Result<T, E>, what: &str) -> T {
     match result {
         Ok(value) => value,
         Err(error) => panic!("testkit rancher: {what}: {error}"),
@@ -161,6 +161,23 @@ impl Rancher {
         seed::plant_admin_rights(self.core(), id);
     }
 
+    /// Lets somebody who speaks to Rancher's own cluster directly do everything there: a user by his name there, or a
+    /// ServiceAccount by its user name, `system:serviceaccount:<namespace>:<name>`.
+    ///
+    /// # Panics
+    /// Where that was done before.
+    pub fn bind_cluster_admin(&self, user: &str) {
+        let subject = match user.strip_prefix("system:serviceaccount:").and_then(|rest| rest.split_once(':')) {
+            Some((namespace, name)) => json!({"kind": "ServiceAccount", "namespace": namespace, "name": name}),
+            None => json!({"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": user}),
+        };
+        let binding = json!({
+            "metadata": {"name": format!("cluster-admin-{}", user.replace(':', "-"))}, "subjects": [subject],
+            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "cluster-admin"},
+        });
+        expect(self.core().local.create_unchecked(&rbac("clusterrolebindings"), binding), "a cluster administrator");
+    }
+
     /// Disables or enables a user: his next request answers 401.
     ///
     /// # Panics
@@ -169,7 +186,7 @@ impl Rancher {
         self.edit("users", id, |user| user["enabled"] = (!disabled).into());
     }
 
-    fn edit(&self, resource: &str, name: &str, change: impl FnOnce(&mut Value)) {
+    pub(super) fn edit(&self, resource: &str, name: &str, change: impl FnOnce(&mut Value)) {
         let gvr = management(resource);
         let found = self.core().local.get(&gvr, "", name);
         let mut object = found.unwrap_or_else(|| panic!("testkit rancher: no {resource} {name:?}"));
@@ -245,13 +262,18 @@ impl Rancher {
 
     /// Kills Rancher and starts it again: connections are refused for 2.9 s, then its controllers look at everything anew.
     pub async fn restart(&self) {
+        self.stop();
+        tokio::time::sleep(RESTART).await;
+        self.core().restarting.send_replace(false);
+        self.start_controllers();
+    }
+
+    /// Cuts all connections and ends the controllers.
+    pub(super) fn stop(&self) {
         self.core().restarting.send_replace(true);
         for task in lock(&self.0.controllers).drain(..) {
             task.abort();
         }
-        tokio::time::sleep(RESTART).await;
-        self.core().restarting.send_replace(false);
-        self.start_controllers();
     }
 
     /// The name of a project with this display name, if there is one in the cluster.

@@ -211,7 +211,7 @@ async fn end(core: Arc<Core>, kind: Kind, binding: Value) {
     }
 }
 
-/// Makes what bindings that `which` picks are missing: after a namespace came, or a cluster.
+/// Makes what bindings that `which` picks are missing: after a namespace came, or a cluster, or a role changed.
 pub(in super::super) async fn resync(core: Arc<Core>, which: impl Fn(Kind, &Value) -> bool + Send) {
     let picked: Vec<(Kind, Value)> = binding::all(&core)
         .into_iter()
@@ -219,7 +219,9 @@ pub(in super::super) async fn resync(core: Arc<Core>, which: impl Fn(Kind, &Valu
         .collect();
     for (kind, object) in picked {
         if is_realised(&core, kind, &object) && !*lock(&core.webhook_down) {
-            ensure(&core, kind, &object, core.model(), Part::Downstream).await;
+            for part in [Part::Management, Part::Downstream] {
+                ensure(&core, kind, &object, core.model(), part).await;
+            }
         }
     }
 }

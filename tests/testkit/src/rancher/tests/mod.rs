@@ -11,8 +11,10 @@ use super::{Rancher, binding::Kind};
 
 mod answers;
 mod global;
+mod keyless;
 mod life;
 mod namespaces;
+mod stories;
 mod trouble;
 mod versions;
 
