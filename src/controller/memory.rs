@@ -27,6 +27,8 @@ struct Inner {
     second_looks: HashMap<String, Instant>,
     /// Bindings that this process deleted when Rancher could clean up after them.
     clean_deletes: HashSet<String>,
+    /// Bindings that were seen without the finalizers that Rancher cleans up by, when they should have had them.
+    lacking: HashSet<String>,
     /// On which clusters a binding's left-overs were looked for, and there were none.
     clean_clusters: HashMap<String, HashSet<String>>,
     /// Bindings that are proven gone with all that Rancher made for them, though it could not be written down yet.
@@ -97,14 +99,19 @@ impl Memory {
         self.inner().clean_deletes.insert(binding.to_owned());
     }
 
-    /// Whether it was.
-    pub fn is_clean_delete(&self, binding: &str) -> bool {
-        self.inner().clean_deletes.contains(binding)
-    }
-
     /// Whether it was; asking clears it.
     pub fn take_clean_delete(&self, binding: &str) -> bool {
         self.inner().clean_deletes.remove(binding)
+    }
+
+    /// That binding was seen without the finalizers that Rancher cleans up by, when it should have had them.
+    pub fn lacked_finalizers(&self, binding: &str) {
+        self.inner().lacking.insert(binding.to_owned());
+    }
+
+    /// Whether it was.
+    pub fn has_lacked_finalizers(&self, binding: &str) -> bool {
+        self.inner().lacking.contains(binding)
     }
 
     /// Nothing of that binding is left on that cluster.
@@ -117,9 +124,16 @@ impl Memory {
         self.inner().clean_clusters.get(binding).is_some_and(|clean| clean.contains(cluster))
     }
 
-    /// All clusters are to be looked at again, or the binding is settled.
+    /// All clusters are to be looked at again.
     pub fn forget_clean_clusters(&self, binding: &str) {
         self.inner().clean_clusters.remove(binding);
+    }
+
+    /// That binding is settled: where it left something no longer matters.
+    pub fn forget_traces(&self, binding: &str) {
+        let mut inner = self.inner();
+        inner.clean_clusters.remove(binding);
+        inner.lacking.remove(binding);
     }
 
     /// That binding is proven gone, with all that Rancher made for it.

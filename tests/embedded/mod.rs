@@ -30,7 +30,7 @@ use tokio_util::sync::CancellationToken;
 
 /// The operator's namespace and name, as `config/` has them.
 pub const NAMESPACE: &str = "rancher-access-system";
-const OPERATOR: &str = "system:serviceaccount:rancher-access-system:rancher-access-operator";
+pub const OPERATOR: &str = "system:serviceaccount:rancher-access-system:rancher-access-operator";
 
 /// A clock that follows tokio's: paused and moved with it.
 pub fn clock(start: Timestamp) -> Clock {
@@ -38,10 +38,16 @@ pub fn clock(start: Timestamp) -> Clock {
     Clock::new(move || start + origin.elapsed())
 }
 
-/// An API server with everything that an administrator applies before the operator starts.
+/// An API server of the operator's own.
 pub async fn api_server(clock: &Clock) -> ApiServer {
     let tell = clock.clone();
     let server = ApiServer::builder().now(move || tell.now()).seed(1).build();
+    install(&server).await;
+    server
+}
+
+/// Everything that an administrator applies before the operator starts.
+pub async fn install(server: &ApiServer) {
     let admin = server.client();
     for crd in api::crds().expect("the CRDs can be generated") {
         apply(&admin, serde_json::to_value(crd).expect("a CRD is JSON")).await;
@@ -50,7 +56,6 @@ pub async fn api_server(clock: &Clock) -> ApiServer {
     for document in documents(include_str!("../../config/admission/validating.yaml")) {
         apply(&admin, document).await;
     }
-    server
 }
 
 /// The operator's client: its own ServiceAccount.

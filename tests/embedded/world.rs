@@ -17,7 +17,7 @@ use testkit::{
     rancher::{Model, Rancher, Version},
 };
 
-use super::{NAMESPACE, Running, api_server, apply, clock, operator_client, transports};
+use super::{NAMESPACE, OPERATOR, Running, api_server, apply, clock, install, operator_client, transports};
 
 /// The cluster that access is asked for.
 pub const CLUSTER: &str = "c-m-prod0001";
@@ -30,6 +30,8 @@ const GLANCE: (Duration, Duration) = (Duration::from_millis(20), Duration::from_
 pub struct Given {
     pub version: Version,
     pub model: Model,
+    /// Whether the operator lives in Rancher's own cluster, and reaches it without a key.
+    pub keyless: bool,
 }
 
 /// Everything there is.
@@ -54,7 +56,6 @@ impl World {
     /// The same with a Rancher that takes this long for each request.
     pub async fn with_latency(start: Timestamp, given: Given, latency: Duration) -> Self {
         let clock = clock(start);
-        let server = api_server(&clock).await;
         let tell = clock.clone();
         let rancher = Rancher::builder()
             .now(move || tell.now())
@@ -63,6 +64,7 @@ impl World {
             .version(given.version)
             .model(given.model)
             .build();
+        let server = if given.keyless { home(&rancher).await } else { api_server(&clock).await };
         rancher.add_cluster(CLUSTER, "production", &[("env", "prod")]);
         let project = rancher.add_project(CLUSTER, "web", &[("team", "web")]);
         rancher.add_namespace(CLUSTER, &project, "web-frontend").await;
@@ -72,12 +74,12 @@ impl World {
         // Rancher needs a moment to give its administrator his rights on a new cluster.
         tokio::time::sleep(Duration::from_secs(2)).await;
         let world = Self { clock, server, rancher, project, operator: None, lease: [15, 10, 5], started: 0 };
-        world.register().await;
+        world.register(given.keyless).await;
         world
     }
 
-    /// Registers Rancher, with its key, and writes the policy.
-    async fn register(&self) {
+    /// Registers Rancher, with its key or without, and writes the policy.
+    async fn register(&self, keyless: bool) {
         let admin = self.admin();
         apply(
             &admin,
@@ -90,10 +92,14 @@ impl World {
             json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "web", "labels": {"team": "web"}}}),
         )
         .await;
-        apply(&admin, json!({"apiVersion": "rancheraccess.io/v1alpha1", "kind": "RancherIntegration", "metadata": {"name": "prod"},
-            "spec": {"host": "rancher.example.com", "credentialsSecretRef": {"name": "rancher-prod"},
-                "identityMapping": {"userPrincipal": "okta_user://{name}", "groupPrincipal": "okta_group://{name}"},
-                "customAccessDetails": "Questions: #platform"}})).await;
+        let mut integration = json!({"apiVersion": "rancheraccess.io/v1alpha1", "kind": "RancherIntegration", "metadata": {"name": "prod"},
+            "spec": {"identityMapping": {"userPrincipal": "okta_user://{name}", "groupPrincipal": "okta_group://{name}"},
+                "customAccessDetails": "Questions: #platform"}});
+        if !keyless {
+            integration["spec"]["host"] = json!("rancher.example.com");
+            integration["spec"]["credentialsSecretRef"] = json!({"name": "rancher-prod"});
+        }
+        apply(&admin, integration).await;
         apply(&admin, json!({"apiVersion": "rancheraccess.io/v1alpha1", "kind": "AccessPolicy", "metadata": {"name": "web"},
             "spec": {"integrationRef": {"name": "prod"}, "namespaceSelector": {"matchLabels": {"team": "web"}},
                 "requesters": [{"kind": "Group", "name": "web-devs"}],
@@ -247,6 +253,29 @@ impl World {
             "metadata": {"name": name, "namespace": CLUSTER}, "clusterName": CLUSTER, "roleTemplateName": "cluster-member", "userName": user});
         self.rancher.local().create(&crtbs(), &crtb).await.expect("a binding by hand");
     }
+}
+
+/// Rancher's own cluster as the operator's home: with its kinds, and with the rights that `config/keyless` gives it.
+async fn home(rancher: &Rancher) -> ApiServer {
+    let server = rancher.local();
+    install(&server).await;
+    rancher.bind_cluster_admin(OPERATOR);
+    let admin = server.client();
+    let group = "rbac.authorization.k8s.io";
+    apply(
+        &admin,
+        json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "metadata": {"name": "ask"},
+        "rules": [{"apiGroups": ["rancheraccess.io"], "resources": ["accessgrants"], "verbs": ["*"]}]}),
+    )
+    .await;
+    apply(
+        &admin,
+        json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding", "metadata": {"name": "ask"},
+        "roleRef": {"apiGroup": group, "kind": "ClusterRole", "name": "ask"},
+        "subjects": [{"apiGroup": group, "kind": "Group", "name": "web-devs"}]}),
+    )
+    .await;
+    server
 }
 
 pub fn crtbs() -> Gvr {

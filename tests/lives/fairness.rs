@@ -40,7 +40,7 @@ fn end() -> Timestamp {
 
 /// Two teams, each with a namespace, and two clusters.
 async fn world() -> World {
-    let given = Given { version: Version::V2_15, model: Model::Legacy };
+    let given = Given { version: Version::V2_15, model: Model::Legacy, ..Given::default() };
     let mut world = World::with_latency(eight(), given, LATENCY).await;
     world.rancher.add_cluster(SICK, "sick", &[("env", "prod")]);
     world

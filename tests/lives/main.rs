@@ -9,6 +9,7 @@ mod embedded;
 mod fairness;
 mod faults;
 mod integrations;
+mod keyless;
 mod targets;
 
 use std::time::Duration;
@@ -61,6 +62,18 @@ stories![
     nothing_is_given_without_a_policy_and_the_rule_is_named,
     a_group_is_bound_by_its_principal_on_several_targets,
     a_life_takes_few_requests,
+];
+
+keyless_stories![
+    a_cluster_grant_lives_and_ends_on_time,
+    a_project_grant_lives_and_ends_on_time,
+    a_deleted_grant_goes_when_its_access_is_gone,
+    what_somebody_else_gave_is_never_touched,
+    grants_that_overlap_share_one_binding,
+    a_binding_removed_in_rancher_ends_the_grant,
+    an_end_that_moves_earlier_counts,
+    a_start_ahead_is_waited_for,
+    a_crash_in_the_middle_leaves_nothing,
 ];
 
 async fn a_cluster_grant_lives_and_ends_on_time(given: Given) {

@@ -84,7 +84,7 @@ pub(super) async fn clear(hand: &Hand<'_>, goal: Goal, case: &mut Case) -> Progr
 
 fn settled(hand: &Hand<'_>, goal: Goal, case: &mut Case) -> Progress {
     hand.ctx.memory.release(&case.record.name, &hand.grant.key);
-    hand.ctx.memory.forget_clean_clusters(&case.record.name);
+    hand.ctx.memory.forget_traces(&case.record.name);
     if case.record.role == membership_role(&hand.ctx.installation.id) {
         // With the last holder the role goes too.
         hand.ctx.memory.sweep_of(hand.integration).notify_one();

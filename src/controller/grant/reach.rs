@@ -35,9 +35,9 @@ async fn one(hand: &Hand<'_>, case: &mut Case) -> Result<Reach, String> {
     let mut reach = Reach { clusters: Vec::new(), away: Vec::new(), stays_admin: false };
     let cluster = case.record.cluster.clone();
     if hand.connection.rancher.is_keyless() && cluster != LOCAL {
-        if !hand.ctx.memory.is_clean_delete(&case.record.name) && !gone::cluster(hand, &cluster).await {
+        if hand.ctx.memory.has_lacked_finalizers(&case.record.name) && !gone::cluster(hand, &cluster).await {
             return Err(format!(
-                "it was deleted without the finalizers that Rancher cleans up by, and without a key there is no way to cluster {cluster} to see what it left. Register this Rancher with a key, look there for objects that name the binding, or remove the cluster from Rancher"
+                "it was seen without the finalizers that Rancher cleans up by, and without a key there is no way to cluster {cluster} to see what it left. Register this Rancher with a key, look there for objects that name the binding, or remove the cluster from Rancher"
             ));
         }
         case.record.unverified = true;

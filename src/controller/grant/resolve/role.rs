@@ -125,16 +125,16 @@ impl Resolver<'_> {
     }
 
     /// An external role template allows what the ClusterRole of its name allows on that cluster. Where that is not there,
-    /// whoever makes it decides what the role means; where it cannot be asked, nothing is known.
+    /// whoever makes it decides what the role means. Where there is no way there, the ClusterRole of Rancher's own cluster
+    /// counts, as it does for Rancher's webhook (rancher/webhook 0.11, `pkg/auth`). For all clusters nothing is known.
     async fn external_rules(
         &self,
         cluster: Option<&str>,
         template: &RoleTemplate,
     ) -> Result<Vec<k8s_openapi::api::rbac::v1::PolicyRule>> {
         let rancher = &self.connection.rancher;
-        let Some(cluster) = cluster.filter(|cluster| *cluster == LOCAL || !rancher.is_keyless()) else {
-            return Ok(Vec::new());
-        };
+        let Some(cluster) = cluster else { return Ok(Vec::new()) };
+        let cluster = if rancher.is_keyless() { LOCAL } else { cluster };
         let found = rancher.cluster_role_rules(cluster, &template.meta.name).await.map_err(unknown)?;
         let mut rules = found.unwrap_or_default();
         if !rules.is_empty() {

@@ -84,7 +84,7 @@ fn register(local: &ApiServer) {
 fn plant_settings(core: &Core, model: Model, install_uuid: &str) {
     for (name, value, default) in [
         ("install-uuid", install_uuid, ""),
-        ("server-version", "", "dev"),
+        ("server-version", core.version().tag(), "dev"),
         ("server-url", "https://rancher.example.com", ""),
         ("cacerts", "", ""),
         ("auth-token-max-ttl-minutes", "", "129600"),
@@ -117,6 +117,10 @@ pub(super) fn settle_version(core: &Core) {
             panic!("testkit rancher: starting as {}: {error}", version.tag());
         }
     };
+    if let Some(mut setting) = core.local.get(&settings, "", "server-version") {
+        setting["value"] = version.tag().into();
+        write(&settings, setting);
+    }
     if let Some(mut setting) = core.local.get(&settings, "", "system-namespaces") {
         setting["default"] = version.system_namespaces().into();
         write(&settings, setting);

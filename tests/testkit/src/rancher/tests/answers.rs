@@ -82,7 +82,7 @@ async fn install_uuid_is_what_it_was_set_to() {
         assert_eq!(ask(&rancher, "GET", &format!("{M}/settings/install-uuid"), None).await.json()["value"], uuid);
         assert_eq!(ask(&rancher, "GET", "/v3/settings/install-uuid", None).await.json()["value"], uuid);
     }
-    assert_eq!(ask(&rancher, "GET", "/v3/settings/server-version", None).await.json()["value"], "dev");
+    assert_eq!(ask(&rancher, "GET", "/v3/settings/server-version", None).await.json()["value"], "v2.15.0");
 }
 
 #[tokio::test(start_paused = true)]
