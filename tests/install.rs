@@ -99,8 +99,33 @@ async fn the_samples_apply(plane: &ControlPlane) {
     for _ in 0..2 {
         kubectl(plane, &["create", "-f", &person]).await;
     }
+    for other in ["namespace", "global"] {
+        kubectl(plane, &["create", "-f", &rooted(&format!("config/samples/accessgrant-{other}.yaml"))]).await;
+    }
     let grants = kubectl(plane, &["get", "rancheraccess", "-A", "-o", "name"]).await;
     assert_eq!(grants.matches("accessgrant.rancheraccess.io/web-").count(), 2, "each is a new request: {grants}");
+}
+
+/// The component for an operator without a key gives exactly one thing more: cluster-admin. Its sample is taken.
+#[tokio::test]
+async fn without_a_key_it_is_cluster_admin_and_says_so() {
+    let plane = ControlPlane::start(Options { controller_manager: false, ..Options::default() }).await.unwrap();
+    apply(&plane, "config/crd").await;
+    crds_established(&plane).await;
+    let applied = apply(&plane, "config/default-keyless").await;
+    assert!(
+        applied.contains("clusterrolebinding.rbac.authorization.k8s.io/rancher-access-operator-keyless"),
+        "{applied}"
+    );
+    let account = "--as=system:serviceaccount:rancher-access-system:rancher-access-operator";
+    until("it may do anything", async || {
+        let asked = plane.kubectl(&["auth", "can-i", "*", "*", "--all-namespaces", account]).await.unwrap();
+        (asked.stdout.trim() == "yes").then_some(())
+    })
+    .await;
+    kubectl(&plane, &["apply", "-f", &rooted("config/samples/keyless")]).await;
+    let host = kubectl(&plane, &["get", "rint", "here", "-o", "jsonpath={.spec.host}"]).await;
+    assert_eq!(host, "");
 }
 
 /// Where no requester is filled in, the two ways to install still agree, and a request must name its requester.
