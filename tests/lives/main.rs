@@ -3,11 +3,18 @@
 #[macro_use]
 mod stories;
 
+mod administrators;
 mod behind_our_back;
 #[path = "../embedded/mod.rs"]
 mod embedded;
 mod faults;
+mod grantee;
+mod hands;
 mod integrations;
+mod people;
+mod places;
+mod roles;
+mod servers;
 
 use std::time::Duration;
 
