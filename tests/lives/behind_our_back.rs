@@ -119,7 +119,7 @@ async fn the_survivors_of_a_revoke_keep_what_they_shared(given: Given) {
     tokio::time::sleep(Duration::from_secs(2)).await;
     let project = format!("{CLUSTER}:{}", world.project);
     let by_hand = json!({"apiVersion": "management.cattle.io/v3", "kind": "ProjectRoleTemplateBinding", "projectName": project,
-        "roleTemplateName": "editor", "userName": "u-alice", "metadata": {"namespace": format!("{CLUSTER}-{}", world.project), "name": "by-hand"}});
+        "roleTemplateName": "editor", "userName": "u-alice", "metadata": {"namespace": world.rancher.backing_namespace(CLUSTER, &world.project), "name": "by-hand"}});
     let prtbs = testkit::apiserver::Gvr::new("management.cattle.io", "v3", "projectroletemplatebindings");
     world.rancher.local().create(&prtbs, &by_hand).await.expect("by hand");
     let edit =
@@ -166,7 +166,8 @@ async fn what_stays_after_stripped_finalizers_is_found_and_removed(given: Given)
     world.until("alice has access", SOON, || async { world.has_access("u-alice") }).await;
     tokio::time::sleep(Duration::from_secs(5)).await;
     let prtbs = testkit::apiserver::Gvr::new("management.cattle.io", "v3", "projectroletemplatebindings");
-    let (namespace, name) = (format!("{CLUSTER}-{}", world.project), world.bindings_of("u-alice").remove(0));
+    let (namespace, name) =
+        (world.rancher.backing_namespace(CLUSTER, &world.project), world.bindings_of("u-alice").remove(0));
     // Whoever manages the project can do this, and keeps the access: Rancher cleans up by its finalizers alone.
     let local = world.rancher.local();
     local.patch(&prtbs, &namespace, &name, "", &json!({"metadata": {"finalizers": null}})).await.expect("stripped");

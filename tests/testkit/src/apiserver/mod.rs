@@ -20,6 +20,7 @@ use tokio::sync::watch as signal;
 
 mod access;
 mod admission;
+mod backup;
 mod builtin;
 mod create;
 mod custom;
@@ -48,6 +49,7 @@ mod tests;
 
 pub use access::{Attributes, Authorizer, Recorded};
 pub use admission::{Admission, AdmissionRequest, Denied, Operation};
+pub use backup::Backup;
 pub use direct::Event;
 pub use kind::{Gvr, Resource};
 pub use serve::Service;

@@ -3,7 +3,30 @@ use serde_json::Value;
 
 use crate::apiserver::Gvr;
 
-use super::core::{Core, management, text};
+use super::{
+    Model, Version,
+    core::{Core, management, text},
+    grants::Part,
+};
+
+/// A finalizer of Rancher's on a binding.
+pub(super) struct Finalizer {
+    pub name: String,
+    /// What its handler takes back.
+    pub parts: &'static [Part],
+}
+
+impl Finalizer {
+    /// Whether it is the one that the target cluster's controllers put on.
+    pub fn is_downstream(&self) -> bool {
+        self.parts.contains(&Part::Downstream)
+    }
+
+    /// Whether its handler puts it back at the next change where somebody took it off.
+    pub fn comes_back(&self) -> bool {
+        self.name.starts_with("wrangler.")
+    }
+}
 
 /// Cluster or project binding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -62,19 +85,38 @@ impl Kind {
         }
     }
 
-    /// Rancher's finalizer that cleans the Fleet workspace.
-    pub fn remove_handler(self) -> String {
-        format!("wrangler.cattle.io/mgmt-{}-remove-handler", self.short())
+    /// The finalizers that a binding gets, and what each of them cleans when the binding goes, in the order of coming.
+    ///
+    /// Up to 2.13 those of the model in force; from 2.14 the same three in both. Fleet's part is cleaned with Rancher's own
+    /// cluster where there is no third.
+    pub fn finalizers(self, version: Version, model: Model, cluster: &str) -> Vec<Finalizer> {
+        let short = self.short();
+        let handler = |place: &str| format!("wrangler.cattle.io/{place}-{short}-remove-handler");
+        let legacy = format!("controller.cattle.io/mgmt-auth-{short}-controller");
+        let sync = format!("clusterscoped.controller.cattle.io/cluster-{short}-sync_{cluster}");
+        let of = |name: String, parts: &'static [Part]| Finalizer { name, parts };
+        match (version.mixes_finalizers(), model) {
+            (true, _) => vec![
+                of(handler("mgmt"), &[Part::Fleet]),
+                of(legacy, &[Part::Management]),
+                of(sync, &[Part::Downstream]),
+            ],
+            (false, Model::Legacy) => {
+                vec![of(legacy, &[Part::Management, Part::Fleet]), of(sync, &[Part::Downstream])]
+            }
+            (false, Model::Aggregated) => {
+                vec![of(handler("mgmt"), &[Part::Management, Part::Fleet]), of(handler("cluster"), &[Part::Downstream])]
+            }
+        }
     }
 
-    /// Rancher's finalizer that cleans its own cluster.
-    pub fn controller(self) -> String {
-        format!("controller.cattle.io/mgmt-auth-{}-controller", self.short())
-    }
-
-    /// Rancher's finalizer that cleans downstream.
-    pub fn sync(self, cluster: &str) -> String {
-        format!("clusterscoped.controller.cattle.io/cluster-{}-sync_{cluster}", self.short())
+    /// The annotation by which the legacy model's handlers remember that they have made what is theirs.
+    pub fn created_by(self, cluster: Option<&str>) -> String {
+        let short = self.short();
+        match cluster {
+            None => format!("lifecycle.cattle.io/create.mgmt-auth-{short}-controller"),
+            Some(cluster) => format!("lifecycle.cattle.io/create.cluster-{short}-sync_{cluster}"),
+        }
     }
 
     /// The cluster that a binding gives access to.

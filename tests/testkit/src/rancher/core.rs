@@ -148,11 +148,20 @@ impl Core {
 
     /// The model in force, as the feature says.
     pub fn model(&self) -> Model {
-        let feature = self.local.get(&management("features"), "", "aggregated-roletemplates");
-        match feature.is_some_and(|feature| feature["spec"]["value"] == true) {
-            true => Model::Aggregated,
-            false => Model::Legacy,
-        }
+        if self.feature("aggregated-roletemplates") { Model::Aggregated } else { Model::Legacy }
+    }
+
+    /// Whether a feature is on: what was fixed at the installation, else what is set, else the default.
+    pub fn feature(&self, name: &str) -> bool {
+        let feature = self.local.get(&management("features"), "", name).unwrap_or_default();
+        let values = [&feature["status"]["lockedValue"], &feature["spec"]["value"], &feature["status"]["default"]];
+        values.into_iter().find_map(Value::as_bool).unwrap_or_default()
+    }
+
+    /// Whether `tokens.ext.cattle.io` is served.
+    pub fn serves_ext_tokens(&self) -> bool {
+        let version = self.version();
+        version.has_ext_tokens() && (version.ext_tokens_are_whole() || self.feature(super::seed::EXT_TOKENS))
     }
 
     /// `length` characters from Rancher's alphabet of generated names; the same seed gives the same sequence.

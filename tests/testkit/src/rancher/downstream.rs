@@ -177,14 +177,16 @@ impl Plan<'_> {
         let owner = Owner::Key(names::pair(self.binding), value.to_owned(), Vec::new());
         let owns = roles::is_owner(self.core, text(self.binding, "roleTemplateName"));
         let of_cluster = if owns && self.kind == Kind::Cluster { "owner" } else { "member" };
-        let cluster_role = format!("{}-cluster{of_cluster}", self.cluster);
+        let role =
+            |of: &str, context: &str, what: &str| self.core.version().membership_role(self.model, of, context, what);
+        let cluster_role = role(&self.cluster, "cluster", of_cluster);
         let verbs: &[&str] = if of_cluster == "owner" { &["*"] } else { &["get"] };
         let rules = one_name(&self.cluster, verbs, "management.cattle.io", "clusters");
         let mut grants = vec![self.grant(Part::Management, "", &cluster_role, rules, owner.clone())];
         if self.kind == Kind::Project {
             let project = self.kind.project(self.binding);
             let (word, verbs): (_, &[&str]) = if owns { ("owner", &["*"]) } else { ("member", &["get"]) };
-            let role = format!("{project}-project{word}");
+            let role = role(&project, "project", word);
             let rules = one_name(&project, verbs, "management.cattle.io", "projects");
             let mut grant = self.grant(Part::Management, &self.cluster, &role, rules, owner);
             grant.role_kind = "Role";

@@ -24,7 +24,8 @@ pub(super) async fn answer(
     request: Request<Bytes>,
 ) -> Result<Response<Body>, BoxError> {
     match (request.method(), parts) {
-        (&Method::POST, ["selfusers"]) => {
+        (_, ["tokens", ..]) if !core.serves_ext_tokens() => Ok(Reply::text(404, "404 page not found\n").into()),
+        (&Method::POST, ["selfusers"]) if core.version().ext_tokens_are_whole() => {
             let mut body: Value = serde_json::from_slice(request.body()).unwrap_or_default();
             body["apiVersion"] = "ext.cattle.io/v1".into();
             body["kind"] = "SelfUser".into();
@@ -80,7 +81,8 @@ fn create(core: &Core, caller: &Caller, body: &Bytes) -> Reply {
     }
     let ttl = spec["ttl"].as_u64().filter(|&ttl| ttl > 0);
     let ttl = ttl.map_or(MAX_TTL, |ttl| Duration::from_millis(ttl).min(MAX_TTL));
-    let cluster = spec["clusterName"].as_str().filter(|id| !id.is_empty());
+    let whole = core.version().ext_tokens_are_whole();
+    let cluster = spec["clusterName"].as_str().filter(|id| !id.is_empty() && whole);
     let made = TokenSpec { ttl: Some(ttl), cluster: cluster.map(str::to_owned), ext: true, ..TokenSpec::default() };
     let bearer = tokens::make(core, &caller.user, &made);
     let name = bearer.trim_start_matches("ext/").split(':').next().unwrap_or_default();
@@ -91,10 +93,15 @@ fn create(core: &Core, caller: &Caller, body: &Bytes) -> Reply {
         }
     }
     token["spec"]["description"] = spec["description"].clone();
+    if let Some(spec) = token["spec"].as_object_mut().filter(|_| !whole) {
+        spec.remove("clusterName");
+    }
     let mut token = core.local.update_unchecked(&ext(), token).unwrap_or_default();
     let value = bearer.split(':').nth(1).unwrap_or_default().to_owned();
     debug_assert!(!meta(&token, "name").is_empty(), "just made");
     token["status"]["value"] = value.into();
-    token["status"]["bearerToken"] = bearer.into();
+    if whole {
+        token["status"]["bearerToken"] = bearer.into();
+    }
     Reply::json(201, &token)
 }

@@ -67,7 +67,7 @@ impl Grant {
         if self.namespace.is_empty() { "clusterrolebindings" } else { "rolebindings" }
     }
 
-    /// Makes the role, and the binding unless it is there; an owner key is added where it is missing.
+    /// Makes the role or gives it its rules, and makes the binding unless it is there; an owner key is added where it is missing.
     pub async fn ensure(&self, core: &Core) -> Result<(), ApiError> {
         let Some(server) = core.server(&self.cluster).filter(|_| core.reaches(&self.cluster)) else {
             return Ok(());
@@ -96,7 +96,11 @@ impl Grant {
             _ => ("clusterroles", ""),
         };
         let gvr = rbac(resource);
-        if server.get(&gvr, namespace, &self.role).is_some() {
+        if let Some(there) = server.get(&gvr, namespace, &self.role) {
+            if there["rules"].as_array().unwrap_or(&Vec::new()) != rules {
+                let patch = json!({"rules": rules});
+                server.patch(&gvr, namespace, &self.role, "", &patch).await?;
+            }
             return Ok(());
         }
         let role = json!({"metadata": {"name": self.role, "namespace": namespace}, "rules": rules});

@@ -34,14 +34,22 @@ pub(super) fn shortened(full: &str) -> String {
     format!("{head}-{}", &digest[..62 - keep])
 }
 
+/// The first ten characters of a digest in base 32, in lower case: how Rancher makes short names.
+fn digest(text: &str) -> String {
+    let alphabet = b"abcdefghijklmnopqrstuvwxyz234567";
+    let bits = Sha256::digest(text.as_bytes()).iter().take(7).fold(0_u64, |bits, byte| bits << 8 | u64::from(*byte));
+    // 50 of the 56 bits, five a character.
+    (0..10).map(|at| char::from(alphabet[usize::try_from(bits >> (51 - 5 * at) & 31).unwrap_or_default()])).collect()
+}
+
 /// Ten characters that depend on the parts and nothing else.
 pub(super) fn hashed(parts: &[&str]) -> String {
-    let alphabet = b"abcdefghijklmnopqrstuvwxyz234567";
-    Sha256::digest(parts.join("\u{0}").as_bytes())
-        .iter()
-        .take(10)
-        .map(|byte| char::from(alphabet[usize::from(*byte) % alphabet.len()]))
-        .collect()
+    digest(&parts.join("\u{0}"))
+}
+
+/// What the webhook adds to a binding's `generateName`.
+pub(super) fn content(subject: &str, role: &str, scope: &str) -> String {
+    digest(&format!("{subject}/{role}/{scope}"))
 }
 
 /// `<namespace>_<name>` of a binding.
@@ -61,7 +69,7 @@ pub(super) fn fleet_key(kind: Kind) -> String {
 
 /// Rancher's id for a user it makes for a principal it never saw: `u-` and ten characters.
 pub(super) fn user_for_principal(principal: &str) -> String {
-    format!("u-{}", hashed(&[principal]))
+    format!("u-{}", digest(principal))
 }
 
 /// The subject fields, in the order in which Rancher takes one as the binding's key.
@@ -75,4 +83,14 @@ pub(super) fn rbac_subject(binding: &Value) -> Option<(&'static str, String)> {
     let group =
         ["groupPrincipalName", "groupName"].into_iter().map(|field| text(binding, field)).find(|name| !name.is_empty());
     group.map(|name| ("Group", name.to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn users_of_principals_are_named_as_rancher_names_them() {
+        assert_eq!(user_for_principal("okta_user://new"), "u-yx3ywicw2h");
+    }
 }

@@ -18,6 +18,10 @@ fn is_subject(binding: &Value, user: &User) -> bool {
         let name = subject["name"].as_str().unwrap_or_default();
         match subject["kind"].as_str() {
             Some("User") => name == user.name,
+            Some("ServiceAccount") => {
+                let namespace = subject["namespace"].as_str().unwrap_or_default();
+                user.name == format!("system:serviceaccount:{namespace}:{name}")
+            }
             Some("Group") => name == "system:authenticated" || user.groups.iter().any(|one| one == name),
             _ => false,
         }

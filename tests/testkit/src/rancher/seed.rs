@@ -5,15 +5,17 @@ use serde_json::{Value, json};
 use crate::apiserver::{ApiServer, Gvr, Resource};
 
 use super::{
-    Model,
-    core::{Core, lock, management, rbac},
-    names,
+    Model, Version,
+    core::{Core, lock, management, meta, rbac},
+    global, names,
     tokens::{self, TokenSpec},
     world::plant_project,
 };
 
 /// The namespace of local users' passwords.
 pub(super) const PASSWORDS: &str = "cattle-local-user-passwords";
+/// The feature that 2.12 has for ext tokens.
+pub(super) const EXT_TOKENS: &str = "ext-tokens";
 /// The local administrator's id.
 const ADMIN: &str = "user-8pvqg";
 
@@ -32,22 +34,6 @@ const KINDS: [(&str, &str, &str); 12] = [
     ("Feature", "features", ""),
     ("Token", "tokens", ""),
 ];
-
-/// The ClusterRole that a global role stands for.
-pub(super) fn global_cluster_role(role: &str) -> String {
-    format!("cattle-globalrole-{role}")
-}
-
-/// The ClusterRoleBinding that makes a subject administrator of a cluster: keyed by subject, not by binding.
-pub(super) fn global_admin(subject: &(&str, String)) -> Value {
-    let (kind, name) = subject;
-    let key = if *kind == "User" { name.clone() } else { names::hashed(&[name]) };
-    json!({
-        "metadata": {"name": format!("globaladmin-{key}")},
-        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "cluster-admin"},
-        "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": kind, "name": name}],
-    })
-}
 
 fn put(server: &ApiServer, gvr: &Gvr, object: Value) {
     if let Err(error) = server.create_unchecked(gvr, object) {
@@ -104,16 +90,54 @@ fn plant_settings(core: &Core, model: Model, install_uuid: &str) {
         ("auth-token-max-ttl-minutes", "", "129600"),
         ("auth-user-session-ttl-minutes", "", "960"),
         ("password-min-length", "", "12"),
+        ("system-namespaces", "", ""),
     ] {
         let setting = json!({"metadata": {"name": name}, "value": value, "default": default, "source": ""});
         put(&core.local, &management("settings"), setting);
     }
     let on = model == Model::Aggregated;
+    let switched = core.version().switches_models();
+    // Where it cannot be switched, it was an argument of the installation.
     let feature = json!({
-        "metadata": {"name": "aggregated-roletemplates"}, "spec": {"value": if on { json!(true) } else { Value::Null }},
-        "status": {"default": false, "dynamic": true, "description": "Make use of aggregated cluster roles", "lockedValue": null},
+        "metadata": {"name": "aggregated-roletemplates"}, "spec": {"value": if on && switched { json!(true) } else { Value::Null }},
+        "status": {
+            "default": on && !switched, "dynamic": switched, "description": "Make use of aggregated cluster roles",
+            "lockedValue": if switched { Value::Null } else { on.into() },
+        },
     });
     put(&core.local, &management("features"), feature);
+    settle_version(core);
+}
+
+/// What a release writes into its settings and features when it starts.
+pub(super) fn settle_version(core: &Core) {
+    let (version, settings, features) = (core.version(), management("settings"), management("features"));
+    let write = |gvr: &Gvr, object: Value| {
+        if let Err(error) = core.local.update_unchecked(gvr, object) {
+            panic!("testkit rancher: starting as {}: {error}", version.tag());
+        }
+    };
+    if let Some(mut setting) = core.local.get(&settings, "", "system-namespaces") {
+        setting["default"] = version.system_namespaces().into();
+        write(&settings, setting);
+    }
+    if let Some(mut feature) = core.local.get(&features, "", "aggregated-roletemplates")
+        && version.switches_models()
+    {
+        feature["status"]["dynamic"] = true.into();
+        feature["status"]["lockedValue"] = Value::Null;
+        write(&features, feature);
+    }
+    let tokens = core.local.get(&features, "", EXT_TOKENS).is_some();
+    if version == Version::V2_12 && !tokens {
+        let feature = json!({
+            "metadata": {"name": EXT_TOKENS}, "spec": {"value": null},
+            "status": {"default": true, "dynamic": false, "description": "Imperative tokens", "lockedValue": null},
+        });
+        put(&core.local, &features, feature);
+    } else if version > Version::V2_12 && tokens {
+        let _ = core.local.delete_unchecked(&features, "", EXT_TOKENS);
+    }
 }
 
 /// A cluster as Rancher knows it, with projects Default and System and the usual namespaces.
@@ -137,7 +161,7 @@ pub(super) fn plant_cluster(core: &Core, id: &str, display: &str, labels: &Value
     let admins = core.local.list(&management("globalrolebindings"), None);
     for admin in admins.iter().filter(|one| one["globalRoleName"] == "admin" && !is_local) {
         if let Some(subject) = names::rbac_subject(admin) {
-            put(&server, &rbac("clusterrolebindings"), global_admin(&subject));
+            put(&server, &rbac("clusterrolebindings"), global::admin(core, &subject, admin));
         }
     }
     let mark = |what: &str| json!({format!("authz.management.cattle.io/{what}-project"): "true"});
@@ -169,20 +193,20 @@ fn plant_admin(core: &Core) {
 /// A GlobalRoleBinding to `admin`, already realised.
 pub(super) fn plant_admin_rights(core: &Core, user: &str) {
     let name = format!("globalrolebinding-{}", core.random(5));
+    let role = core.local.get(&management("globalroles"), "", "admin").unwrap_or_default();
+    let owner = json!([{"apiVersion": "management.cattle.io/v3", "kind": "GlobalRole", "name": "admin", "uid": meta(&role, "uid")}]);
     let binding = json!({
-        "metadata": {"name": name, "finalizers": ["controller.cattle.io/mgmt-auth-grb-controller"]},
+        "metadata": {"name": name, "finalizers": ["controller.cattle.io/mgmt-auth-grb-controller"], "ownerReferences": owner},
         "globalRoleName": "admin", "userName": user, "userPrincipalName": format!("local://{user}"),
         "status": {"summary": "Completed", "summaryLocal": "Completed", "summaryRemote": "Completed"},
     });
     put(&core.local, &management("globalrolebindings"), binding);
-    let own = json!({
-        "metadata": {"name": format!("cattle-globalrolebinding-{name}")},
-        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": global_cluster_role("admin")},
-        "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": user}],
-    });
-    put(&core.local, &rbac("clusterrolebindings"), own);
+    let Some(binding) = core.local.get(&management("globalrolebindings"), "", &name) else {
+        return;
+    };
+    let subject = ("User", user.to_owned());
+    put(&core.local, &rbac("clusterrolebindings"), global::rights(&binding, &subject));
     for (_, server) in core.reachable() {
-        let admin = global_admin(&("User", user.to_owned()));
-        put(&server, &rbac("clusterrolebindings"), admin);
+        put(&server, &rbac("clusterrolebindings"), global::admin(core, &subject, &binding));
     }
 }

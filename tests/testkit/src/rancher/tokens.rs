@@ -98,6 +98,7 @@ impl Token {
     /// The token of a bearer, if the secret is right.
     pub fn find(core: &Core, bearer: &str) -> Option<Self> {
         let (is_ext, rest) = match bearer.strip_prefix("ext/") {
+            Some(_) if !core.serves_ext_tokens() => return None,
             Some(rest) => (true, rest),
             None => (false, bearer),
         };

@@ -7,8 +7,8 @@ use crate::apiserver::{ApiServer, Gvr};
 
 use super::{
     Rancher, controllers,
-    core::{Core, Downstream, lock, management, meta},
-    rights, seed,
+    core::{Core, Downstream, lock, management, meta, rbac},
+    names, rights, seed,
     tokens::{self, TokenSpec},
 };
 
@@ -16,7 +16,7 @@ use super::{
 const RESTART: Duration = Duration::from_millis(2900);
 
 /// A test's author asked for something impossible; says what.
-fn expect<T, E: std::fmt::Display>(result: Result<T, E>, what: &str) -> T {
+pub(super) fn expect<T, E: std::fmt::Display>(result: Result<T, E>, what: &str) -> T {
     match result {
         Ok(value) => value,
         Err(error) => panic!("testkit rancher: {what}: {error}"),
@@ -26,13 +26,14 @@ fn expect<T, E: std::fmt::Display>(result: Result<T, E>, what: &str) -> T {
 /// Makes a project with its backing namespace; answers with its name.
 pub(super) fn plant_project(core: &Core, cluster: &str, display: &str, labels: &Value) -> String {
     let name = format!("p-{}", core.random(5));
-    let backing = format!("{cluster}-{name}");
+    let has_own = core.version().has_backing_namespaces();
+    let backing = if has_own { names::shortened(&format!("{cluster}-{name}")) } else { name.clone() };
     let namespace = json!({"metadata": {"name": backing}, "spec": {"finalizers": []}, "status": {"phase": "Active"}});
     expect(core.local.create_unchecked(&Gvr::core("namespaces"), namespace), "a backing namespace");
     let project = json!({
         "metadata": {"name": name, "namespace": cluster, "labels": labels},
         "spec": {"displayName": display, "clusterName": cluster, "description": ""},
-        "status": {"backingNamespace": backing, "conditions": []},
+        "status": if has_own { json!({"backingNamespace": backing, "conditions": []}) } else { json!({"conditions": []}) },
     });
     expect(core.local.create_unchecked(&management("projects"), project), "a project");
     name
@@ -56,11 +57,13 @@ impl Rancher {
         lock(&core.downstreams).insert(id.to_owned(), Downstream { server: server.clone(), away: false });
         seed::plant_cluster(core, id, display, &pairs(labels));
         rights::install(core, &server, id);
-        lock(&self.0.controllers).push(controllers::namespaces(core, id));
+        let global = tokio::spawn(controllers::resync_global(Arc::clone(core)));
+        lock(&self.0.controllers).extend([controllers::namespaces(core, id), global.abort_handle()]);
         server
     }
 
-    /// Adds a project with its backing namespace `<cluster>-<project>`; answers with its id, `p-xxxxx`.
+    /// Adds a project with its backing namespace, `<cluster>-<project>` or in 2.11 the project's id, which is the answer:
+    /// `p-xxxxx`.
     ///
     /// # Panics
     /// Where the cluster is not there.
@@ -115,7 +118,15 @@ impl Rancher {
     }
 
     /// Adds a key for a user and answers with its bearer.
+    ///
+    /// # Panics
+    /// For an ext token where the release has none.
     pub fn add_token(&self, user: &str, spec: TokenSpec) -> String {
+        assert!(
+            !spec.ext || self.version().has_ext_tokens(),
+            "testkit rancher: {} has no ext tokens",
+            self.version().tag()
+        );
         tokens::make(self.core(), user, &spec)
     }
 
@@ -128,6 +139,23 @@ impl Rancher {
         seed::plant_admin_rights(self.core(), id);
     }
 
+    /// Lets somebody who speaks to Rancher's own cluster directly do everything there: a user by his name there, or a
+    /// ServiceAccount by its user name, `system:serviceaccount:<namespace>:<name>`.
+    ///
+    /// # Panics
+    /// Where that was done before.
+    pub fn bind_cluster_admin(&self, user: &str) {
+        let subject = match user.strip_prefix("system:serviceaccount:").and_then(|rest| rest.split_once(':')) {
+            Some((namespace, name)) => json!({"kind": "ServiceAccount", "namespace": namespace, "name": name}),
+            None => json!({"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": user}),
+        };
+        let binding = json!({
+            "metadata": {"name": format!("cluster-admin-{}", user.replace(':', "-"))}, "subjects": [subject],
+            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "cluster-admin"},
+        });
+        expect(self.core().local.create_unchecked(&rbac("clusterrolebindings"), binding), "a cluster administrator");
+    }
+
     /// Disables or enables a user: his next request answers 401.
     ///
     /// # Panics
@@ -136,7 +164,7 @@ impl Rancher {
         self.edit("users", id, |user| user["enabled"] = (!disabled).into());
     }
 
-    fn edit(&self, resource: &str, name: &str, change: impl FnOnce(&mut Value)) {
+    pub(super) fn edit(&self, resource: &str, name: &str, change: impl FnOnce(&mut Value)) {
         let gvr = management(resource);
         let found = self.core().local.get(&gvr, "", name);
         let mut object = found.unwrap_or_else(|| panic!("testkit rancher: no {resource} {name:?}"));
@@ -150,7 +178,11 @@ impl Rancher {
     }
 
     /// Switches the RBAC model, for bindings made from now on.
+    ///
+    /// # Panics
+    /// Before 2.14, where the installation decides.
     pub fn set_model(&self, model: super::Model) {
+        assert!(self.version().switches_models(), "testkit rancher: {} has one model for ever", self.version().tag());
         let on = model == super::Model::Aggregated;
         self.edit("features", "aggregated-roletemplates", |feature| {
             feature["spec"]["value"] = on.into();
@@ -176,6 +208,8 @@ impl Rancher {
         core.repaired();
         if !away {
             let (core, id) = (Arc::clone(core), id.to_owned());
+            let global = tokio::spawn(controllers::resync_global(Arc::clone(&core)));
+            lock(&self.0.controllers).push(global.abort_handle());
             let task = controllers::resync(core, move |kind, object| kind.cluster(object) == id);
             lock(&self.0.controllers).push(tokio::spawn(task).abort_handle());
         }
@@ -200,18 +234,24 @@ impl Rancher {
     /// Upgrades Rancher: it restarts as that release.
     pub async fn upgrade(&self, version: super::Version) {
         self.core().set_version(version);
+        seed::settle_version(self.core());
         self.restart().await;
     }
 
     /// Kills Rancher and starts it again: connections are refused for 2.9 s, then its controllers look at everything anew.
     pub async fn restart(&self) {
+        self.stop();
+        tokio::time::sleep(RESTART).await;
+        self.core().restarting.send_replace(false);
+        self.start_controllers();
+    }
+
+    /// Cuts all connections and ends the controllers.
+    pub(super) fn stop(&self) {
         self.core().restarting.send_replace(true);
         for task in lock(&self.0.controllers).drain(..) {
             task.abort();
         }
-        tokio::time::sleep(RESTART).await;
-        self.core().restarting.send_replace(false);
-        self.start_controllers();
     }
 
     /// The name of a project with this display name, if there is one in the cluster.

@@ -6,14 +6,14 @@ use serde_json::Value;
 use super::{
     super::{
         Model,
-        binding::{self, Kind},
+        binding::{self, Finalizer, Kind},
         core::{Core, finalizers, is_terminating, lock},
         delivery::{Reference, role_is_gone, wait_for_repair},
         downstream::plan,
         grants::{self, Part},
         subject,
     },
-    Meaning, Memory, follow,
+    Meaning, Memory, duplicates, follow,
     status::{rancher_side, settle},
     with,
 };
@@ -25,6 +25,9 @@ pub(super) fn run(core: Arc<Core>, kind: Kind) -> impl Future<Output = ()> + Sen
     follow(&core, "local", &kind.gvr(), move |tasks, event| {
         let meaning = memory.judge(&event);
         let object = event.object;
+        if matches!(meaning, Meaning::New | Meaning::Touched | Meaning::Stripped) {
+            duplicates::follow(tasks, &shared, kind, &object);
+        }
         match meaning {
             Meaning::New => with(tasks, &shared, |core| live(core, kind, object)),
             Meaning::Going => with(tasks, &shared, |core| end(core, kind, object)),
@@ -56,10 +59,7 @@ async fn live(core: Arc<Core>, kind: Kind, binding: Value) {
 async fn live_legacy(core: &Core, kind: Kind, mut cached: Value) {
     let it = Reference::of(&kind.gvr(), &cached);
     core.pause(30).await;
-    if it.alive(core).is_some() {
-        it.add_finalizer(core, &kind.remove_handler()).await;
-        it.add_finalizer(core, &kind.controller()).await;
-    }
+    first_finalizers(core, kind, &it).await;
     core.pause(70).await;
     if it.alive(core).is_some() {
         cached = rancher_side(core, kind, &it, cached).await;
@@ -70,7 +70,7 @@ async fn live_legacy(core: &Core, kind: Kind, mut cached: Value) {
     core.pause(10).await;
     let cluster = kind.cluster(&cached);
     await_cluster(core, &cluster).await;
-    if it.alive(core).is_none() || !it.add_finalizer(core, &kind.sync(&cluster)).await {
+    if it.alive(core).is_none() || !it.add_finalizer(core, &downstream_finalizer(core, kind, &cluster)).await {
         return;
     }
     ensure(core, kind, &cached, Model::Legacy, Part::Downstream).await;
@@ -94,8 +94,7 @@ async fn live_aggregated(core: &Core, kind: Kind, mut cached: Value) {
     if it.alive(core).is_none() {
         return;
     }
-    it.add_finalizer(core, &kind.remove_handler()).await;
-    it.add_finalizer(core, &kind.controller()).await;
+    first_finalizers(core, kind, &it).await;
     core.pause(60).await;
     let Some(stored) = it.alive(core) else {
         return;
@@ -107,9 +106,36 @@ async fn live_aggregated(core: &Core, kind: Kind, mut cached: Value) {
     let cluster = kind.cluster(&cached);
     await_cluster(core, &cluster).await;
     if it.alive(core).is_some() {
-        it.add_finalizer(core, &kind.sync(&cluster)).await;
+        it.add_finalizer(core, &downstream_finalizer(core, kind, &cluster)).await;
         ensure(core, kind, &cached, Model::Aggregated, Part::Downstream).await;
     }
+}
+
+/// The finalizers of this release in the model in force.
+fn expected(core: &Core, kind: Kind, cluster: &str) -> Vec<Finalizer> {
+    kind.finalizers(core.version(), core.model(), cluster)
+}
+
+/// Puts on those that Rancher's own cluster is responsible for.
+async fn first_finalizers(core: &Core, kind: Kind, it: &Reference) {
+    let Some(binding) = it.alive(core) else {
+        return;
+    };
+    for one in expected(core, kind, &kind.cluster(&binding)).iter().filter(|one| !one.is_downstream()) {
+        it.add_finalizer(core, &one.name).await;
+    }
+}
+
+/// The one that the target cluster's controllers put on: the last.
+fn downstream_finalizer(core: &Core, kind: Kind, cluster: &str) -> String {
+    let all = expected(core, kind, cluster).into_iter();
+    all.filter(Finalizer::is_downstream).map(|one| one.name).collect()
+}
+
+/// Whether the target cluster's controllers have seen to a binding, in whichever model.
+fn is_realised(core: &Core, kind: Kind, binding: &Value) -> bool {
+    let on = finalizers(binding);
+    on.contains(&downstream_finalizer(core, kind, &kind.cluster(binding)))
 }
 
 /// Waits until Rancher reaches the cluster; one that is gone is not waited for.
@@ -135,7 +161,7 @@ async fn touch(core: Arc<Core>, kind: Kind, binding: Value) {
         return;
     };
     // Not yet realised: its own life does that.
-    if !finalizers(&binding).contains(&kind.sync(&kind.cluster(&binding))) {
+    if !is_realised(&core, kind, &binding) {
         return;
     }
     for part in [Part::Management, Part::Downstream] {
@@ -143,12 +169,15 @@ async fn touch(core: Arc<Core>, kind: Kind, binding: Value) {
     }
 }
 
-/// Rancher puts one of its finalizers back, and not the others.
+/// Of its finalizers Rancher puts back those that say nothing of having been there: one from 2.14, none before in the legacy
+/// model, both in the aggregated one.
 async fn restore(core: Arc<Core>, kind: Kind, binding: Value) {
     core.pause(1000).await;
     let it = Reference::of(&kind.gvr(), &binding);
-    if it.alive(&core).is_some() {
-        it.add_finalizer(&core, &kind.remove_handler()).await;
+    for one in expected(&core, kind, &kind.cluster(&binding)).iter().filter(|one| one.comes_back()) {
+        if it.alive(&core).is_some() {
+            it.add_finalizer(&core, &one.name).await;
+        }
     }
 }
 
@@ -160,37 +189,39 @@ async fn end(core: Arc<Core>, kind: Kind, binding: Value) {
         wait_for_repair(&core, &binding).await;
     }
     let cluster = kind.cluster(&binding);
-    let sync = (kind.sync(&cluster), vec![Part::Downstream]);
-    let mut steps = vec![(kind.controller(), vec![Part::Management]), (kind.remove_handler(), vec![Part::Fleet])];
     let away = core.server(&cluster).is_some() && !core.reaches(&cluster);
-    steps.insert(if away { 2 } else { 0 }, sync);
-    for (finalizer, parts) in steps {
+    let mut steps = expected(&core, kind, &cluster);
+    // Nearest to the access first; what cannot be done yet last.
+    steps.sort_by_key(|one| one.is_downstream() == away);
+    for one in steps {
+        let finalizer = one.name.clone();
         let Some(now) = it.read(&core) else {
             return;
         };
         if !finalizers(&now).contains(&finalizer) {
             continue;
         }
-        if parts.contains(&Part::Downstream) {
+        if one.is_downstream() {
             await_cluster(&core, &cluster).await;
         }
-        for part in parts {
-            let _ = grants::clean(&core, kind, &now, part).await;
+        for part in one.parts {
+            let _ = grants::clean(&core, kind, &now, *part).await;
         }
         it.drop_finalizer(&core, &finalizer).await;
     }
 }
 
-/// Makes what bindings that `which` picks are missing: after a namespace came, or a cluster.
+/// Makes what bindings that `which` picks are missing: after a namespace came, or a cluster, or a role changed.
 pub(in super::super) async fn resync(core: Arc<Core>, which: impl Fn(Kind, &Value) -> bool + Send) {
     let picked: Vec<(Kind, Value)> = binding::all(&core)
         .into_iter()
         .filter(|(kind, object)| !is_terminating(object) && which(*kind, object))
         .collect();
     for (kind, object) in picked {
-        let realised = finalizers(&object).contains(&kind.sync(&kind.cluster(&object)));
-        if realised && !*lock(&core.webhook_down) {
-            ensure(&core, kind, &object, core.model(), Part::Downstream).await;
+        if is_realised(&core, kind, &object) && !*lock(&core.webhook_down) {
+            for part in [Part::Management, Part::Downstream] {
+                ensure(&core, kind, &object, core.model(), part).await;
+            }
         }
     }
 }

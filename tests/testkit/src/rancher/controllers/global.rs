@@ -3,11 +3,13 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
+use crate::apiserver::EventType;
+
 use super::{
     super::{
-        core::{Core, management, meta, rbac, text},
+        core::{Core, is_terminating, management, meta, rbac, text},
         delivery::Reference,
-        names, seed, subject,
+        global, names, subject,
     },
     Meaning, Memory, follow, with,
 };
@@ -23,11 +25,35 @@ pub(super) fn run(core: Arc<Core>) -> impl Future<Output = ()> + Send {
         let meaning = memory.judge(&event);
         let object = event.object;
         match meaning {
-            Meaning::New | Meaning::Touched => with(tasks, &shared, |core| live(core, object)),
+            Meaning::New | Meaning::Touched | Meaning::Stripped => with(tasks, &shared, |core| live(core, object)),
             Meaning::Going => with(tasks, &shared, |core| end(core, object)),
-            Meaning::Stripped | Meaning::Nothing => {}
+            Meaning::Nothing => {}
         }
     })
+}
+
+/// Follows the global roles: their ClusterRoles have their rules. Who holds one that goes loses it by its owner reference.
+pub(super) fn roles(core: Arc<Core>) -> impl Future<Output = ()> + Send {
+    let shared = Arc::clone(&core);
+    follow(&core, "local", &management("globalroles"), move |tasks, event| {
+        let role = event.object;
+        if event.kind != EventType::Deleted {
+            with(tasks, &shared, |core| async move {
+                core.pause(50).await;
+                global::ensure_role(&core, &role).await;
+            });
+        }
+    })
+}
+
+/// Gives what every binding is to have on the clusters that are reached now: after one came, or came back.
+pub(in super::super) async fn resync(core: Arc<Core>) {
+    core.pause(1000).await;
+    for binding in core.local.list(&management("globalrolebindings"), None) {
+        if !is_terminating(&binding) {
+            live(Arc::clone(&core), binding).await;
+        }
+    }
 }
 
 async fn live(core: Arc<Core>, binding: Value) {
@@ -43,49 +69,33 @@ async fn live(core: Arc<Core>, binding: Value) {
     let Some(binding) = it.alive(&core) else {
         return;
     };
-    if let Some(subject) = names::rbac_subject(&binding) {
-        realise(&core, &binding, &subject).await;
-    }
+    let role = core.local.get(&management("globalroles"), "", text(&binding, "globalRoleName"));
+    let (Some(subject), Some(role)) = (names::rbac_subject(&binding), role) else {
+        return;
+    };
+    let done = global::realise(&core, &binding, &role, &subject).await;
+    let summary = if done { "Completed" } else { "Error" };
     it.write(&core, "status", |object| {
-        let done = object["status"]["summary"] == "Completed";
-        let status = json!({"summary": "Completed", "summaryLocal": "Completed", "summaryRemote": "Completed"});
-        (!done).then(|| json!({"status": status}))
+        let same = object["status"]["summary"] == summary;
+        let status = json!({"summary": summary, "summaryLocal": summary, "summaryRemote": "Completed"});
+        (!same).then(|| json!({"status": status}))
     })
     .await;
 }
 
-async fn realise(core: &Core, binding: &Value, subject: &(&'static str, String)) {
-    let role = text(binding, "globalRoleName");
-    let (kind, name) = subject;
-    let own = json!({
-        "metadata": {"name": format!("cattle-globalrolebinding-{}", meta(binding, "name"))},
-        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": seed::global_cluster_role(role)},
-        "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": kind, "name": name}],
-    });
-    // Objects that are there already are left as they are.
-    let _ = core.local.create(&rbac("clusterrolebindings"), &own).await;
-    if role == "admin" {
-        for (_, server) in core.reachable() {
-            let _ = server.create(&rbac("clusterrolebindings"), &seed::global_admin(subject)).await;
-        }
-    }
-}
-
-/// 404 after 0.02 s; the rights follow within seconds, on the clusters that can be reached.
+/// 404 after 0.02 s. An administrator's rights are taken from the clusters that are reached; those that are away keep theirs,
+/// and nobody comes back for them. What the binding owns goes with it.
 async fn end(core: Arc<Core>, binding: Value) {
     core.pause(20).await;
-    let it = Reference::of(&management("globalrolebindings"), &binding);
-    it.drop_finalizer(&core, FINALIZER).await;
-    core.pause(1000).await;
-    let gvr = rbac("clusterrolebindings");
-    let own = format!("cattle-globalrolebinding-{}", meta(&binding, "name"));
-    let _ = core.local.delete(&gvr, "", &own, None).await;
-    if text(&binding, "globalRoleName") == "admin"
+    if global::ends_as_admin(&core, text(&binding, "globalRoleName"))
         && let Some(subject) = names::rbac_subject(&binding)
     {
-        let admin = seed::global_admin(&subject);
+        let admin = global::admin(&core, &subject, &binding);
         for (_, server) in core.reachable() {
-            let _ = server.delete(&gvr, "", meta(&admin, "name"), None).await;
+            let _ = server.delete(&rbac("clusterrolebindings"), "", meta(&admin, "name"), None).await;
         }
     }
+    global::forget_namespaces(&core, &binding).await;
+    let it = Reference::of(&management("globalrolebindings"), &binding);
+    it.drop_finalizer(&core, FINALIZER).await;
 }

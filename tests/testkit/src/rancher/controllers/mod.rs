@@ -14,6 +14,7 @@ use super::{
 
 mod bindings;
 mod clusters;
+mod duplicates;
 mod global;
 mod role_templates;
 mod status;
@@ -21,7 +22,7 @@ mod users;
 
 pub(super) use bindings::resync;
 pub(super) use clusters::purge;
-pub(super) use global::FINALIZER as GLOBAL_FINALIZER;
+pub(super) use global::{FINALIZER as GLOBAL_FINALIZER, resync as resync_global};
 
 /// Starts all of them; each ends when its handle is aborted.
 pub(super) fn start(core: &Arc<Core>) -> Vec<AbortHandle> {
@@ -31,6 +32,7 @@ pub(super) fn start(core: &Arc<Core>) -> Vec<AbortHandle> {
         spawn(tokio::spawn(bindings::run(Arc::clone(core), kind)).abort_handle());
     }
     spawn(tokio::spawn(global::run(Arc::clone(core))).abort_handle());
+    spawn(tokio::spawn(global::roles(Arc::clone(core))).abort_handle());
     spawn(tokio::spawn(users::run(Arc::clone(core))).abort_handle());
     spawn(tokio::spawn(role_templates::run(Arc::clone(core))).abort_handle());
     spawn(tokio::spawn(clusters::projects(Arc::clone(core))).abort_handle());

@@ -1,29 +1,52 @@
 //! What a role template's end does to those who hold it, and its return to what is stuck.
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::apiserver::{ApiServer, EventType};
 
 use super::{
     super::{
-        core::{Core, management, meta, rbac},
+        core::{Core, management, meta, rbac, text},
         names, roles,
     },
+    bindings::resync,
     follow, with,
 };
 
 pub(super) fn run(core: Arc<Core>) -> impl Future<Output = ()> + Send {
     let shared = Arc::clone(&core);
     let gvr = management("roletemplates");
+    let mut content = BTreeMap::new();
     follow(&core, "local", &gvr, move |tasks, event| {
         let name = meta(&event.object, "name").to_owned();
+        let now = json!([event.object["rules"], event.object["roleTemplateNames"]]);
         match event.kind {
-            EventType::Added => shared.repaired(),
-            EventType::Deleted => with(tasks, &shared, |core| end(core, name)),
-            EventType::Modified => {}
+            EventType::Added => {
+                content.insert(name, now);
+                shared.repaired();
+            }
+            EventType::Deleted => {
+                content.remove(&name);
+                with(tasks, &shared, |core| end(core, name));
+            }
+            EventType::Modified => {
+                if content.insert(name.clone(), now.clone()) != Some(now) {
+                    with(tasks, &shared, |core| change(core, name));
+                }
+            }
         }
     })
+}
+
+/// Who holds it, by whatever role it is reached, has what it says now.
+async fn change(core: Arc<Core>, name: String) {
+    core.pause(500).await;
+    resync(core.clone(), |_, binding| {
+        let reached = roles::reached(&core, text(binding, "roleTemplateName"));
+        reached.iter().any(|role| meta(role, "name") == name)
+    })
+    .await;
 }
 
 /// Access through it is gone within 3 s, downstream; what Rancher's own cluster holds in name of a binding stays.
@@ -58,5 +81,5 @@ async fn clean(server: &ApiServer, name: &str) {
 }
 
 fn name_of(role: &str) -> Value {
-    serde_json::json!({"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": role})
+    json!({"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": role})
 }

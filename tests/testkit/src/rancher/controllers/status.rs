@@ -46,7 +46,7 @@ pub(super) async fn rancher_side(core: &Core, kind: Kind, it: &Reference, cached
             it.write(core, "status", |now| changed(now, &status)).await;
         }
     }
-    label(core, it, "auth.management.cattle.io/crb-rb-labels-updated").await;
+    label(core, it, "auth.management.cattle.io/crb-rb-labels-updated", created(core, kind, None)).await;
     it.read(core).unwrap_or(cached)
 }
 
@@ -57,19 +57,31 @@ fn changed(object: &Value, status: &Value) -> Option<Value> {
     (!fields.iter().all(same)).then(|| json!({"status": status}))
 }
 
-async fn label(core: &Core, it: &Reference, key: &str) {
+/// The annotation of the legacy model's handlers; those of the aggregated model leave none before 2.14.
+fn created(core: &Core, kind: Kind, cluster: Option<&str>) -> Option<String> {
+    let legacy = core.model() == Model::Legacy || core.version().mixes_finalizers();
+    legacy.then(|| kind.created_by(cluster))
+}
+
+async fn label(core: &Core, it: &Reference, key: &str, annotation: Option<String>) {
     it.write(core, "", |object| {
+        let mut patch = json!({"metadata": {"labels": {key: "true"}}});
+        if let Some(annotation) = &annotation {
+            patch["metadata"]["annotations"][annotation.as_str()] = "true".into();
+        }
         let there = object["metadata"]["labels"][key] == "true";
-        (!there).then(|| json!({"metadata": {"labels": {key: "true"}}}))
+        (!there).then_some(patch)
     })
     .await;
 }
 
 /// Labels, and for cluster bindings the status of the far side and the whole.
 pub(super) async fn settle(core: &Core, kind: Kind, it: &Reference) {
-    label(core, it, "authz.cluster.cattle.io/crb-rb-labels-updated").await;
+    let cluster = it.read(core).map(|binding| kind.cluster(&binding)).unwrap_or_default();
+    let annotation = created(core, kind, Some(&cluster));
+    label(core, it, "authz.cluster.cattle.io/crb-rb-labels-updated", annotation).await;
     if core.model() == Model::Aggregated {
-        label(core, it, names::AGGREGATION).await;
+        label(core, it, names::AGGREGATION, None).await;
     }
     let Some(binding) = it.alive(core).filter(|_| kind == Kind::Cluster) else {
         return;

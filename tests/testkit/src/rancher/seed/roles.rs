@@ -4,8 +4,11 @@ use serde_json::{Value, json};
 use crate::apiserver::ApiServer;
 
 use super::{
-    super::core::{Core, management, rbac},
-    global_cluster_role, put,
+    super::{
+        core::{Core, management, rbac},
+        global,
+    },
+    put,
 };
 
 fn rule(groups: &[&str], resources: &[&str], verbs: &[&str]) -> Value {
@@ -135,7 +138,7 @@ pub(super) fn plant_role_templates(core: &Core) {
 
 /// The usual global roles.
 pub(super) fn plant_global_roles(core: &Core) {
-    let everything = vec![rule(&["*"], &["*"], &["*"])];
+    let everything = vec![rule(&["*"], &["*"], &["*"]), json!({"nonResourceURLs": ["*"], "verbs": ["*"]})];
     let base = vec![
         rule(&RANCHER, &["roletemplates", "globalroles", "settings", "features"], &READ),
         rule(&["ext.cattle.io"], &["tokens"], &["*"]),
@@ -148,7 +151,7 @@ pub(super) fn plant_global_roles(core: &Core) {
             "rules": rules,
         });
         put(&core.local, &management("globalroles"), role);
-        let cluster_role = json!({"metadata": {"name": global_cluster_role(name)}, "rules": rules});
+        let cluster_role = json!({"metadata": {"name": global::cluster_role(name)}, "rules": rules});
         put(&core.local, &rbac("clusterroles"), cluster_role);
     }
 }

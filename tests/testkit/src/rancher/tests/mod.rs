@@ -10,8 +10,13 @@ use tower::ServiceExt;
 use super::{Rancher, binding::Kind};
 
 mod answers;
+mod global;
+mod keyless;
 mod life;
+mod namespaces;
+mod stories;
 mod trouble;
+mod versions;
 
 /// Rancher's management API on its own cluster.
 const M: &str = "/k8s/clusters/local/apis/management.cattle.io/v3";
@@ -97,7 +102,8 @@ async fn bind_project(
         "metadata": {"name": name}, "projectName": format!("{cluster}:{project}"), "roleTemplateName": role,
         subject.0: subject.1,
     });
-    let namespace = format!("{cluster}-{project}");
+    let found = rancher.local().get(&super::core::management("projects"), cluster, project).unwrap();
+    let namespace = super::downstream::backing_namespace(&found);
     ask(rancher, "POST", &path(Kind::Project, &namespace, ""), Some(&body)).await
 }
 

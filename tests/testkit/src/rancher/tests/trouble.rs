@@ -113,30 +113,6 @@ async fn a_restart_refuses_and_then_catches_up() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_administrators_rights_outlive_his_global_binding_by_seconds() {
-    let rancher = rancher();
-    let server = rancher.add_cluster("c-m-prod", "prod", &[]);
-    rancher.add_user("u-a", "a", &[]);
-    let body = json!({
-        "apiVersion": "management.cattle.io/v3", "kind": "GlobalRoleBinding", "metadata": {"name": "g"},
-        "globalRoleName": "admin", "userName": "u-a",
-    });
-    ask(&rancher, "POST", &format!("{M}/globalrolebindings"), Some(&body)).await;
-    rest(200).await;
-    let crbs = super::super::core::rbac("clusterrolebindings");
-    assert!(server.get(&crbs, "", "globaladmin-u-a").is_some());
-    rancher.cluster_away("c-m-prod", true);
-    ask(&rancher, "DELETE", &format!("{M}/globalrolebindings/g"), None).await;
-    rest(50).await;
-    assert_eq!(code(&rancher, &format!("{M}/globalrolebindings/g")).await, 404);
-    assert_eq!(roles(&rancher, "u-a").len(), 3);
-    rest(3000).await;
-    let left = rancher.access_of("u-a");
-    assert_eq!(left.len(), 1, "what was away is skipped, and leaks: {left:?}");
-    assert_eq!(left[0].cluster, "c-m-prod");
-}
-
-#[tokio::test(start_paused = true)]
 async fn faults_hit_the_requests_they_are_about() {
     let rancher = rancher();
     rancher.fault(FaultRule::on("POST", "clusterroletemplatebindings", FaultAction::DropAfter).after(1).times(1));

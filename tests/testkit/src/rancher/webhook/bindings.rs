@@ -4,6 +4,7 @@ use serde_json::Value;
 use super::super::{
     binding,
     core::is_terminating,
+    global,
     names::{self, SUBJECTS},
     roles,
 };
@@ -41,8 +42,9 @@ pub(super) fn name(kind: Kind, object: &mut Value) {
     }
     let subject = SUBJECTS.iter().map(|field| text(object, field));
     let subject = subject.into_iter().find(|one| !one.is_empty());
-    let parts = [subject.unwrap_or_default(), text(object, "roleTemplateName"), text(object, kind.scope_field())];
-    object["metadata"]["name"] = format!("{prefix}{}", names::hashed(&parts)).into();
+    let (role, scope) = (text(object, "roleTemplateName"), text(object, kind.scope_field()));
+    let content = names::content(subject.unwrap_or_default(), role, scope);
+    object["metadata"]["name"] = format!("{prefix}{content}").into();
 }
 
 pub(super) fn check(core: &Core, kind: Kind, request: &AdmissionRequest) -> Result<(), Denied> {
@@ -137,7 +139,8 @@ fn check_role(core: &Core, kind: Kind, request: &AdmissionRequest, object: &Valu
         let why = format!("{lower}.roleTemplate.context: Unsupported value: {context:?}: supported values: {wanted:?}");
         return Err(bad_request(&request.gvr, &why));
     }
-    if role["locked"] == true {
+    let of_global = !object["metadata"]["labels"][global::OWNER].is_null();
+    if role["locked"] == true && !of_global {
         let display = roles::display(&role);
         let why =
             format!("{lower}.roleTemplate: Forbidden: referenced role {display} is locked and cannot be assigned");
@@ -146,19 +149,21 @@ fn check_role(core: &Core, kind: Kind, request: &AdmissionRequest, object: &Valu
     Ok(())
 }
 
-/// Two bindings are one where role, scope and any filled subject field are equal; those being deleted do not count.
+/// Two bindings of a namespace are one where role and any filled subject field are equal; those being deleted do not count.
+/// A project binding's scope is not looked at: its namespace stands for it.
 fn check_duplicate(core: &Core, kind: Kind, request: &AdmissionRequest, object: &Value) -> Result<(), Denied> {
+    if !core.version().refuses_duplicates(kind) {
+        return Ok(());
+    }
     let same = |other: &Value, field: &str| text(other, field) == text(object, field);
-    let is_itself =
-        |other: &Value| meta(other, "name") == request.name && meta(other, "namespace") == request.namespace;
+    let is_itself = |other: &Value| meta(other, "name") == request.name;
     let clashes = |other: &Value| {
         !is_terminating(other)
             && !is_itself(other)
             && same(other, "roleTemplateName")
-            && same(other, kind.scope_field())
             && SUBJECTS.iter().any(|field| same(other, field) && !text(object, field).is_empty())
     };
-    if core.local.list(&kind.gvr(), None).iter().any(clashes) {
+    if core.local.list(&kind.gvr(), Some(&request.namespace)).iter().any(clashes) {
         let why = format!("duplicate {} not allowed", kind.short());
         return Err(denied(&request.gvr, 409, "Conflict", &why));
     }
@@ -166,6 +171,12 @@ fn check_duplicate(core: &Core, kind: Kind, request: &AdmissionRequest, object: 
 }
 
 fn check_immutable(kind: Kind, request: &AdmissionRequest, object: &Value, old: &Value) -> Result<(), Denied> {
+    let owner = |one: &Value| one["metadata"]["labels"][global::OWNER].clone();
+    if owner(object) != owner(old) {
+        let why =
+            format!("{}.metadata.labels: Forbidden: label {} is immutable after creation", kind.lower(), global::OWNER);
+        return Err(bad_request(&request.gvr, &why));
+    }
     for field in ["roleTemplateName", kind.scope_field()].iter().chain(&SUBJECTS) {
         let (new, before) = (text(object, field), text(old, field));
         let fixed = !before.is_empty() || !SUBJECTS.contains(field);

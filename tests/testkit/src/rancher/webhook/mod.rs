@@ -1,4 +1,4 @@
-//! Rancher's admission webhook 0.11: who may bind what, in its own words.
+//! Rancher's admission webhook, 0.7 to 0.11 as the release has it: who may bind what, in its own words.
 use std::sync::{Arc, Weak};
 
 use serde_json::{Value, json};
@@ -79,6 +79,7 @@ impl Webhook {
                 "users",
                 "projects",
                 "roletemplates",
+                "features",
             ]
             .contains(&request.gvr.resource.as_str()),
             "" => request.gvr.resource == "secrets" && request.namespace == super::seed::PASSWORDS,
@@ -105,6 +106,7 @@ impl Webhook {
             "globalrolebindings" => global::check(&core, request),
             "users" => others::check_user(&core, request),
             "roletemplates" => others::check_role_template(&core, request),
+            "features" => others::check_feature(request),
             "secrets" => others::check_password(request),
             _ => Ok(()),
         }
@@ -117,7 +119,13 @@ impl Webhook {
         if let Some(kind) = Kind::of(&request.gvr.resource) {
             bindings::prune(kind, object);
         }
-        if request.operation != Operation::Create || *lock(&core.webhook_down) {
+        if *lock(&core.webhook_down) {
+            return Ok(());
+        }
+        if request.operation == Operation::Update && request.gvr.resource == "projects" {
+            others::name_backing(&core, object);
+        }
+        if request.operation != Operation::Create {
             return Ok(());
         }
         match request.gvr.resource.as_str() {
@@ -126,7 +134,7 @@ impl Webhook {
             "projects" => others::fill_project(&core, request, object).await?,
             "secrets" if self.check(request).await.is_ok() => others::hash_password(&core, object),
             resource => {
-                if let Some(kind) = Kind::of(resource) {
+                if let Some(kind) = Kind::of(resource).filter(|_| core.version().derives_names()) {
                     bindings::name(kind, object);
                 }
             }

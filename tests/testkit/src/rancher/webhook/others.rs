@@ -1,4 +1,5 @@
 //! Users, role templates, projects and passwords.
+use super::super::names;
 use super::*;
 
 pub(super) fn fill_user(object: &mut Value) {
@@ -48,7 +49,25 @@ pub(super) fn check_role_template(core: &Core, request: &AdmissionRequest) -> Re
     Err(bad_request(&request.gvr, &why))
 }
 
-/// The backing namespace is there, and named in the status, when the create answers.
+/// A feature that was fixed at the installation stays as it was.
+pub(super) fn check_feature(request: &AdmissionRequest) -> Result<(), Denied> {
+    let object = request.object.as_ref().unwrap_or(&Value::Null);
+    let (fixed, wanted) = (&object["status"]["lockedValue"], &object["spec"]["value"]);
+    let unchanged = request.old_object.as_ref().is_some_and(|old| old["spec"]["value"] == *wanted);
+    if fixed.is_null() || unchanged || wanted == fixed {
+        return Ok(());
+    }
+    Err(bad_request(&request.gvr, &format!("feature flag cannot be changed from current value: {fixed}")))
+}
+
+/// A project from before there were backing namespaces keeps its own name as that of its namespace.
+pub(super) fn name_backing(core: &Core, object: &mut Value) {
+    if core.version().has_backing_namespaces() && text(&object["status"], "backingNamespace").is_empty() {
+        object["status"]["backingNamespace"] = object["metadata"]["name"].clone();
+    }
+}
+
+/// The backing namespace is there, and named in the status, when the create answers; in 2.11.0 a controller makes it.
 pub(super) async fn fill_project(core: &Core, request: &AdmissionRequest, object: &mut Value) -> Result<(), Denied> {
     let cluster = text(&object["spec"], "clusterName").to_owned();
     if cluster != request.namespace {
@@ -58,7 +77,10 @@ pub(super) async fn fill_project(core: &Core, request: &AdmissionRequest, object
     if meta(object, "name").is_empty() {
         object["metadata"]["name"] = format!("{}{}", meta(object, "generateName"), core.random(5)).into();
     }
-    let backing = format!("{cluster}-{}", meta(object, "name"));
+    if !core.version().has_backing_namespaces() {
+        return Ok(());
+    }
+    let backing = names::shortened(&format!("{cluster}-{}", meta(object, "name").to_lowercase()));
     object["status"] = json!({"backingNamespace": backing, "conditions": []});
     if request.dry_run {
         return Ok(());

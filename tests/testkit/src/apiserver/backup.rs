@@ -1,0 +1,62 @@
+//! Backups of what the server stores, as of etcd: taken at one moment, put back at a later one.
+use std::{collections::BTreeMap, sync::Arc};
+
+use serde_json::Value;
+
+use super::{
+    ApiServer,
+    kind::{Gvr, Kind, StorageKey},
+    object::Key,
+    state::State,
+};
+
+/// Everything a server stored at one moment, with the kinds it served.
+#[derive(Clone)]
+pub struct Backup {
+    kinds: BTreeMap<Gvr, Arc<Kind>>,
+    objects: BTreeMap<(StorageKey, Key), Arc<Value>>,
+}
+
+impl std::fmt::Debug for Backup {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Backup").field("objects", &self.objects.len()).finish_non_exhaustive()
+    }
+}
+
+fn everything(state: &State) -> BTreeMap<(StorageKey, Key), Arc<Value>> {
+    let all = state.everything();
+    all.map(|(storage, key, object)| ((storage.clone(), key.clone()), Arc::clone(object))).collect()
+}
+
+impl ApiServer {
+    /// Takes a backup.
+    pub fn backup(&self) -> Backup {
+        let state = self.0.state();
+        Backup { kinds: state.kinds.clone(), objects: everything(&state) }
+    }
+
+    /// Puts a backup back: objects made since are gone, deleted and changed ones are as they were, UIDs included. No admission
+    /// is asked, nothing is collected, and whoever watches must list again. Unlike etcd's, resourceVersions go on.
+    pub fn restore(&self, backup: &Backup) {
+        let mut state = self.0.state();
+        for ((storage, key), now) in everything(&state) {
+            let Some(kind) = state.kind_of_storage(&storage) else {
+                continue;
+            };
+            let before = backup.objects.get(&(storage, key.clone()));
+            if before != Some(&now) {
+                state.commit(&kind.gvr, &key, before.map(|object| object.as_ref().clone()));
+            }
+        }
+        state.kinds.clone_from(&backup.kinds);
+        for ((storage, key), object) in &backup.objects {
+            if let Some(kind) = state.kind_of_storage(storage).filter(|kind| state.get(&kind.gvr, key).is_none()) {
+                state.commit(&kind.gvr, key, Some(object.as_ref().clone()));
+            }
+        }
+        state.garbage = false;
+        state.compact();
+        drop(state);
+        self.0.wake();
+    }
+}
