@@ -53,11 +53,6 @@ pub async fn post(world: &World, binding: &Value) -> Result<Value, u16> {
     world.rancher.local().create(&gvr(binding), binding).await.map_err(|error| error.code)
 }
 
-/// Puts a binding there as a Rancher whose webhook does not mind equals would have it.
-pub fn put(world: &World, binding: &Value) {
-    world.rancher.local().create_unchecked(&gvr(binding), binding.clone()).expect("put there");
-}
-
 /// One that gives the same to the same, under another name.
 pub fn copy(binding: &Value, name: &str) -> Value {
     let mut copy = binding.clone();
@@ -65,17 +60,10 @@ pub fn copy(binding: &Value, name: &str) -> Value {
     copy
 }
 
-/// Where the bindings of the project that access is asked for belong.
-pub fn backing_namespace(world: &World) -> String {
-    let project = world.rancher.local().get(&management("projects"), CLUSTER, &world.project).expect("the project");
-    let said = project["status"]["backingNamespace"].as_str().filter(|name| !name.is_empty());
-    said.unwrap_or(&world.project).to_owned()
-}
-
 /// A binding that gives a role in the project that access is asked for.
 pub fn on_project(world: &World, user: &str, role: &str, name: &str) -> Value {
     json!({"apiVersion": "management.cattle.io/v3", "kind": "ProjectRoleTemplateBinding",
-        "metadata": {"namespace": backing_namespace(world), "name": name},
+        "metadata": {"namespace": world.rancher.backing_namespace(CLUSTER, &world.project), "name": name},
         "projectName": format!("{CLUSTER}:{}", world.project), "roleTemplateName": role, "userName": user})
 }
 

@@ -7,13 +7,7 @@ use rancher_access_operator::api::status::{BindingState, Phase};
 use serde_json::json;
 use testkit::rancher::{FaultAction, FaultRule};
 
-use crate::{
-    SOON,
-    embedded::world::{Given, World},
-    end_of,
-    hands::{management, said},
-    states, world,
-};
+use crate::{SOON, embedded::world::Given, end_of, hands::said, states, world};
 
 stories![
     a_disabled_user_s_binding_ends_on_time,
@@ -41,18 +35,12 @@ async fn a_disabled_user_s_binding_ends_on_time(given: Given) {
     assert_eq!(said(&pending, "Ready").reason, "SubjectDisabled");
 }
 
-async fn remove(world: &World) {
-    world.rancher.local().delete(&management("users"), "", "u-alice", None).await.expect("deleted");
-    let there = || world.rancher.local().get(&management("users"), "", "u-alice").is_some();
-    world.until("the user is gone", SOON, || async { !there() }).await;
-}
-
 async fn a_deleted_user_ends_the_grant_and_is_named(given: Given) {
     let world = world(given).await;
     world.ask("alice", "g", json!({"access": world.on_project(), "duration": "1h"})).await;
     world.reaches("g", Phase::Active, SOON).await;
     tokio::time::sleep(Duration::from_secs(5)).await;
-    remove(&world).await;
+    world.rancher.delete_user("u-alice").await;
     let revoked = world.reaches("g", Phase::Revoked, Duration::from_secs(60)).await;
     let granted = said(&revoked, "Granted");
     assert_eq!(granted.reason, "RemovedInRancher");
@@ -75,8 +63,7 @@ async fn whoever_gets_the_id_of_a_deleted_user_inherits_nothing(given: Given) {
     world.rancher.fault(FaultRule::new(creates, FaultAction::Status(503, "no".into())));
     world.ask("alice", "g", json!({"access": world.on_cluster(), "duration": "1h"})).await;
     world.reaches("g", Phase::Activating, SOON).await;
-    remove(&world).await;
-    world.rancher.add_user("u-alice", "another", &["okta_user://other"]);
+    world.rancher.recreate_user("u-alice").await;
     tokio::time::sleep(Duration::from_secs(60)).await;
     world.rancher.clear_faults();
     let failed = world.reaches("g", Phase::Failed, Duration::from_secs(200)).await;

@@ -8,15 +8,12 @@ use rancher_access_operator::api::{
     status::{BindingState, Phase},
 };
 use serde_json::json;
-use testkit::{
-    apiserver::Gvr,
-    rancher::{FaultAction, FaultRule},
-};
+use testkit::rancher::{FaultAction, FaultRule, Model};
 
 use crate::{
     SOON,
     embedded::world::{CLUSTER, Given, World},
-    hands::{self, management, ours, said},
+    hands::{self, ours, said},
     holds, states, world,
 };
 
@@ -39,8 +36,7 @@ async fn active(world: &World, access: serde_json::Value) {
 async fn a_project_that_is_renamed_changes_nothing(given: Given) {
     let world = world(given).await;
     active(&world, world.on_project()).await;
-    let name = json!({"spec": {"displayName": "another name"}});
-    world.rancher.local().patch(&management("projects"), CLUSTER, &world.project, "", &name).await.expect("renamed");
+    world.rancher.rename_project(CLUSTER, &world.project, "another name");
     tokio::time::sleep(Duration::from_secs(120)).await;
     assert_eq!(world.phase("g").await, Some(Phase::Active));
     let expired = world.reaches("g", Phase::Expired, Duration::from_secs(700)).await;
@@ -51,7 +47,7 @@ async fn a_project_that_is_renamed_changes_nothing(given: Given) {
 async fn a_project_that_is_deleted_ends_the_grant_and_is_named(given: Given) {
     let world = world(given).await;
     active(&world, world.on_project()).await;
-    world.rancher.local().delete(&management("projects"), CLUSTER, &world.project, None).await.expect("deleted");
+    world.rancher.delete_project(CLUSTER, &world.project).await;
     let revoked = world.reaches("g", Phase::Revoked, Duration::from_secs(60)).await;
     let granted = said(&revoked, "Granted");
     assert_eq!(granted.reason, "RemovedInRancher");
@@ -64,14 +60,11 @@ async fn a_namespace_that_leaves_the_project_keeps_nothing_past_the_end(given: G
     let world = world(given).await;
     active(&world, world.on_project()).await;
     let other = world.rancher.add_project(CLUSTER, "other", &[]);
-    let server = world.rancher.downstream(CLUSTER).expect("the cluster");
-    let moved = json!({"metadata": {"annotations": {"field.cattle.io/projectId": format!("{CLUSTER}:{other}")},
-        "labels": {"field.cattle.io/projectId": other}}});
-    server.patch(&Gvr::core("namespaces"), "", "web-frontend", "", &moved).await.expect("moved");
+    world.rancher.move_namespace(CLUSTER, "web-frontend", &other);
     tokio::time::sleep(Duration::from_secs(30)).await;
-    // Rancher keeps the role bindings there (rancher/rancher#49259), and looks only into the project's own namespaces
-    // when it cleans up.
-    assert!(world.rancher.access_of("u-alice").iter().any(|access| access.namespace == "web-frontend"));
+    // Rancher's aggregated model keeps the role bindings there (rancher/rancher#49259); the legacy one takes them away.
+    let there = world.rancher.access_of("u-alice").iter().any(|access| access.namespace == "web-frontend");
+    assert_eq!(there, given.model == Model::Aggregated);
     let gone = || world.rancher.access_of("u-alice").is_empty();
     world.until("nothing is left", Duration::from_secs(700), || async { gone() }).await;
     let expired = world.reaches("g", Phase::Expired, Duration::from_secs(30)).await;

@@ -140,7 +140,7 @@ async fn a_locked_role_is_refused_and_an_active_grant_ends_cleanly(given: Given)
     let world = world(given).await;
     world.ask("alice", "before", json!({"access": world.on_project(), "duration": "10m"})).await;
     world.reaches("before", Phase::Active, SOON).await;
-    change(&world, "project-member", json!({"locked": true})).await;
+    world.rancher.lock_role_template("project-member", true);
     world.ask("bob", "after", json!({"access": world.on_project(), "duration": "10m"})).await;
     let pending = world.reaches("after", Phase::Pending, SOON).await;
     let ready = said(&pending, "Ready");

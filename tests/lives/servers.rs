@@ -18,6 +18,8 @@ use crate::{
 stories![
     the_webhook_down_across_an_end_is_loud_and_settles_when_it_is_back,
     another_rancher_at_the_end_settles_nothing,
+    a_backup_restored_after_the_end_brings_nothing_back_for_long,
+    a_backup_from_before_ends_the_grant_and_leaves_nothing,
 ];
 
 async fn active(world: &World) {
@@ -69,4 +71,36 @@ async fn another_rancher_at_the_end_settles_nothing(given: Given) {
     let expired = world.reaches("g", Phase::Expired, Duration::from_secs(120)).await;
     assert_eq!(states(&expired), [BindingState::Removed]);
     assert!(world.rancher.access_of("u-alice").is_empty());
+}
+
+async fn a_backup_restored_after_the_end_brings_nothing_back_for_long(given: Given) {
+    let world = world(given).await;
+    active(&world).await;
+    let backup = world.rancher.backup();
+    let expired = world.reaches("g", Phase::Expired, Duration::from_secs(700)).await;
+    assert_eq!(states(&expired), [BindingState::Removed]);
+    assert!(world.rancher.access_of("u-alice").is_empty());
+    tokio::time::sleep(Duration::from_secs(1000)).await;
+    world.rancher.restore(&backup).await;
+    assert_eq!(world.bindings_of("u-alice").len(), 1, "it is back");
+    // Within the time from one sweep to the next, and however Rancher's own clean-up goes.
+    let gone = || world.bindings_of("u-alice").is_empty() && world.rancher.access_of("u-alice").is_empty();
+    world.until("it is swept", Duration::from_secs(620), || async { gone() }).await;
+    let told = || world.events().contains("OrphanRemoved");
+    world.until("it is reported", Duration::from_secs(30), || async { told() }).await;
+    tokio::time::sleep(Duration::from_secs(700)).await;
+    assert!(gone(), "{:?}", world.rancher.access_of("u-alice"));
+    assert_eq!(world.phase("g").await, Some(Phase::Expired));
+}
+
+async fn a_backup_from_before_ends_the_grant_and_leaves_nothing(given: Given) {
+    let world = world(given).await;
+    let backup = world.rancher.backup();
+    active(&world).await;
+    world.rancher.restore(&backup).await;
+    assert!(world.bindings_of("u-alice").is_empty() && world.has_access("u-alice"), "downstream is in no backup");
+    let revoked = world.reaches("g", Phase::Revoked, Duration::from_secs(120)).await;
+    assert_eq!(said(&revoked, "Granted").reason, "RemovedInRancher");
+    assert_eq!(states(&revoked), [BindingState::Removed]);
+    assert!(world.rancher.access_of("u-alice").is_empty(), "{:?}", world.rancher.access_of("u-alice"));
 }
