@@ -91,7 +91,7 @@ pub struct AccessGrantSpec {
     /// Whom the access is for. Default: the requester. Immutable.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub subject: Option<Subject>,
-    /// What access: 1 to 32 roles on clusters or projects. All of it is given, or nothing. Immutable.
+    /// What access: 1 to 32 roles on clusters, projects, namespaces, or Rancher as a whole. All of it is given, or nothing. Immutable.
     #[schemars(length(min = 1, max = 32))]
     #[x_kube(merge_strategy = ListMerge::Atomic)]
     pub access: Vec<Access>,
@@ -148,8 +148,8 @@ pub struct Subject {
 
 /// One role on one target.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
-#[x_kube(validation = Rule::new("has(self.cluster) != has(self.project)")
-    .message("must set exactly one of cluster and project"))]
+#[x_kube(validation = Rule::new("[has(self.cluster), has(self.project), has(self.__namespace__), has(self.global)].filter(x, x).size() == 1")
+    .message("must set exactly one of cluster, project, namespace and global"))]
 pub struct Access {
     /// A role on a cluster.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -157,6 +157,12 @@ pub struct Access {
     /// A role on a project.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub project: Option<ProjectAccess>,
+    /// A role in one namespace of a cluster.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub namespace: Option<NamespaceAccess>,
+    /// A role in Rancher as a whole.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub global: Option<GlobalAccess>,
 }
 
 /// A role on a cluster.
@@ -180,6 +186,29 @@ pub struct ProjectAccess {
     #[schemars(length(min = 1, max = 63), regex(pattern = schema::RANCHER_ID))]
     pub name: String,
     /// Id of a role template of context `project`. Example: `project-member`.
+    #[schemars(length(min = 1, max = 253), regex(pattern = schema::RANCHER_ID))]
+    pub role: String,
+}
+
+/// A role in one namespace of a cluster. It is given by a RoleBinding there, together with membership of the cluster in
+/// Rancher, which gives nothing by itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct NamespaceAccess {
+    /// Id of the namespace's cluster in Rancher. Example: `c-m-abc12def`.
+    #[schemars(length(min = 1, max = 63), regex(pattern = schema::RANCHER_ID))]
+    pub cluster: String,
+    /// Name of the namespace on that cluster; it must exist. Example: `api`.
+    #[schemars(length(min = 1, max = 63), regex(pattern = schema::LABEL))]
+    pub name: String,
+    /// Name of a ClusterRole on that cluster. Example: `edit`.
+    #[schemars(length(min = 1, max = 253), regex(pattern = schema::RANCHER_ID))]
+    pub role: String,
+}
+
+/// A role in Rancher as a whole.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct GlobalAccess {
+    /// Id of a global role. Example: `user-base`.
     #[schemars(length(min = 1, max = 253), regex(pattern = schema::RANCHER_ID))]
     pub role: String,
 }

@@ -40,6 +40,15 @@ use super::{
         .message("connector is immutable: delete the integration and create it anew to move it to another operator")
         .field_path(".connector")
 )]
+#[x_kube(
+    validation = Rule::new("(has(self.host) && self.host != '') == has(self.credentialsSecretRef)")
+        .message("credentialsSecretRef is required with host, and may not be set without: a blank host means the Rancher in whose cluster this operator runs, without any key")
+        .field_path(".credentialsSecretRef")
+)]
+#[x_kube(
+    validation = Rule::new("(has(self.host) && self.host != '') || !has(self.certificateAuthority)")
+        .message("may not be set without host: nothing is reached over the network then").field_path(".certificateAuthority")
+)]
 #[serde(rename_all = "camelCase")]
 pub struct RancherIntegrationSpec {
     /// Name for people. At most 253 characters; may change. Example: `Production Rancher`.
@@ -51,8 +60,10 @@ pub struct RancherIntegrationSpec {
     #[schemars(length(min = 1, max = 63), regex(pattern = schema::NAME))]
     pub connector: String,
     /// DNS name or IPv4 address of the Rancher server: no scheme, no port, no path. It must be the host that the
-    /// Secret's `endpoint` names. May change. Example: `rancher.example.com`.
-    #[schemars(length(min = 1, max = 253), regex(pattern = schema::HOST))]
+    /// Secret's `endpoint` names. Blank: the Rancher in whose own cluster this operator runs, without any key, by the
+    /// operator's ServiceAccount, which needs the rights of `config/keyless`. May change. Example: `rancher.example.com`.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[schemars(length(max = 253), regex(pattern = schema::HOST))]
     pub host: String,
     /// TCP port of the Rancher server, 1 to 65535. May change.
     #[serde(default = "default_port")]
@@ -66,8 +77,9 @@ pub struct RancherIntegrationSpec {
     #[schemars(length(max = 2048), regex(pattern = schema::HTTPS_URL))]
     pub ui_url: Option<String>,
     /// The Secret in the operator's namespace that holds `endpoint`, and `token` or `accessKey` and `secretKey`. The
-    /// key is sent to the endpoint that this Secret names and nowhere else. May change.
-    pub credentials_secret_ref: SecretReference,
+    /// key is sent to the endpoint that this Secret names and nowhere else. Required with `host`, absent without. May change.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub credentials_secret_ref: Option<SecretReference>,
     /// How a Kubernetes user or group name becomes a Rancher principal. Without it, grants must name a Rancher user
     /// id or a principal. May change; grants in force keep what was resolved.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -154,6 +166,18 @@ pub struct RancherStatus {
     #[serde(default, rename = "installUUID", skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 128), regex(pattern = schema::TEXT))]
     pub install_uuid: Option<String>,
+    /// How Rancher turns bindings into Kubernetes' RBAC, by its feature `aggregated-roletemplates`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rbac_model: Option<RbacModel>,
+}
+
+/// How Rancher turns bindings into Kubernetes' RBAC.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum RbacModel {
+    /// One object for each role reached, shared between the bindings of a subject: the default up to Rancher 2.15.
+    Legacy,
+    /// One object for each binding.
+    Aggregated,
 }
 
 /// Whose the key is, and how long it lasts.

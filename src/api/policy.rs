@@ -51,7 +51,7 @@ pub struct AccessPolicySpec {
     #[x_kube(merge_strategy = ListMerge::Atomic)]
     pub access: Vec<AccessRule>,
     /// True: also roles that can write bindings or roles, impersonate, or do anything; the cluster Rancher runs on;
-    /// System projects; and the cluster where this operator runs. Think twice: whoever gets these can give himself more.
+    /// System projects and the namespaces of Kubernetes and Rancher; and the cluster where this operator runs. Think twice: whoever gets these can give himself more.
     #[serde(default)]
     pub allow_privileged: bool,
     /// How long access may last.
@@ -181,10 +181,10 @@ fn yes() -> bool {
     true
 }
 
-/// One thing that may be asked for: roles on clusters, or roles on projects.
+/// One thing that may be asked for: roles on clusters, on projects, in namespaces, or in Rancher as a whole.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
-#[x_kube(validation = Rule::new("has(self.cluster) != has(self.project)")
-    .message("must set exactly one of cluster and project"))]
+#[x_kube(validation = Rule::new("[has(self.cluster), has(self.project), has(self.__namespace__), has(self.global)].filter(x, x).size() == 1")
+    .message("must set exactly one of cluster, project, namespace and global"))]
 pub struct AccessRule {
     /// Roles on clusters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -192,6 +192,12 @@ pub struct AccessRule {
     /// Roles on projects.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub project: Option<ProjectRule>,
+    /// Roles in namespaces.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub namespace: Option<NamespaceRule>,
+    /// Roles in Rancher as a whole.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub global: Option<GlobalRule>,
 }
 
 /// Roles on clusters. A cluster is meant by `names` or by `selector`.
@@ -232,6 +238,32 @@ pub struct ProjectRule {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub selector: Option<Selector>,
     /// Ids of role templates, compared exactly: 1 to 64. Example: `project-member`.
+    #[schemars(length(min = 1, max = 64), inner(length(min = 1, max = 253), regex(pattern = schema::RANCHER_ID)))]
+    #[x_kube(merge_strategy = ListMerge::Atomic)]
+    pub roles: Vec<String>,
+}
+
+/// Roles in namespaces, by name alone: whoever works on a cluster can set a namespace's labels, and its project.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+pub struct NamespaceRule {
+    /// Ids of clusters; `*` stands for any run of characters. 1 to 64. Example: `c-m-abc12def`.
+    #[schemars(length(min = 1, max = 64), inner(length(min = 1, max = 253), regex(pattern = schema::RANCHER_ID_PATTERN)))]
+    #[x_kube(merge_strategy = ListMerge::Atomic)]
+    pub clusters: Vec<String>,
+    /// Names of namespaces; `*` stands for any run of characters. 1 to 64. Example: `web-*`.
+    #[schemars(length(min = 1, max = 64), inner(length(min = 1, max = 63), regex(pattern = schema::LABEL_PATTERN)))]
+    #[x_kube(merge_strategy = ListMerge::Atomic)]
+    pub names: Vec<String>,
+    /// Names of ClusterRoles on these clusters, compared exactly: 1 to 64. Example: `edit`.
+    #[schemars(length(min = 1, max = 64), inner(length(min = 1, max = 253), regex(pattern = schema::RANCHER_ID)))]
+    #[x_kube(merge_strategy = ListMerge::Atomic)]
+    pub roles: Vec<String>,
+}
+
+/// Roles in Rancher as a whole.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+pub struct GlobalRule {
+    /// Ids of global roles, compared exactly: 1 to 64. Example: `user-base`.
     #[schemars(length(min = 1, max = 64), inner(length(min = 1, max = 253), regex(pattern = schema::RANCHER_ID)))]
     #[x_kube(merge_strategy = ListMerge::Atomic)]
     pub roles: Vec<String>,

@@ -46,7 +46,7 @@ pub enum IdentityKind {
 
 /// A user, group or ServiceAccount, as the API server of this cluster knows it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
-#[x_kube(validation = Rule::new("(self.kind == 'ServiceAccount') == has(self.namespace)")
+#[x_kube(validation = Rule::new("(self.kind == 'ServiceAccount') == has(self.__namespace__)")
     .message("namespace is required for a ServiceAccount and may not be specified for a User or Group"))]
 pub struct Identity {
     /// One of `User`, `Group`, `ServiceAccount`.

@@ -6,6 +6,12 @@ pub const TEXT: &str = r"^[^\p{Cc}\p{Cf}\p{Zl}\p{Zp}]*$";
 /// A Kubernetes object name (RFC 1123 subdomain).
 pub const NAME: &str = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$";
 
+/// A name of one DNS label, as of a namespace.
+pub const LABEL: &str = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$";
+
+/// Like [`LABEL`], but `*` stands for any run of characters.
+pub const LABEL_PATTERN: &str = r"^[-a-z0-9*]+$";
+
 /// The id of a Rancher object: what stands in its `metadata.name`.
 pub const RANCHER_ID: &str = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$";
 
@@ -19,8 +25,8 @@ pub const PRINCIPAL: &str = r"^[a-z0-9_]+://[^\p{Cc}\p{Cf}\p{Zl}\p{Zp}]+$";
 pub const PRINCIPAL_TEMPLATE: &str =
     r"^[a-z0-9_]+://[^\p{Cc}\p{Cf}\p{Zl}\p{Zp}{}]*\{name\}[^\p{Cc}\p{Cf}\p{Zl}\p{Zp}{}]*$";
 
-/// A DNS name or an IPv4 address: no scheme, no port, no path.
-pub const HOST: &str = r"^[a-zA-Z0-9]([-a-zA-Z0-9.]*[a-zA-Z0-9])?$";
+/// A DNS name or an IPv4 address, or nothing: no scheme, no port, no path.
+pub const HOST: &str = r"^([a-zA-Z0-9]([-a-zA-Z0-9.]*[a-zA-Z0-9])?)?$";
 
 /// An https URL.
 pub const HTTPS_URL: &str = r"^https://[^\s\p{Cc}\p{Cf}]+$";

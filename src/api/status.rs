@@ -31,7 +31,7 @@ pub struct AccessGrantStatus {
     pub rancher: Option<RancherStatus>,
     /// The bindings in Rancher: all that revoking needs.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 32))]
+    #[schemars(length(max = 64))]
     #[x_kube(merge_strategy = ListMerge::Atomic)]
     pub bindings: Vec<BindingRecord>,
     /// When all of the access was in force, in UTC.
@@ -112,14 +112,17 @@ pub struct PolicyRecord {
 pub struct BindingRecord {
     /// Its kind in Rancher.
     pub kind: BindingKind,
-    /// Id of the cluster that the access is on.
+    /// Id of the cluster that the access is on; absent for Rancher as a whole.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     #[schemars(length(max = 253), regex(pattern = schema::TEXT))]
     pub cluster: String,
     /// Id of the project that the access is on, without its cluster.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 253), regex(pattern = schema::TEXT))]
     pub project: Option<String>,
-    /// Namespace of the binding on Rancher's own cluster.
+    /// Namespace of the binding: on Rancher's own cluster, but for a RoleBinding, which is on the cluster of the access.
+    /// Absent for a GlobalRoleBinding.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     #[schemars(length(max = 253), regex(pattern = schema::TEXT))]
     pub namespace: String,
     /// Name of the binding.
@@ -136,7 +139,7 @@ pub struct BindingRecord {
     #[serde(default, rename = "subjectUID", skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64), regex(pattern = schema::TEXT))]
     pub subject_uid: Option<String>,
-    /// Id of the role template.
+    /// Id of the role template or global role, or name of the ClusterRole.
     #[schemars(length(max = 253), regex(pattern = schema::TEXT))]
     pub role: String,
     /// How far it is.
@@ -147,6 +150,10 @@ pub struct BindingRecord {
     /// is made again. It delays nothing.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub touch_pending: bool,
+    /// True: what Rancher made for it on its cluster could not be looked at, for without a key there is no way there.
+    /// Rancher could clean up after it when it was deleted.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unverified: bool,
     /// Somebody else's bindings that gave the subject the same access when this one was removed, or that were made for
     /// him on this cluster while this one was in force, as `namespace/name`, with the role where it is another.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -168,6 +175,10 @@ pub enum BindingKind {
     ClusterRoleTemplateBinding,
     /// A role on a project.
     ProjectRoleTemplateBinding,
+    /// A role in Rancher as a whole.
+    GlobalRoleBinding,
+    /// A role in one namespace: Kubernetes' own kind, on the cluster of the access.
+    RoleBinding,
 }
 
 /// How far a binding is.
@@ -231,10 +242,11 @@ pub struct TargetDetails {
     /// The target, in short.
     #[schemars(length(max = 600), regex(pattern = schema::TEXT))]
     pub target: String,
-    /// Its page in Rancher.
+    /// Its page in Rancher; absent where nobody said where Rancher's pages are.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     #[schemars(length(max = 2600), regex(pattern = schema::TEXT))]
     pub url: String,
-    /// A command of Rancher's own command line that fetches a kubeconfig for the cluster.
+    /// A command of Rancher's own command line that fetches a kubeconfig for the cluster; absent where it is about none.
     // A record without it, of an older operator or pruned by an older CRD, must stay readable: revoking works from it.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     #[schemars(length(max = 600), regex(pattern = schema::TEXT))]

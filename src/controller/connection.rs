@@ -16,7 +16,7 @@ use tower::{BoxError, Service, util::BoxCloneSyncService};
 
 use crate::{
     grant::Because,
-    rancher::{Error, Rancher, Transport},
+    rancher::{Error, Rancher, Release, Transport},
     runtime::{Backoff, Breaker, CircuitConfig, Metrics},
 };
 
@@ -30,8 +30,8 @@ pub struct Connection {
     pub rancher: Rancher,
     /// Rancher's own identity.
     pub install_uuid: String,
-    /// Rancher's version.
-    pub version: Option<String>,
+    /// Which Rancher it is, as far as it makes a difference.
+    pub release: Release,
     /// Opens after failures in a row, so that nobody waits for a server that is down.
     pub breaker: Breaker,
     verified: Mutex<Instant>,
@@ -51,11 +51,11 @@ const CLUSTER_CIRCUIT: CircuitConfig = CircuitConfig {
 
 impl Connection {
     /// A connection to the Rancher with that identity, which was verified just now.
-    pub fn new(rancher: Rancher, install_uuid: String, version: Option<String>, breaker: Breaker) -> Self {
+    pub fn new(rancher: Rancher, install_uuid: String, release: Release, breaker: Breaker) -> Self {
         Self {
             rancher,
             install_uuid,
-            version,
+            release,
             breaker,
             verified: Mutex::new(Instant::now()),
             clusters: Mutex::default(),

@@ -6,7 +6,11 @@
 //! Where Rancher allows two equal bindings, others' are watched too: one that is new may be equal to one of ours, which
 //! then yields to it. Whether it is, the sweep sees.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    sync::Arc,
+    time::Duration,
+};
 
 use futures::StreamExt;
 use kube::{
@@ -15,51 +19,94 @@ use kube::{
     core::DynamicObject,
     runtime::{WatchStreamExt, watcher},
 };
-use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
+use tokio::time::{Instant, sleep};
+use tokio_util::sync::{CancellationToken, DropGuard};
 use tracing::debug;
 
 use super::{Context, connection::Connection, words};
 use crate::{
     api::{
-        LABEL_INSTALLATION,
-        status::{BindingKind, BindingState},
+        self, LABEL_INSTALLATION,
+        status::{BindingRecord, BindingState},
     },
     grant::GrantView,
-    rancher::identity::equals_are_legal,
+    rancher::{client::LOCAL, wire::BindingKind},
 };
 
-const KINDS: [(BindingKind, &str, &str); 2] = [
-    (BindingKind::ClusterRoleTemplateBinding, "ClusterRoleTemplateBinding", "clusterroletemplatebindings"),
-    (BindingKind::ProjectRoleTemplateBinding, "ProjectRoleTemplateBinding", "projectroletemplatebindings"),
-];
+/// How often it is looked on which clusters namespaces are held.
+const PLACES: Duration = Duration::from_secs(5);
 
 /// How long after it was first seen somebody else's binding may still become equal to one of ours: Rancher fills in the
 /// other forms of its subject (0.1 s on 2.15.0).
 const NEW: Duration = Duration::from_secs(10);
 
-/// Watches both kinds of bindings on one Rancher until `shutdown`.
+/// Watches all kinds of bindings on one Rancher, and on the clusters where namespaces are held, until `shutdown`.
 pub async fn run(ctx: Arc<Context>, integration: String, connection: Arc<Connection>, shutdown: CancellationToken) {
-    let watches = KINDS.map(|kind| watch(&ctx, &integration, &connection, kind, &shutdown));
-    futures::future::join_all(watches).await;
+    let client = connection.rancher.kube_client();
+    let ours = BindingKind::OF_RANCHER.map(|kind| {
+        let others = connection.release.duplicates_at_risk(kind);
+        let watched = Watched { kind, cluster: LOCAL, others };
+        watch(&ctx, &integration, client.clone(), watched, &shutdown)
+    });
+    tokio::join!(futures::future::join_all(ours), downstream(&ctx, &integration, &connection, &shutdown));
+}
+
+/// Keeps a watch on each cluster where a grant holds a namespace, as long as one does.
+async fn downstream(ctx: &Arc<Context>, integration: &str, connection: &Arc<Connection>, shutdown: &CancellationToken) {
+    let mut watches: BTreeMap<String, DropGuard> = BTreeMap::new();
+    loop {
+        let wanted = places(ctx, integration);
+        watches.retain(|cluster, _| wanted.contains(cluster));
+        for cluster in wanted {
+            let Ok(client) = connection.rancher.cluster_client(&cluster) else { continue };
+            watches.entry(cluster).or_insert_with_key(|cluster| {
+                let stop = shutdown.child_token();
+                let (ctx, integration, cluster, token) =
+                    (ctx.clone(), integration.to_owned(), cluster.clone(), stop.clone());
+                tokio::spawn(async move {
+                    let watched = Watched { kind: BindingKind::Namespace, cluster: &cluster, others: false };
+                    watch(&ctx, &integration, client, watched, &token).await;
+                });
+                stop.drop_guard()
+            });
+        }
+        tokio::select! {
+            biased;
+            () = shutdown.cancelled() => return,
+            () = sleep(PLACES) => {}
+        }
+    }
+}
+
+/// The clusters where a grant of this integration holds a namespace.
+fn places(ctx: &Context, integration: &str) -> BTreeSet<String> {
+    let grants = ctx.grants.of_integration(integration);
+    let bindings = grants.iter().flat_map(|grant| grant.status.iter().flat_map(|s| &s.bindings));
+    let held = bindings.filter(|b| b.kind == api::status::BindingKind::RoleBinding && !b.is_settled());
+    held.map(|b| b.cluster.clone()).collect()
+}
+
+/// What one watch is about.
+struct Watched<'a> {
+    kind: BindingKind,
+    cluster: &'a str,
+    /// Whether others' bindings are watched too.
+    others: bool,
 }
 
 async fn watch(
     ctx: &Context,
     integration: &str,
-    connection: &Connection,
-    kind: (BindingKind, &str, &str),
+    client: kube::Client,
+    watched: Watched<'_>,
     shutdown: &CancellationToken,
 ) {
-    let (kind, name, plural) = kind;
-    let resource =
-        ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk("management.cattle.io", "v3", name), plural);
-    let api: Api<PartialObjectMeta<DynamicObject>> = Api::all_with(connection.rancher.kube_client(), &resource);
+    let Watched { kind, cluster, others } = watched;
+    let gvk = GroupVersionKind::gvk(kind.group(), kind.version(), kind.kind());
+    let resource = ApiResource::from_gvk_with_plural(&gvk, kind.resource());
+    let api: Api<PartialObjectMeta<DynamicObject>> = Api::all_with(client, &resource);
     let selector = format!("{LABEL_INSTALLATION}={}", ctx.installation.id);
-    let config = match equals_are_legal(words::kind(kind), connection.version.as_deref()) {
-        true => watcher::Config::default(),
-        false => watcher::Config::default().labels(&selector),
-    };
+    let config = if others { watcher::Config::default() } else { watcher::Config::default().labels(&selector) };
     let mut events = watcher(api, config).default_backoff().boxed();
     let ours = |binding: &PartialObjectMeta<DynamicObject>| {
         binding.labels().get(LABEL_INSTALLATION).is_some_and(|id| *id == ctx.installation.id)
@@ -83,7 +130,7 @@ async fn watch(
             }
             // While the watch was away anything may have happened: whatever should be there and is not is looked for.
             Some(Ok(watcher::Event::InitDone)) => {
-                missing(ctx, integration, kind, &there);
+                missing(ctx, integration, (kind, cluster), &there);
                 if std::mem::replace(&mut listed, true) {
                     ctx.memory.sweep_of(integration).notify_one();
                 }
@@ -104,7 +151,7 @@ async fn watch(
                 suspect(ctx, &binding.name_any(), true);
             }
             Some(Err(error)) => {
-                debug!(integration, kind = name, %error, "The watch on Rancher was interrupted and goes on")
+                debug!(integration, %kind, cluster, %error, "The watch on Rancher was interrupted and goes on")
             }
             None => return,
         }
@@ -120,11 +167,19 @@ fn unknown(ctx: &Context, integration: &str, binding: &str) {
     }
 }
 
-fn missing(ctx: &Context, integration: &str, kind: BindingKind, there: &HashMap<String, Option<Instant>>) {
+fn missing(
+    ctx: &Context,
+    integration: &str,
+    (kind, cluster): (BindingKind, &str),
+    there: &HashMap<String, Option<Instant>>,
+) {
+    // Rancher's own kinds are all in one place; of Kubernetes' own, each watch sees its cluster's.
+    let watched =
+        |b: &BindingRecord| b.kind == words::kind_of(kind) && (kind != BindingKind::Namespace || b.cluster == cluster);
     for grant in ctx.grants.of_integration(integration) {
         let bindings = grant.status.iter().flat_map(|s| &s.bindings);
         for binding in
-            bindings.filter(|b| b.kind == kind && b.state == BindingState::Present && !there.contains_key(&b.name))
+            bindings.filter(|b| watched(b) && b.state == BindingState::Present && !there.contains_key(&b.name))
         {
             suspect(ctx, &binding.name, false);
         }

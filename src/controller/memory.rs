@@ -27,6 +27,8 @@ struct Inner {
     second_looks: HashMap<String, Instant>,
     /// Bindings that this process deleted when Rancher could clean up after them.
     clean_deletes: HashSet<String>,
+    /// On which clusters a binding's left-overs were looked for, and there were none.
+    clean_clusters: HashMap<String, HashSet<String>>,
     /// Bindings that are proven gone with all that Rancher made for them, though it could not be written down yet.
     cleared: HashSet<String>,
     /// Who holds which binding until when, as decided under that binding's lock.
@@ -95,9 +97,29 @@ impl Memory {
         self.inner().clean_deletes.insert(binding.to_owned());
     }
 
+    /// Whether it was.
+    pub fn is_clean_delete(&self, binding: &str) -> bool {
+        self.inner().clean_deletes.contains(binding)
+    }
+
     /// Whether it was; asking clears it.
     pub fn take_clean_delete(&self, binding: &str) -> bool {
         self.inner().clean_deletes.remove(binding)
+    }
+
+    /// Nothing of that binding is left on that cluster.
+    pub fn cluster_is_clean(&self, binding: &str, cluster: &str) {
+        self.inner().clean_clusters.entry(binding.to_owned()).or_default().insert(cluster.to_owned());
+    }
+
+    /// Whether that was found before.
+    pub fn is_clean_cluster(&self, binding: &str, cluster: &str) -> bool {
+        self.inner().clean_clusters.get(binding).is_some_and(|clean| clean.contains(cluster))
+    }
+
+    /// All clusters are to be looked at again, or the binding is settled.
+    pub fn forget_clean_clusters(&self, binding: &str) {
+        self.inner().clean_clusters.remove(binding);
     }
 
     /// That binding is proven gone, with all that Rancher made for it.

@@ -14,6 +14,7 @@ use std::{
     time::Duration,
 };
 
+use futures::{StreamExt, stream};
 use kube::{
     Api, Resource, ResourceExt,
     api::{ApiResource, DynamicObject, ListParams},
@@ -28,18 +29,27 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
-use super::{Context, brief, connection::Connection, grant::orphan, words};
+use super::{
+    Context, brief,
+    connection::Connection,
+    grant::{membership, orphan},
+    words,
+};
 use crate::{
     api::{AccessGrant, LABEL_INSTALLATION},
     grant::{GrantView, Progress},
     rancher::{
         Error,
+        client::LOCAL,
         wire::{Binding, BindingKind, Subject},
     },
 };
 
 /// How often it is swept while nothing is left over, and while something is.
 const AGAIN: (Duration, Duration) = (Duration::from_secs(600), Duration::from_secs(15));
+
+/// How many clusters are listed at once.
+const CLUSTERS_AT_ONCE: usize = 4;
 
 /// The least time from one sweep to the next.
 const LEAST: Duration = Duration::from_secs(5);
@@ -98,17 +108,12 @@ async fn sweep(
     if !may_sweep(ctx, integration) {
         return Ok(false);
     }
-    let mut ours = Vec::new();
-    for kind in [BindingKind::Cluster, BindingKind::Project] {
-        let all = connection.rancher.bindings(kind, None).await?;
-        let is_ours = |b: &Binding| words::is_ours(&ctx.installation.key, &connection.install_uuid, b);
-        let (mine, others): (Vec<_>, Vec<_>) = all.into_iter().partition(is_ours);
-        for binding in &others {
-            report(ctx, integration, binding, reported);
-        }
-        beside(ctx, &mine, &others);
-        ours.extend(mine);
+    let is_ours = |b: &Binding| words::is_ours(&ctx.installation.key, &connection.install_uuid, b);
+    let (mut ours, others): (Vec<_>, Vec<_>) = all(ctx, connection).await?.into_iter().partition(is_ours);
+    for binding in &others {
+        report(ctx, integration, binding, reported);
     }
+    beside(ctx, &ours, &others);
     let held = held(ctx).await?;
     // What an earlier sweep began and is not listed any more is gone, but perhaps not what belonged to it.
     let begun = std::mem::take(unfinished);
@@ -134,17 +139,54 @@ async fn sweep(
             }
         }
     }
+    membership::retire(ctx, connection).await?;
     Ok(unfinished.is_empty())
+}
+
+/// Every binding of Rancher's own, and what carries our label on the clusters that answer: one that is away is swept when
+/// it is back.
+async fn all(ctx: &Context, connection: &Connection) -> Result<Vec<Binding>, SweepError> {
+    let rancher = &connection.rancher;
+    let mut all = Vec::new();
+    for kind in BindingKind::OF_RANCHER {
+        all.extend(rancher.bindings(kind, None).await?);
+    }
+    let selector = format!("{LABEL_INSTALLATION}={}", ctx.installation.id);
+    let clusters = rancher.clusters().await?;
+    let reachable = clusters.into_iter().filter(|cluster| cluster.is_reachable()).map(|cluster| cluster.meta.name);
+    let reachable = reachable.filter(|id| !rancher.is_keyless() || id == LOCAL);
+    let listed = stream::iter(reachable.filter(|id| connection.cluster(id).may_try()).collect::<Vec<_>>())
+        .map(|id| {
+            let selector = &selector;
+            async move { (rancher.role_bindings(&id, None, Some(selector)).await, id) }
+        })
+        .buffer_unordered(CLUSTERS_AT_ONCE)
+        .collect::<Vec<_>>()
+        .await;
+    for (listed, id) in listed {
+        match listed {
+            Ok(found) => {
+                connection.cluster(&id).succeeded();
+                all.extend(found);
+            }
+            Err(error) => {
+                connection.cluster(&id).failed();
+                debug!(cluster = id, %error, "A cluster cannot be swept now; it is later");
+            }
+        }
+    }
+    Ok(all)
 }
 
 /// Has every grant look around whose binding has somebody else's equal one beside it.
 fn beside(ctx: &Context, ours: &[Binding], others: &[Binding]) {
-    let place = |b: &Binding| (b.meta.namespace.clone(), b.role_template.clone());
+    let place = |b: &Binding| (b.meta.namespace.clone(), b.role.clone());
     let mut by_place: HashMap<_, Vec<&Binding>> = HashMap::new();
     for other in others.iter().filter(|b| !b.meta.is_terminating()) {
         by_place.entry(place(other)).or_default().push(other);
     }
-    for binding in ours {
+    let at_risk = |b: &&Binding| matches!(b.kind, BindingKind::Cluster | BindingKind::Project);
+    for binding in ours.iter().filter(at_risk) {
         let (subject, access) = (Subject::of(binding), words::access_of(binding));
         let equal = by_place
             .get(&place(binding))

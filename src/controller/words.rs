@@ -3,67 +3,104 @@
 use k8s_openapi::api::rbac::v1::PolicyRule;
 
 use crate::{
-    api::status::{BindingKind, BindingRecord},
-    grant::name::{self, Access, InstallationKey, SubjectKey},
+    api::{
+        integration::{RancherStatus, RbacModel},
+        status::{BindingKind, BindingRecord},
+    },
+    grant::name::{self, Access, InstallationKey, SubjectKey, Target},
     rancher::{
-        BindingRef, NewSubject,
+        BindingRef, Model, NewSubject, Release,
+        client::LOCAL,
         wire::{self, Binding, Scope, Subject},
     },
 };
 
-/// Rancher's word for a kind of binding.
-pub fn kind(kind: BindingKind) -> wire::BindingKind {
+/// Which binding in Rancher a record means.
+pub fn reference(record: &BindingRecord) -> BindingRef {
+    let (kind, cluster) = match record.kind {
+        BindingKind::ClusterRoleTemplateBinding => (wire::BindingKind::Cluster, LOCAL),
+        BindingKind::ProjectRoleTemplateBinding => (wire::BindingKind::Project, LOCAL),
+        BindingKind::GlobalRoleBinding => (wire::BindingKind::Global, LOCAL),
+        BindingKind::RoleBinding => (wire::BindingKind::Namespace, record.cluster.as_str()),
+    };
+    BindingRef { kind, cluster: cluster.to_owned(), namespace: record.namespace.clone(), name: record.name.clone() }
+}
+
+/// Which Rancher it is, for status.
+pub fn rancher(release: &Release) -> RancherStatus {
+    let model = match release.model {
+        Model::Legacy => RbacModel::Legacy,
+        Model::Aggregated => RbacModel::Aggregated,
+    };
+    RancherStatus { version: release.version.clone(), install_uuid: None, rbac_model: Some(model) }
+}
+
+/// Where a recorded binding is, for people: `namespace/name`, or its name alone.
+pub fn place(record: &BindingRecord) -> String {
+    place_of(&record.namespace, &record.name)
+}
+
+/// The same for any binding.
+pub fn place_of(namespace: &str, name: &str) -> String {
+    if namespace.is_empty() { name.to_owned() } else { format!("{namespace}/{name}") }
+}
+
+/// Our word for one of Rancher's kinds of binding.
+pub fn kind_of(kind: wire::BindingKind) -> BindingKind {
     match kind {
-        BindingKind::ClusterRoleTemplateBinding => wire::BindingKind::Cluster,
-        BindingKind::ProjectRoleTemplateBinding => wire::BindingKind::Project,
+        wire::BindingKind::Cluster => BindingKind::ClusterRoleTemplateBinding,
+        wire::BindingKind::Project => BindingKind::ProjectRoleTemplateBinding,
+        wire::BindingKind::Global => BindingKind::GlobalRoleBinding,
+        wire::BindingKind::Namespace => BindingKind::RoleBinding,
     }
 }
 
-/// Which binding in Rancher a record means.
-pub fn reference(record: &BindingRecord) -> BindingRef {
-    BindingRef { kind: kind(record.kind), namespace: record.namespace.clone(), name: record.name.clone() }
-}
-
-/// Where a record's role holds.
+/// Where a record's role holds, to Rancher.
 pub fn scope(record: &BindingRecord) -> Scope {
-    match &record.project {
-        None => Scope::Cluster { cluster: record.cluster.clone() },
-        Some(project) => Scope::Project { cluster: record.cluster.clone(), project: project.clone() },
+    let cluster = record.cluster.clone();
+    match record.kind {
+        BindingKind::ClusterRoleTemplateBinding => Scope::Cluster { cluster },
+        BindingKind::ProjectRoleTemplateBinding => {
+            Scope::Project { cluster, project: record.project.clone().unwrap_or_default() }
+        }
+        BindingKind::RoleBinding => Scope::Namespace { cluster, namespace: record.namespace.clone() },
+        BindingKind::GlobalRoleBinding => Scope::Global,
     }
 }
 
 /// The access that a record gives.
 pub fn access(record: &BindingRecord) -> Access {
-    Access {
-        kind: record.kind,
-        cluster: record.cluster.clone(),
-        project: record.project.clone(),
-        role: record.role.clone(),
-    }
+    Access { target: target(&scope(record)), role: record.role.clone() }
 }
 
 /// The access that a binding in Rancher gives.
 pub fn access_of(binding: &Binding) -> Access {
-    let (kind, cluster, project) = match &binding.scope {
-        Scope::Cluster { cluster } => (BindingKind::ClusterRoleTemplateBinding, cluster, None),
-        Scope::Project { cluster, project } => {
-            (BindingKind::ProjectRoleTemplateBinding, cluster, Some(project.clone()))
-        }
-    };
-    Access { kind, cluster: cluster.clone(), project, role: binding.role_template.clone() }
+    Access { target: target(&binding.scope), role: binding.role.clone() }
+}
+
+fn target(scope: &Scope) -> Target {
+    match scope.clone() {
+        Scope::Cluster { cluster } => Target::Cluster { cluster },
+        Scope::Project { cluster, project } => Target::Project { cluster, project },
+        Scope::Namespace { cluster, namespace } => Target::Namespace { cluster, namespace },
+        Scope::Global => Target::Global,
+    }
 }
 
 /// Whom a binding in Rancher is for, in every form that it keeps.
 pub fn subjects_of(binding: &Binding) -> Vec<SubjectKey> {
-    [
+    let own = [
         binding.user_name.clone().map(SubjectKey::User),
         binding.user_principal_name.clone().map(SubjectKey::Principal),
         binding.group_principal_name.clone().map(SubjectKey::Group),
         binding.group_name.clone().map(SubjectKey::Group),
-    ]
-    .into_iter()
-    .flatten()
-    .collect()
+    ];
+    let others = binding
+        .others
+        .iter()
+        .cloned()
+        .flat_map(|other| [other.user.map(SubjectKey::User), other.group.map(SubjectKey::Group)]);
+    own.into_iter().chain(others).flatten().collect()
 }
 
 /// Whether a binding in Rancher is ours, by its name alone.

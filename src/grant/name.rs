@@ -76,39 +76,86 @@ impl std::str::FromStr for SubjectKey {
 #[error("the recorded subject {0:?} is none of user:, principal:, group:")]
 pub struct UnknownSubject(String);
 
-/// What a binding gives: a role on a cluster or project.
+/// Where a role holds.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Access {
-    /// The kind of binding that gives it.
-    pub kind: BindingKind,
-    /// Id of the cluster.
-    pub cluster: String,
-    /// Id of the project, for a project role.
-    pub project: Option<String>,
-    /// Id of the role template.
-    pub role: String,
+pub enum Target {
+    /// On a cluster.
+    Cluster {
+        /// Its id.
+        cluster: String,
+    },
+    /// On a project.
+    Project {
+        /// Id of its cluster.
+        cluster: String,
+        /// Its id, without its cluster.
+        project: String,
+    },
+    /// In a namespace.
+    Namespace {
+        /// Id of its cluster.
+        cluster: String,
+        /// Its name.
+        namespace: String,
+    },
+    /// In Rancher as a whole.
+    Global,
 }
 
-impl Access {
-    /// The target in short, for people: `cluster c-m-abc`, `project c-m-abc:p-xyz`.
-    pub fn target(&self) -> String {
-        match &self.project {
-            None => format!("cluster {}", self.cluster),
-            Some(project) => format!("project {}:{project}", self.cluster),
+impl Target {
+    /// The kind of binding that gives a role there.
+    pub fn kind(&self) -> BindingKind {
+        match self {
+            Self::Cluster { .. } => BindingKind::ClusterRoleTemplateBinding,
+            Self::Project { .. } => BindingKind::ProjectRoleTemplateBinding,
+            Self::Namespace { .. } => BindingKind::RoleBinding,
+            Self::Global => BindingKind::GlobalRoleBinding,
+        }
+    }
+
+    /// Id of the cluster; empty for Rancher as a whole.
+    pub fn cluster(&self) -> &str {
+        match self {
+            Self::Cluster { cluster } | Self::Project { cluster, .. } | Self::Namespace { cluster, .. } => cluster,
+            Self::Global => "",
+        }
+    }
+
+    /// As it goes into a name: with the kind, unlike every other target.
+    fn scope(&self) -> (&'static str, String) {
+        match self {
+            Self::Cluster { cluster } => ("crtb", cluster.clone()),
+            Self::Project { cluster, project } => ("prtb", format!("{cluster}:{project}")),
+            Self::Namespace { cluster, namespace } => ("rb", format!("{cluster}:{namespace}")),
+            Self::Global => ("grb", String::new()),
         }
     }
 }
 
+/// The target in short, for people: `cluster c-m-abc`, `project c-m-abc:p-xyz`, `namespace c-m-abc/api`, `Rancher`.
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Cluster { cluster } => write!(f, "cluster {cluster}"),
+            Self::Project { cluster, project } => write!(f, "project {cluster}:{project}"),
+            Self::Namespace { cluster, namespace } => write!(f, "namespace {cluster}/{namespace}"),
+            Self::Global => f.write_str("Rancher"),
+        }
+    }
+}
+
+/// What a binding gives: a role somewhere.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Access {
+    /// Where.
+    pub target: Target,
+    /// Id of the role template or global role, or name of the ClusterRole.
+    pub role: String,
+}
+
 /// The name of the binding that gives `access` to `subject` on the Rancher with that install-uuid.
 pub fn binding_name(key: &InstallationKey, install_uuid: &str, subject: &SubjectKey, access: &Access) -> String {
-    let scope = match &access.project {
-        None => access.cluster.clone(),
-        Some(project) => format!("{}:{project}", access.cluster),
-    };
-    let kind = match access.kind {
-        BindingKind::ClusterRoleTemplateBinding => "crtb",
-        BindingKind::ProjectRoleTemplateBinding => "prtb",
-    };
+    let (kind, scope) = access.target.scope();
     // HMAC takes a key of any length; the type says that it may fail.
     let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(&key.0) else {
         return String::new();
@@ -120,6 +167,11 @@ pub fn binding_name(key: &InstallationKey, install_uuid: &str, subject: &Subject
     }
     let hash = base32().encode(&mac.finalize().into_bytes());
     format!("{PREFIX}{}", hash.get(..HASH_LENGTH).unwrap_or(&hash))
+}
+
+/// The role template without rules by which an installation lets people into a cluster: no two installations share one.
+pub fn membership_role(installation: &str) -> String {
+    format!("{PREFIX}member-{installation}")
 }
 
 /// Whether a binding of that name is ours: its name recomputes from its own access and one of its subjects.
@@ -149,11 +201,12 @@ mod tests {
     }
 
     fn access(cluster: &str, project: Option<&str>, role: &str) -> Access {
-        let kind = match project {
-            None => BindingKind::ClusterRoleTemplateBinding,
-            Some(_) => BindingKind::ProjectRoleTemplateBinding,
+        let cluster = cluster.to_owned();
+        let target = match project {
+            None => Target::Cluster { cluster },
+            Some(project) => Target::Project { cluster, project: project.to_owned() },
         };
-        Access { kind, cluster: cluster.into(), project: project.map(Into::into), role: role.into() }
+        Access { target, role: role.into() }
     }
 
     #[test]
@@ -180,6 +233,16 @@ mod tests {
             binding_name(&key(), "uuid", &user, &access("c-1", Some("p"), "r")),
             binding_name(&key(), "uuid", &user, &access("c-1", None, "s")),
             binding_name(&InstallationKey::new(vec![8; 32]).unwrap(), "uuid", &user, &access("c-1", None, "r")),
+            binding_name(&key(), "uuid", &user, &Access { target: Target::Global, role: "r".into() }),
+            binding_name(
+                &key(),
+                "uuid",
+                &user,
+                &Access {
+                    target: Target::Namespace { cluster: "c-1".into(), namespace: "p".into() },
+                    role: "r".into(),
+                },
+            ),
         ];
         let distinct: std::collections::BTreeSet<_> = names.iter().collect();
         assert_eq!(distinct.len(), names.len());

@@ -279,6 +279,12 @@ fn settled_words(bindings: &[BindingRecord]) -> String {
             words.push(format!("{n} of {} {text}", bindings.len()));
         }
     }
+    let unverified = bindings.iter().filter(|b| b.unverified).count();
+    if unverified > 0 {
+        words.push(format!(
+            "of {unverified} what Rancher made on its cluster could not be looked at, for without a key there is no way there; Rancher had all it needs to clean up"
+        ));
+    }
     format!("Bindings: {}.", words.join("; "))
 }
 

@@ -6,6 +6,7 @@ use super::record::whole_seconds;
 use crate::api::{
     AccessGrant, AccessGrantSpec, AccessGrantStatus, FINALIZER,
     condition::one_line,
+    grant::Access,
     status::{BindingRecord, BindingState, EndReason, Phase},
 };
 
@@ -66,9 +67,11 @@ pub struct Summary {
 impl From<&AccessGrantSpec> for Summary {
     fn from(spec: &AccessGrantSpec) -> Self {
         let subject = spec.subject.as_ref().and_then(|s| s.user.as_ref().or(s.principal.as_ref()).or(s.group.as_ref()));
-        let targets = spec.access.iter().map(|access| match (&access.cluster, &access.project) {
-            (Some(on), _) => (on.name.clone(), on.role.clone()),
-            (_, Some(on)) => (format!("{}:{}", on.cluster, on.name), on.role.clone()),
+        let targets = spec.access.iter().map(|access| match access {
+            Access { cluster: Some(on), .. } => (on.name.clone(), on.role.clone()),
+            Access { project: Some(on), .. } => (format!("{}:{}", on.cluster, on.name), on.role.clone()),
+            Access { namespace: Some(on), .. } => (format!("{}/{}", on.cluster, on.name), on.role.clone()),
+            Access { global: Some(on), .. } => ("Rancher".to_owned(), on.role.clone()),
             _ => Default::default(),
         });
         let (targets, roles): (Vec<_>, Vec<_>) = targets.unzip();

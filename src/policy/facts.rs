@@ -14,10 +14,12 @@ pub struct Facts {
 /// One role on one target.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TargetFacts {
-    /// The cluster, or the project's cluster.
-    pub cluster: ClusterFacts,
+    /// The cluster, or that of the project or namespace; `None` for Rancher as a whole.
+    pub cluster: Option<ClusterFacts>,
     /// The project, for a role on a project.
     pub project: Option<ProjectFacts>,
+    /// The namespace, for a role in a namespace.
+    pub namespace: Option<NamespaceFacts>,
     /// The role.
     pub role: RoleFacts,
 }
@@ -46,7 +48,16 @@ pub struct ProjectFacts {
     pub system: bool,
 }
 
-/// A role template in Rancher.
+/// A namespace of a cluster. The project that it says it belongs to decides nothing: whoever works there can say so.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NamespaceFacts {
+    /// Its name.
+    pub name: String,
+    /// Whether Kubernetes' or Rancher's own parts run in it: see [`super::is_system_namespace`].
+    pub system: bool,
+}
+
+/// A role: a role template or global role of Rancher, or a ClusterRole.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RoleFacts {
     /// Its id: `metadata.name`.

@@ -105,11 +105,14 @@ fn privilege(places: &[Place<'_>], facts: &Facts) -> Option<(RefusalReason, Stri
 
 /// What makes a target privileged, whatever the role.
 fn target_rule(facts: &TargetFacts) -> Option<&'static str> {
-    if facts.cluster.hosts_rancher {
+    if facts.cluster.as_ref().is_some_and(|cluster| cluster.hosts_rancher) {
         return Some("Rancher itself runs on this cluster, and rules all others from there");
     }
-    if facts.cluster.hosts_operator {
+    if facts.cluster.as_ref().is_some_and(|cluster| cluster.hosts_operator) {
         return Some("this operator runs on this cluster, and its key lies there");
+    }
+    if facts.namespace.as_ref().is_some_and(|namespace| namespace.system) {
+        return Some("it is a namespace of Kubernetes or of Rancher, and the cluster's own parts run in it");
     }
     let system = facts.project.as_ref().is_some_and(|project| project.system);
     system.then_some("it is the System project, and the cluster's own parts run in it")

@@ -21,14 +21,16 @@ mod refusal;
 mod request;
 mod stage;
 mod subject;
+mod system;
 mod target;
 #[cfg(test)]
 mod tests;
 
 pub use duration::parse_duration;
-pub use facts::{ClusterFacts, Facts, ProjectFacts, RoleFacts, SubjectFacts, TargetFacts};
+pub use facts::{ClusterFacts, Facts, NamespaceFacts, ProjectFacts, RoleFacts, SubjectFacts, TargetFacts};
 pub use judge::{Allowed, judge};
 pub use refusal::{MESSAGE_MAX, Refusal, RefusalReason};
 pub use request::{Policy, PolicyError, Request};
 pub use stage::candidates;
 pub use subject::{Wanted, wanted_subject};
+pub use system::is_system_namespace;

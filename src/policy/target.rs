@@ -1,4 +1,4 @@
-//! Whether a policy covers what a grant asks for: its clusters and projects, and the roles on them.
+//! Whether a policy covers what a grant asks for: its targets, and the roles on them.
 
 use super::{
     facts::{Facts, TargetFacts},
@@ -8,25 +8,36 @@ use super::{
 };
 use crate::api::{
     grant::Access,
-    policy::{AccessRule, ClusterRule, ProjectRule, Selector},
+    policy::{AccessRule, ClusterRule, NamespaceRule, ProjectRule, Selector},
 };
 use std::collections::BTreeMap;
 
 /// One role on one target, as a grant names it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Place<'a> {
-    pub cluster: &'a str,
-    pub project: Option<&'a str>,
+    pub on: On<'a>,
     pub role: &'a str,
+}
+
+/// A target, as a grant names it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum On<'a> {
+    Cluster { cluster: &'a str },
+    Project { cluster: &'a str, project: &'a str },
+    Namespace { cluster: &'a str, namespace: &'a str },
+    Global,
 }
 
 impl Place<'_> {
     /// The target in words.
     pub(super) fn words(&self) -> String {
-        let cluster = quote(self.cluster);
-        match self.project {
-            Some(project) => format!("project {} on cluster {cluster}", quote(project)),
-            None => format!("cluster {cluster}"),
+        match self.on {
+            On::Cluster { cluster } => format!("cluster {}", quote(cluster)),
+            On::Project { cluster, project } => format!("project {} on cluster {}", quote(project), quote(cluster)),
+            On::Namespace { cluster, namespace } => {
+                format!("namespace {} on cluster {}", quote(namespace), quote(cluster))
+            }
+            On::Global => "Rancher as a whole".to_owned(),
         }
     }
 }
@@ -37,24 +48,35 @@ impl Place<'_> {
 /// `TargetInvalid` where it asks for nothing, or an entry does not name exactly one target.
 pub(super) fn places(access: &[Access]) -> Result<Vec<Place<'_>>, Refusal> {
     let invalid = |what| {
-        let message = format!("{what}. Create the grant anew with 1 to 32 clusters or projects");
+        let message = format!("{what}. Create the grant anew with 1 to 32 targets");
         Refusal::new(RefusalReason::TargetInvalid, message)
     };
     if access.is_empty() {
         return Err(invalid("spec.access is empty"));
     }
-    let place = |access: &'_ Access| match (&access.cluster, &access.project) {
-        (Some(_), None) | (None, Some(_)) => Ok(()),
-        _ => Err(invalid("An entry of spec.access must set exactly one of cluster and project")),
+    let place = |access| {
+        place_of(access).ok_or_else(|| {
+            invalid("An entry of spec.access must set exactly one of cluster, project, namespace and global")
+        })
     };
-    access.iter().try_for_each(place)?;
-    Ok(access.iter().filter_map(place_of).collect())
+    access.iter().map(place).collect()
 }
 
 fn place_of(access: &Access) -> Option<Place<'_>> {
-    let cluster = access.cluster.as_ref().map(|a| Place { cluster: &a.name, project: None, role: &a.role });
-    let project = access.project.as_ref().map(|a| Place { cluster: &a.cluster, project: Some(&a.name), role: &a.role });
-    cluster.or(project)
+    let (on, role) = match access {
+        Access { cluster: Some(a), project: None, namespace: None, global: None } => {
+            (On::Cluster { cluster: &a.name }, &a.role)
+        }
+        Access { cluster: None, project: Some(a), namespace: None, global: None } => {
+            (On::Project { cluster: &a.cluster, project: &a.name }, &a.role)
+        }
+        Access { cluster: None, project: None, namespace: Some(a), global: None } => {
+            (On::Namespace { cluster: &a.cluster, namespace: &a.name }, &a.role)
+        }
+        Access { cluster: None, project: None, namespace: None, global: Some(a) } => (On::Global, &a.role),
+        _ => return None,
+    };
+    Some(Place { on, role })
 }
 
 /// Whether the facts are about what the grant asks for, one by one.
@@ -63,9 +85,16 @@ fn place_of(access: &Access) -> Option<Place<'_>> {
 /// `TargetUnknown`.
 pub(super) fn known(places: &[Place<'_>], facts: &Facts) -> Result<(), Refusal> {
     let same = |(place, facts): (&Place<'_>, &TargetFacts)| {
-        facts.cluster.id == place.cluster
-            && facts.project.as_ref().map(|project| project.id.as_str()) == place.project
-            && facts.role.id == place.role
+        let cluster = facts.cluster.as_ref().map(|cluster| cluster.id.as_str());
+        let project = facts.project.as_ref().map(|project| project.id.as_str());
+        let namespace = facts.namespace.as_ref().map(|namespace| namespace.name.as_str());
+        let named = match place.on {
+            On::Cluster { cluster } => (Some(cluster), None, None),
+            On::Project { cluster, project } => (Some(cluster), Some(project), None),
+            On::Namespace { cluster, namespace } => (Some(cluster), None, Some(namespace)),
+            On::Global => (None, None, None),
+        };
+        (cluster, project, namespace) == named && facts.role.id == place.role
     };
     let all = places.len() == facts.targets.len() && places.iter().zip(&facts.targets).all(same);
     all.then_some(()).ok_or_else(|| {
@@ -119,19 +148,32 @@ fn uncovered(place: &Place<'_>, labels_known: bool) -> Miss {
 
 /// The roles that the rule lists for this place, where it covers it.
 fn roles_on<'r>(rule: &'r AccessRule, place: &Place<'_>, facts: Option<&TargetFacts>) -> Option<&'r Vec<String>> {
-    let of_cluster = facts.map(|facts| &facts.cluster.labels);
-    match (&rule.cluster, &rule.project, place.project) {
-        (Some(rule), None, None) => {
+    let none = BTreeMap::new();
+    let of_cluster = facts.map(|facts| facts.cluster.as_ref().map_or(&none, |found| &found.labels));
+    match (rule, place.on) {
+        (AccessRule { cluster: Some(rule), project: None, namespace: None, global: None }, On::Cluster { cluster }) => {
             let ClusterRule { names, selector, roles } = rule;
-            meant(names, selector.as_ref(), place.cluster, of_cluster).then_some(roles)
+            meant(names, selector.as_ref(), cluster, of_cluster).then_some(roles)
         }
-        (None, Some(rule), Some(project)) => {
-            let none = BTreeMap::new();
+        (
+            AccessRule { cluster: None, project: Some(rule), namespace: None, global: None },
+            On::Project { cluster, project },
+        ) => {
             let of_project = facts.map(|facts| facts.project.as_ref().map_or(&none, |found| &found.labels));
             let ProjectRule { clusters, cluster_selector, names, selector, roles } = rule;
-            let both = meant(clusters, cluster_selector.as_ref(), place.cluster, of_cluster)
+            let both = meant(clusters, cluster_selector.as_ref(), cluster, of_cluster)
                 && meant(names, selector.as_ref(), project, of_project);
             both.then_some(roles)
+        }
+        (
+            AccessRule { cluster: None, project: None, namespace: Some(rule), global: None },
+            On::Namespace { cluster, namespace },
+        ) => {
+            let NamespaceRule { clusters, names, roles } = rule;
+            (glob::any_matches(clusters, cluster) && glob::any_matches(names, namespace)).then_some(roles)
+        }
+        (AccessRule { cluster: None, project: None, namespace: None, global: Some(rule) }, On::Global) => {
+            Some(&rule.roles)
         }
         _ => None,
     }

@@ -12,7 +12,7 @@ use super::{
     error::Error,
     exchange::Exchange,
     key::Key,
-    transport::{self, Transport},
+    transport::Transport,
 };
 
 /// The id of the cluster Rancher itself runs in.
@@ -47,10 +47,10 @@ impl Rancher {
         Self { exchange: Exchange { transport, base: endpoint.base(), key: Some(key) } }
     }
 
-    /// The Rancher in whose own cluster we run, reached straight at that cluster's API server, with the identity of
-    /// `client`. Only the cluster [`LOCAL`] can be reached so: calls for others are [`Error::Unaddressable`].
-    pub fn keyless(client: kube::Client) -> Self {
-        Self { exchange: Exchange { transport: transport::through(client), base: String::new(), key: None } }
+    /// The Rancher in whose own cluster we run, reached straight at that cluster's API server, with the identity that the
+    /// transport brings along (see [`transport::through`](super::transport::through)). Only the cluster [`LOCAL`] can be reached so: calls for others are [`Error::Unaddressable`].
+    pub fn keyless(transport: Transport) -> Self {
+        Self { exchange: Exchange { transport, base: String::new(), key: None } }
     }
 
     /// Whether it is reached without a key: see [`Rancher::keyless`].
@@ -65,6 +65,14 @@ impl Rancher {
     pub fn kube_client(&self) -> kube::Client {
         let base_path = if self.is_keyless() { String::new() } else { format!("/k8s/clusters/{LOCAL}") };
         adapter::kube_client(self.exchange.clone(), base_path)
+    }
+
+    /// The same for any cluster.
+    ///
+    /// # Errors
+    /// [`Error::Unaddressable`] for a name that cannot be one, and for every cluster but [`LOCAL`] without a key.
+    pub fn cluster_client(&self, cluster: &str) -> Result<kube::Client, Error> {
+        Ok(adapter::kube_client(self.exchange.clone(), self.cluster_path(cluster, &[])?))
     }
 
     /// The path of a cluster's API server, with `segments` after it.

@@ -2,46 +2,42 @@
 //!
 //! Rancher cleans up only what its finalizers remember: a binding deleted before they are on is gone at once, and what had
 //! been made for it stays for ever. Recorded on Rancher 2.15.0, in both of its models: nothing of ours was left once all three
-//! were there (0.3 to 0.6 s after the creation), up to 84 objects of 24 bindings where they were not.
-use super::wire::{Binding, BindingKind};
-
-/// The finalizers Rancher 2.15 puts on a binding for this cluster, in the legacy and in the aggregated model.
-///
-/// Older versions put on fewer. A cluster that is unreachable never puts on its own: the caller waits no longer than 30 s from
-/// the binding's creation.
-pub fn expected(kind: BindingKind, cluster: &str) -> [String; 3] {
-    let short = kind.short();
-    [
-        format!("wrangler.cattle.io/mgmt-{short}-remove-handler"),
-        format!("controller.cattle.io/mgmt-auth-{short}-controller"),
-        format!("clusterscoped.controller.cattle.io/cluster-{short}-sync_{cluster}"),
-    ]
-}
+//! were there (0.3 to 0.6 s after the creation), up to 84 objects of 24 bindings where they were not. Which they are depends
+//! on the release: see [`Release::finalizers`]. A cluster that is unreachable never puts on its own: the caller waits no
+//! longer than 30 s from the binding's creation.
+use super::{release::Release, wire::Binding};
 
 /// Which of the expected finalizers a binding lacks.
-pub fn missing(binding: &Binding, cluster: &str) -> Vec<String> {
-    let mut wanted = expected(binding.kind, cluster).to_vec();
+pub fn missing(binding: &Binding, cluster: &str, release: &Release) -> Vec<String> {
+    let mut wanted = release.finalizers(binding.kind, cluster);
     wanted.retain(|finalizer| !binding.meta.finalizers.contains(finalizer));
     wanted
 }
 
 /// Whether Rancher will clean up after this binding if it is deleted now.
-pub fn ready_to_delete(binding: &Binding, cluster: &str) -> bool {
-    missing(binding, cluster).is_empty()
+pub fn ready_to_delete(binding: &Binding, cluster: &str, release: &Release) -> bool {
+    missing(binding, cluster, release).is_empty()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rancher::wire::RawBinding;
+    use crate::rancher::{
+        release::Model,
+        wire::{BindingKind, RawBinding},
+    };
 
     fn binding(kind: BindingKind, finalizers: &[&str]) -> Binding {
         let json = serde_json::json!({"metadata": {"name": "rao-a", "finalizers": finalizers}});
         serde_json::from_value::<RawBinding>(json).unwrap().into_binding(kind)
     }
 
+    fn newest() -> Release {
+        Release { version: Some("v2.15.0".to_owned()), model: Model::Legacy }
+    }
+
     #[test]
-    fn only_all_three_of_its_own_kind_and_cluster_will_do() {
+    fn only_all_of_its_own_kind_and_cluster_will_do() {
         let crtb = [
             "wrangler.cattle.io/mgmt-crtb-remove-handler",
             "controller.cattle.io/mgmt-auth-crtb-controller",
@@ -53,14 +49,19 @@ mod tests {
             "controller.cattle.io/mgmt-auth-prtb-controller",
             "example.com/other",
         ];
-        assert!(ready_to_delete(&binding(BindingKind::Cluster, &crtb), "local"));
-        assert!(ready_to_delete(&binding(BindingKind::Project, &prtb), "local"));
-        assert!(!ready_to_delete(&binding(BindingKind::Project, &crtb), "local"));
-        assert!(!ready_to_delete(&binding(BindingKind::Cluster, &crtb), "c-m-abcdefgh"));
+        let ready =
+            |kind, finalizers: &[&str], cluster| ready_to_delete(&binding(kind, finalizers), cluster, &newest());
+        assert!(ready(BindingKind::Cluster, &crtb, "local"));
+        assert!(ready(BindingKind::Project, &prtb, "local"));
+        assert!(!ready(BindingKind::Project, &crtb, "local"));
+        assert!(!ready(BindingKind::Cluster, &crtb, "c-m-abcdefgh"));
         for left_out in 0..crtb.len() {
             let some: Vec<_> = crtb.iter().enumerate().filter(|(i, _)| *i != left_out).map(|(_, f)| *f).collect();
-            assert_eq!(missing(&binding(BindingKind::Cluster, &some), "local"), [crtb[left_out]]);
+            assert_eq!(missing(&binding(BindingKind::Cluster, &some), "local", &newest()), [crtb[left_out]]);
         }
-        assert!(!ready_to_delete(&binding(BindingKind::Cluster, &[]), "local"));
+        assert!(!ready(BindingKind::Cluster, &[], "local"));
+        let older = Release { version: Some("v2.13.8".to_owned()), model: Model::Legacy };
+        assert!(ready_to_delete(&binding(BindingKind::Cluster, &crtb[1..]), "local", &older));
+        assert!(ready_to_delete(&binding(BindingKind::Namespace, &[]), "local", &newest()));
     }
 }

@@ -9,7 +9,7 @@ use super::{
     client::{LOCAL, Rancher},
     error::Error,
     key::{Key, KeyKind},
-    wire::{AccessReview, BindingKind, ExtToken, Feature, IdentityReview, NormanToken, Setting, WhoAmI},
+    wire::{AccessReview, ExtToken, Feature, IdentityReview, NormanToken, Setting, WhoAmI},
 };
 
 /// Rancher's version, as `/rancherversion` gives it.
@@ -29,17 +29,6 @@ impl Version {
         let mut parts = self.version.trim_start_matches('v').split('.');
         Some((parts.next()?.parse().ok()?, parts.next()?.parse().ok()?))
     }
-}
-
-/// Whether two bindings of one subject, role and place may stand beside each other on that Rancher: its webhook refuses
-/// the second from 2.14 (clusters) and 2.15 (projects) on. Where the version cannot be read they may.
-pub fn equals_are_legal(kind: BindingKind, version: Option<&str>) -> bool {
-    let since = match kind {
-        BindingKind::Cluster => (2, 14),
-        BindingKind::Project => (2, 15),
-    };
-    let version = version.map(|tag| Version { version: tag.to_owned(), git_commit: String::new() });
-    version.and_then(|version| version.minor()).is_none_or(|minor| minor < since)
 }
 
 /// When a key ends.
@@ -135,8 +124,17 @@ impl Rancher {
         self.setting("install-uuid").await
     }
 
-    /// Whether Rancher makes role bindings in the aggregated way (feature `aggregated-roletemplates`; off by default in 2.15, and
-    /// absent before 2.11).
+    /// The namespaces of Rancher and of Kubernetes itself, on every cluster, by Rancher's setting `system-namespaces`.
+    ///
+    /// # Errors
+    /// As for every call: see [`Error`].
+    pub async fn system_namespaces(&self) -> Result<Vec<String>, Error> {
+        let listed = self.setting("system-namespaces").await?;
+        Ok(listed.split(',').map(str::trim).filter(|name| !name.is_empty()).map(str::to_owned).collect())
+    }
+
+    /// Whether Rancher makes role bindings in the aggregated way (feature `aggregated-roletemplates`; off by default up to
+    /// 2.15).
     ///
     /// # Errors
     /// As for every call: see [`Error`].

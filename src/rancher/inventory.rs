@@ -4,7 +4,7 @@ use super::{
     call::Call,
     client::Rancher,
     error::Error,
-    wire::{Cluster, ObjectMeta, PolicyRule, Project, RawCluster, RoleTemplate, User, nullable},
+    wire::{Cluster, GlobalRole, ObjectMeta, PolicyRule, Project, RawCluster, RoleTemplate, User, nullable},
 };
 
 #[derive(serde::Deserialize)]
@@ -65,6 +65,15 @@ impl Rancher {
         Ok(Sighting::found(seen))
     }
 
+    /// A role in Rancher as a whole, by its id.
+    ///
+    /// # Errors
+    /// As for every call: see [`Error`].
+    pub async fn global_role(&self, id: &str) -> Result<Option<GlobalRole>, Error> {
+        let seen = self.exchange.look(self.look_at("globalroles", None, id)?).await?;
+        Ok(Sighting::found(seen))
+    }
+
     /// All roles.
     ///
     /// # Errors
@@ -91,17 +100,28 @@ impl Rancher {
         Ok(users.into_iter().filter(|u| u.principal_ids.iter().any(|p| p == principal)).collect())
     }
 
-    /// What a ClusterRole of that cluster allows: an external role template means the ClusterRole of its name. Empty where
-    /// there is none.
+    /// What a ClusterRole of that cluster allows: an external role template means the ClusterRole of its name. `None`
+    /// where there is none.
     ///
     /// # Errors
     /// As for every call: see [`Error`].
-    pub async fn cluster_role_rules(&self, cluster: &str, name: &str) -> Result<Vec<PolicyRule>, Error> {
+    pub async fn cluster_role_rules(&self, cluster: &str, name: &str) -> Result<Option<Vec<PolicyRule>>, Error> {
         const GROUP: &str = "rbac.authorization.k8s.io";
         let path = self.cluster_path(cluster, &["apis", GROUP, "v1", "clusterroles", name])?;
         let target = Target { group: GROUP, resource: "clusterroles", namespace: None, name: name.to_owned() };
         let seen: Sighting<ClusterRole> = self.exchange.look(Call::get(path).of(target)).await?;
-        Ok(seen.found().map(|role| role.rules).unwrap_or_default())
+        Ok(seen.found().map(|role| role.rules))
+    }
+
+    /// Whether a cluster has that namespace, and it is not on its way out.
+    ///
+    /// # Errors
+    /// As for every call: see [`Error`].
+    pub async fn has_namespace(&self, cluster: &str, name: &str) -> Result<bool, Error> {
+        let path = self.cluster_path(cluster, &["api", "v1", "namespaces", name])?;
+        let target = Target { group: "", resource: "namespaces", namespace: None, name: name.to_owned() };
+        let seen: Sighting<Bare> = self.exchange.look(Call::get(path).of(target)).await?;
+        Ok(seen.found().is_some_and(|namespace| !namespace.metadata.is_terminating()))
     }
 
     /// The UID of a cluster's namespace `kube-system`: the cluster's own identity, whatever Rancher calls it.

@@ -5,7 +5,8 @@
 //! - [`error`]: failures, named by what one may conclude from them.
 //! - [`wire`]: Rancher's objects, read tolerantly.
 //! - [`Rancher`]: the calls. [`binding`] for access, [`leftovers`] for what a binding may leave behind,
-//!   [`finalizers`] for when it may be deleted.
+//!   [`finalizers`] for when it may be deleted, [`membership`] for the role that only lets somebody into a cluster.
+//! - [`release`]: what one Rancher does differently from another.
 pub mod absence;
 mod adapter;
 mod answer;
@@ -21,7 +22,9 @@ pub mod identity;
 mod inventory;
 pub mod key;
 pub mod leftovers;
+pub mod membership;
 mod plain;
+pub mod release;
 pub mod transport;
 pub mod wire;
 
@@ -34,4 +37,5 @@ pub use client::Rancher;
 pub use endpoint::{Credentials, CredentialsError};
 pub use error::Error;
 pub use key::Key;
+pub use release::{Model, Release};
 pub use transport::{Transport, TransportConfig, TransportError};

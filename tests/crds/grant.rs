@@ -64,9 +64,10 @@ async fn who_asks_for_whom() {
 
 #[tokio::test]
 async fn what_is_asked_for() {
-    let exactly = "must set exactly one of cluster and project";
+    let exactly = "must set exactly one of cluster, project, namespace and global";
     let cluster = |name: &str, role: &str| json!({"cluster": {"name": name, "role": role}});
     let project = |cluster: &str, name: &str| json!({"project": {"cluster": cluster, "name": name, "role": "r"}});
+    let namespace = |cluster: &str, name: &str| json!({"namespace": {"cluster": cluster, "name": name, "role": "r"}});
     let access = |value: Value, expected| one("/access", json!([value]), expected);
     let rows = vec![
         one("/access", Value::Null, "spec.access: Required"),
@@ -76,6 +77,17 @@ async fn what_is_asked_for() {
         access(project("local", "p-x7k2m"), OK),
         access(json!({}), exactly),
         access(json!({"cluster": cluster("a", "r")["cluster"], "project": project("a", "b")["project"]}), exactly),
+        access(namespace("local", "api"), OK),
+        access(json!({"global": {"role": "user-base"}}), OK),
+        access(json!({"global": {"role": "r"}, "namespace": namespace("a", "b")["namespace"]}), exactly),
+        access(json!({"cluster": cluster("a", "r")["cluster"], "global": {"role": "r"}}), exactly),
+        access(namespace("a", "kube.system"), "namespace.name in body should match"),
+        access(namespace("a", "web-*"), "namespace.name in body should match"),
+        access(namespace("a", ""), "namespace.name"),
+        access(json!({"namespace": {"name": "a", "role": "r"}}), "namespace.cluster: Required"),
+        access(json!({"namespace": {"cluster": "a", "name": "b"}}), "namespace.role: Required"),
+        access(json!({"global": {}}), "global.role: Required"),
+        access(json!({"global": {"role": "Admin"}}), "global.role in body should match"),
         access(json!({"cluster": {"role": "r"}}), "cluster.name: Required"),
         access(json!({"cluster": {"name": "a"}}), "cluster.role: Required"),
         access(json!({"project": {"name": "a", "role": "r"}}), "project.cluster: Required"),

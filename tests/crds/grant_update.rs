@@ -105,9 +105,9 @@ async fn a_status_is_checked_too() {
         (json!({"conditions": [condition("ready", "A")]}), "type in body should match"),
         (json!({"conditions": [{"type": "Ready"}]}), "Required"),
         (json!({ "bindings": many(32, binding.clone()) }), OK),
-        (json!({ "bindings": many(33, binding.clone()) }), "must have at most 32 items"),
+        (json!({ "bindings": many(65, binding.clone()) }), "must have at most 64 items"),
         (with("state", json!("Gone")), "state: Unsupported value"),
-        (with("kind", json!("RoleBinding")), "kind: Unsupported value"),
+        (with("kind", json!("Role")), "kind: Unsupported value"),
         (with("name", json!("a\nb")), "name in body should match"),
         (with("uid", long(65, "a")), "uid: Too long"),
     ];

@@ -18,12 +18,23 @@ fn one(pointer: &'static str, value: Value, expected: &'static str) -> Row {
 
 #[tokio::test]
 async fn where_the_server_is() {
+    let key = "credentialsSecretRef is required with host, and may not be set without";
     let rows = vec![
         (vec![], OK),
         one("/host", json!("192.0.2.7"), OK),
         one("/host", json!("Rancher"), OK),
-        one("/host", Value::Null, "spec.host: Required"),
-        one("/host", json!(""), "spec.host"),
+        one("/host", Value::Null, key),
+        one("/host", json!(""), key),
+        (vec![("/host", Value::Null), ("/credentialsSecretRef", Value::Null)], OK),
+        (vec![("/host", json!("")), ("/credentialsSecretRef", Value::Null)], OK),
+        (
+            vec![
+                ("/host", Value::Null),
+                ("/credentialsSecretRef", Value::Null),
+                ("/certificateAuthority", json!({"secretRef": {"name": "a", "key": "b"}})),
+            ],
+            "may not be set without host",
+        ),
         one("/host", json!("https://rancher.example.com"), "spec.host in body should match"),
         one("/host", json!("rancher.example.com:8443"), "spec.host in body should match"),
         one("/host", json!("rancher.example.com/v3"), "spec.host in body should match"),
@@ -59,7 +70,7 @@ async fn where_the_server_is() {
 async fn which_keys_and_certificates() {
     let reference = || json!({"name": "rancher-ca", "key": "ca.crt"});
     let rows = vec![
-        one("/credentialsSecretRef", Value::Null, "spec.credentialsSecretRef: Required"),
+        one("/credentialsSecretRef", Value::Null, "credentialsSecretRef is required with host"),
         one("/credentialsSecretRef", json!({}), "spec.credentialsSecretRef.name: Required"),
         one("/credentialsSecretRef/name", json!("A"), "spec.credentialsSecretRef.name in body should match"),
         one("/credentialsSecretRef/name", json!("../a"), "spec.credentialsSecretRef.name in body should match"),

@@ -85,16 +85,30 @@ async fn who_may_ask_and_for_whom() {
 
 #[tokio::test]
 async fn what_may_be_asked_for() {
-    let exactly = "must set exactly one of cluster and project";
+    let exactly = "must set exactly one of cluster, project, namespace and global";
     let access = |value: Value, expected| one("/access", json!([value]), expected);
     let cluster = |key: &str, value: Value| json!({"cluster": {"roles": ["cluster-member"], key: value}});
     let project = |key: &str, value: Value| json!({"project": {"roles": ["project-member"], key: value}});
+    let namespace = |change: Value| {
+        let mut rule = json!({"clusters": ["c-m-*"], "names": ["web-*"], "roles": ["edit"]});
+        rule.as_object_mut().unwrap().extend(change.as_object().unwrap().clone());
+        json!({"namespace": rule})
+    };
     let rows = vec![
         access(cluster("names", json!(["c-m-*", "*", "local"])), OK),
         access(project("names", json!(["p-*"])), OK),
         access(project("clusters", json!(["c-m-abc12def"])), OK),
         access(json!({}), exactly),
         access(json!({"cluster": {"roles": ["a"]}, "project": {"roles": ["a"]}}), exactly),
+        access(namespace(json!({})), OK),
+        access(namespace(json!({"names": []})), "names in body should have at least 1 items"),
+        access(namespace(json!({"clusters": []})), "clusters in body should have at least 1 items"),
+        access(namespace(json!({"roles": ["e*"]})), "in body should match"),
+        access(namespace(json!({"names": ["a.b"]})), "in body should match"),
+        access(json!({"global": {"roles": ["user-base"]}}), OK),
+        access(json!({"global": {"roles": []}}), "should have at least 1 items"),
+        access(json!({"global": {"roles": ["*"]}}), "in body should match"),
+        access(json!({"global": {"roles": ["a"]}, "namespace": namespace(json!({}))["namespace"]}), exactly),
         access(json!({"cluster": {}}), "roles: Required"),
         access(json!({"project": {}}), "roles: Required"),
         access(cluster("roles", json!([])), "should have at least 1 items"),

@@ -8,7 +8,7 @@ use kube::{
     api::{DeleteParams, Patch, PatchParams},
 };
 use rancher_access_operator::{
-    api::{AccessGrant, RancherIntegration, condition, status::Phase},
+    api::{AccessGrant, AccessPolicy, RancherIntegration, condition, status::Phase},
     runtime::Clock,
 };
 use serde_json::{Value, json};
@@ -48,11 +48,21 @@ pub struct World {
 impl World {
     /// A world in which the platform team has registered Rancher and written a policy, and nobody has asked for anything.
     pub async fn new(start: Timestamp, given: Given) -> Self {
+        Self::with_latency(start, given, Duration::ZERO).await
+    }
+
+    /// The same with a Rancher that takes this long for each request.
+    pub async fn with_latency(start: Timestamp, given: Given, latency: Duration) -> Self {
         let clock = clock(start);
         let server = api_server(&clock).await;
         let tell = clock.clone();
-        let rancher =
-            Rancher::builder().now(move || tell.now()).seed(7).version(given.version).model(given.model).build();
+        let rancher = Rancher::builder()
+            .now(move || tell.now())
+            .seed(7)
+            .latency(latency)
+            .version(given.version)
+            .model(given.model)
+            .build();
         rancher.add_cluster(CLUSTER, "production", &[("env", "prod")]);
         let project = rancher.add_project(CLUSTER, "web", &[("team", "web")]);
         rancher.add_namespace(CLUSTER, &project, "web-frontend").await;
@@ -161,6 +171,12 @@ impl World {
     pub async fn patch(&self, name: &str, patch: Value) {
         let api = Api::<AccessGrant>::namespaced(self.admin(), "web");
         api.patch(name, &PatchParams::default(), &Patch::Merge(patch)).await.expect("patched");
+    }
+
+    /// Changes the policy.
+    pub async fn patch_policy(&self, spec: Value) {
+        let api = Api::<AccessPolicy>::all(self.admin());
+        api.patch("web", &PatchParams::default(), &Patch::Merge(json!({"spec": spec}))).await.expect("patched");
     }
 
     pub async fn phase(&self, name: &str) -> Option<Phase> {

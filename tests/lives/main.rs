@@ -7,6 +7,7 @@ mod administrators;
 mod behind_our_back;
 #[path = "../embedded/mod.rs"]
 mod embedded;
+mod fairness;
 mod faults;
 mod grantee;
 mod hands;
@@ -15,6 +16,7 @@ mod people;
 mod places;
 mod roles;
 mod servers;
+mod targets;
 
 use std::time::Duration;
 

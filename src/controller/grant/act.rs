@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use tokio::time::{Instant, sleep};
 use tracing::warn;
 
-use super::{clear, gone, holders, wait::Waiting};
+use super::{clear, gone, holders, membership, wait::Waiting};
 use crate::{
     api::{
         ANNOTATION_GRANT, LABEL_INSTALLATION, LABEL_INTEGRATION,
@@ -189,7 +189,8 @@ impl Hand<'_> {
 
     /// Goes on under another name: but only once that is written down, and under that name's lock.
     fn renamed(&self, case: &mut Case, name: String) -> Progress {
-        let message = format!("The access is recorded as {}/{name} from now on.", case.record.namespace);
+        let place = words::place_of(&case.record.namespace, &name);
+        let message = format!("The access is recorded as {place} from now on.");
         case.record.name = name;
         let waiting = Waiting::new(self.ctx, &self.grant.key);
         waiting.in_(Duration::ZERO, "Activating", message)
@@ -253,11 +254,16 @@ impl Hand<'_> {
             namespace: record.namespace.clone(),
             subject: words::new_subject(&case.subject),
             scope: words::scope(record),
-            role_template: record.role.clone(),
+            role: record.role.clone(),
             labels: [(LABEL_INSTALLATION, self.ctx.installation.id.as_str()), (LABEL_INTEGRATION, self.integration)]
                 .map(|(k, v)| (k.to_owned(), v.to_owned()))
                 .into(),
             annotations: [(ANNOTATION_GRANT.to_owned(), self.grant.key.to_string())].into(),
+        };
+        // Held until the create is answered: whoever removes the role waits for that.
+        let role = match membership::ensure(self, record).await {
+            Ok(held) => held,
+            Err(because) => return Some(self.waiting(&because.reason, because.message)),
         };
         case.world.created = true;
         let earlier = self.ctx.memory.attempting(&record.name);
@@ -274,8 +280,15 @@ impl Hand<'_> {
                 case.world.sight = Sight::NotLooked;
                 None
             }
+            // Rancher's webhook learns of a role a moment after it was made.
+            Err(Error::Refused { message, .. }) if role.is_some() && message.contains("not found") => {
+                Some(self.waiting(
+                    "MembershipRoleNew",
+                    format!("Rancher does not know the role {} yet: {message}", case.record.role),
+                ))
+            }
             Err(Error::Refused { code, reason, message }) => {
-                let target = words::access(&case.record).target();
+                let target = words::access(&case.record).target;
                 Some(Progress::Refused(format!(
                     "Rancher refused role {} on {target} ({code} {reason}): {message}",
                     case.record.role
@@ -317,7 +330,7 @@ impl Hand<'_> {
 
 fn name_taken(record: &BindingRecord) -> Progress {
     Progress::Refused(format!(
-        "The name {}/{} is taken in Rancher by a binding that is not ours: somebody forged it. Look at it there, and remove it.",
-        record.namespace, record.name
+        "The name {} is taken in Rancher by a binding that is not ours: somebody forged it. Look at it there, and remove it.",
+        words::place(record)
     ))
 }

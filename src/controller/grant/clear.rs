@@ -7,17 +7,22 @@ use tracing::{info, warn};
 
 use super::{
     act::{Case, Hand},
-    gone,
+    gone, reach,
     wait::Waiting,
 };
 use crate::{
     api::{
         ANNOTATION_TOUCHED,
         condition::one_line,
-        status::{BindingRecord, BindingState},
+        status::{BindingKind, BindingRecord, BindingState},
     },
     controller::{connection::Connection, words},
-    grant::{Progress, binding::Goal, name::SubjectKey, record::whole_seconds},
+    grant::{
+        Progress,
+        binding::Goal,
+        name::{SubjectKey, Target, membership_role},
+        record::whole_seconds,
+    },
     rancher::{
         Error,
         leftovers::{Looked, Trace},
@@ -36,9 +41,14 @@ const INHERITED: usize = 64;
 
 /// Clears what was left behind, touches the survivors, and settles the binding; or says what that waits for.
 pub(super) async fn clear(hand: &Hand<'_>, goal: Goal, case: &mut Case) -> Progress {
+    if case.record.kind == BindingKind::RoleBinding {
+        // Nobody makes anything for it: gone is gone.
+        touch(hand, case).await;
+        return settled(hand, goal, case);
+    }
     let name = case.record.name.clone();
     let waiting = Waiting::new(hand.ctx, &hand.grant.key);
-    let target = words::access(&case.record).target();
+    let target = words::access(&case.record).target;
     if hand.ctx.memory.is_cleared(&name) {
         return settled(hand, goal, case);
     }
@@ -64,6 +74,7 @@ pub(super) async fn clear(hand: &Hand<'_>, goal: Goal, case: &mut Case) -> Progr
     let clean = hand.ctx.memory.take_clean_delete(&name) || case.record.uid.is_none();
     if cleared > 0 || (second.is_none() && !clean) {
         hand.ctx.memory.set_second_look(&name, Some(Instant::now() + SECOND_LOOK));
+        hand.ctx.memory.forget_clean_clusters(&name);
         return waiting.in_(SECOND_LOOK, "SecondLook", second_look_words(&target));
     }
     hand.ctx.memory.set_second_look(&name, None);
@@ -73,6 +84,11 @@ pub(super) async fn clear(hand: &Hand<'_>, goal: Goal, case: &mut Case) -> Progr
 
 fn settled(hand: &Hand<'_>, goal: Goal, case: &mut Case) -> Progress {
     hand.ctx.memory.release(&case.record.name, &hand.grant.key);
+    hand.ctx.memory.forget_clean_clusters(&case.record.name);
+    if case.record.role == membership_role(&hand.ctx.installation.id) {
+        // With the last holder the role goes too.
+        hand.ctx.memory.sweep_of(hand.integration).notify_one();
+    }
     case.record.state = match goal {
         Goal::Take => BindingState::Removed,
         // It yielded.
@@ -82,64 +98,80 @@ fn settled(hand: &Hand<'_>, goal: Goal, case: &mut Case) -> Progress {
     Progress::Done
 }
 
-fn second_look_words(target: &str) -> String {
+fn second_look_words(target: &Target) -> String {
     format!(
-        "{target}: the binding is gone; Rancher may not have cleaned up after it, so what belongs to it downstream is looked for once more."
+        "{target}: the binding is gone; Rancher may not have cleaned up after it, so what belongs to it is looked for once more."
     )
 }
 
 /// Looks for left-overs and removes them; how many there were, or what could not be read.
-async fn cleared(hand: &Hand<'_>, case: &Case) -> Result<usize, String> {
-    let Some(proof) = &case.proof else {
+async fn cleared(hand: &Hand<'_>, case: &mut Case) -> Result<usize, String> {
+    let Some(proof) = case.proof.clone() else {
         return Err("Rancher has not said so in so many words yet. Looked for again".to_owned());
     };
-    let (rancher, cluster) = (&hand.connection.rancher, &case.record.cluster);
-    let reach = hand.connection.cluster(cluster);
-    if !reach.may_try() && !gone::cluster(hand, cluster).await {
-        return Err(format!(
-            "cluster {cluster} does not answer, so what it left behind there cannot be read. Looked for again until the cluster answers, or is removed from Rancher"
-        ));
-    }
-    let trace = trace(hand, case).await;
+    let reach = reach::of(hand, case).await?;
+    let trace = trace(hand, case, reach.clusters, reach.stays_admin).await;
+    let rancher = &hand.connection.rancher;
     let Looked { found, unreadable } = rancher.leftovers(&trace).await;
-    if unreadable.iter().any(|place| place.cluster == *cluster && place.error.is_transient()) {
-        reach.failed();
-    } else {
-        reach.succeeded();
+    for cluster in &trace.clusters {
+        let breaker = hand.connection.cluster(cluster);
+        if unreadable.iter().any(|place| place.cluster == *cluster && place.error.is_transient()) {
+            breaker.failed();
+        } else {
+            breaker.succeeded();
+            if !found.iter().any(|left| left.cluster == *cluster) {
+                hand.ctx.memory.cluster_is_clean(&case.record.name, cluster);
+            }
+        }
     }
-    let removal = rancher.remove_leftovers(&trace, &found, proof).await.map_err(|error| error.to_string())?;
+    let removal = rancher.remove_leftovers(&trace, &found, &proof).await.map_err(|error| error.to_string())?;
     for left in &removal.removed {
         warn!(grant = %hand.grant.key, binding = %trace.binding, leftover = %left, "Rancher left this behind; it was removed");
     }
     if let Some((left, error)) = removal.failed.first() {
         return Err(format!("{left}, which Rancher left behind, cannot be removed: {error}"));
     }
+    if let Some(left) = found.iter().find(|left| left.going) {
+        return Err(format!(
+            "{left}, which Rancher made for it, is still being removed: its cluster may be away. Looked for again"
+        ));
+    }
     for place in &unreadable {
         if gone::cluster(hand, &place.cluster).await {
             continue;
         }
-        return Err(format!(
-            "what it left behind on cluster {} cannot be read, so the access may still work there: {}. Looked for again until the cluster answers, or is removed from Rancher",
-            place.cluster, place.error
-        ));
+        return Err(away(&place.cluster, &place.error.to_string()));
     }
-    Ok(found.len())
+    match reach.away.first() {
+        Some(cluster) => Err(away(cluster, "it does not answer")),
+        None => Ok(found.len()),
+    }
 }
 
-/// What it takes to recognise what the binding left, or has.
-pub(super) async fn trace(hand: &Hand<'_>, case: &Case) -> Trace {
+fn away(cluster: &str, why: &str) -> String {
+    format!(
+        "what it left behind on cluster {cluster} cannot be read, so the access may still work there: {why}. Looked for again until the cluster answers, or is removed from Rancher"
+    )
+}
+
+/// What it takes to recognise what the binding left, or has, on those clusters.
+pub(super) async fn trace(hand: &Hand<'_>, case: &Case, clusters: Vec<String>, stays_admin: bool) -> Trace {
     Trace {
         binding: words::reference(&case.record),
-        cluster: case.record.cluster.clone(),
+        clusters,
+        stays_admin,
         subject: case.named.clone(),
-        roles: roles(hand.connection, &case.record.role).await,
+        roles: roles(hand.connection, &case.record).await,
     }
 }
 
 /// The role and all that it inherits: Rancher names some objects after them. What cannot be read is left out, for the
 /// owner labels find the rest.
-async fn roles(connection: &Connection, role: &str) -> Vec<String> {
-    let (mut known, mut ask) = (BTreeSet::from([role.to_owned()]), vec![role.to_owned()]);
+async fn roles(connection: &Connection, record: &BindingRecord) -> Vec<String> {
+    if record.kind == BindingKind::GlobalRoleBinding {
+        return Vec::new();
+    }
+    let (mut known, mut ask) = (BTreeSet::from([record.role.clone()]), vec![record.role.clone()]);
     while let Some(role) = ask.pop() {
         if let Ok(Some(template)) = connection.rancher.role_template(&role).await {
             for inherited in template.role_template_names {
@@ -152,7 +184,7 @@ async fn roles(connection: &Connection, role: &str) -> Vec<String> {
     known.into_iter().collect()
 }
 
-/// Touches every other binding of that subject in that cluster. Rancher lets bindings share downstream objects and
+/// Touches every other binding of that subject in that cluster, or in that Rancher. Rancher lets bindings share objects and
 /// deletes those with the first that goes; it makes them again for a binding that changes (seen on 2.15.0, within 2 s).
 /// A touch that fails is kept in the record and done later: it delays nothing.
 async fn touch(hand: &Hand<'_>, case: &mut Case) {
@@ -181,11 +213,11 @@ fn residual(hand: &Hand<'_>, case: &Case, survivors: &[Binding]) -> Option<Strin
         |b: &Binding| since.is_some_and(|since| b.meta.creation_timestamp.is_some_and(|made| made >= since));
     let (equal, others): (Vec<_>, Vec<_>) =
         survivors.iter().filter(|b| !ours(b)).partition(|b| words::access_of(b) == access);
-    let name = |b: &Binding| format!("{}/{}", b.meta.namespace, b.meta.name);
+    let name = |b: &Binding| words::place_of(&b.meta.namespace, &b.meta.name);
     let named = equal
         .iter()
         .map(|b| name(b))
-        .chain(others.iter().filter(|b| made_meanwhile(b)).map(|b| format!("{} ({})", name(b), b.role_template)));
+        .chain(others.iter().filter(|b| made_meanwhile(b)).map(|b| format!("{} ({})", name(b), b.role)));
     let named: Vec<_> = named.collect();
     (!named.is_empty()).then(|| one_line(&named.join(", "), RESIDUAL_MAX))
 }
@@ -206,8 +238,17 @@ async fn touch_survivors(
     record: &BindingRecord,
     time: &str,
 ) -> Result<Vec<Binding>, Error> {
-    let rancher = &connection.rancher;
-    let survivors = rancher.survivors(subject, &record.cluster, &words::reference(record)).await?;
+    let (rancher, reference) = (&connection.rancher, words::reference(record));
+    if record.kind == BindingKind::RoleBinding {
+        // It shares nothing with others; one that gives the same is only told of.
+        let beside = rancher.beside(&reference).await.or_else(|error| match error {
+            Error::NotFound(_) => Ok(Vec::new()),
+            error => Err(error),
+        })?;
+        return Ok(beside.into_iter().filter(|b| subject.is_of(b) && b.reference() != reference).collect());
+    }
+    let cluster = (!record.cluster.is_empty()).then_some(record.cluster.as_str());
+    let survivors = rancher.survivors(subject, cluster, &reference).await?;
     let mut failed = None;
     for survivor in &survivors {
         match rancher.touch_binding(&survivor.reference(), ANNOTATION_TOUCHED, time).await {

@@ -7,8 +7,12 @@ use super::{
     wait::{self, Waiting},
 };
 use crate::{
+    api::status::BindingKind,
     controller::words,
-    grant::{Progress, name::SubjectKey},
+    grant::{
+        Progress,
+        name::{SubjectKey, Target},
+    },
     rancher::Sighting,
 };
 
@@ -18,8 +22,8 @@ const RESOLVED_FOR: SignedDuration = SignedDuration::from_secs(10);
 /// The binding is gone, and nobody of us took it: says why, as far as Rancher tells.
 pub(super) async fn removed(hand: &Hand<'_>, case: &Case) -> Progress {
     let record = &case.record;
-    let target = words::access(record).target();
-    let what = format!("the binding {}/{} (role {} on {target})", record.namespace, record.name, record.role);
+    let target = words::access(record).target;
+    let what = format!("the binding {} (role {} on {target})", words::place(record), record.role);
     let why = match taken_along_by(hand, case).await {
         Some(other) => format!("{other}, and {what} went with it"),
         None => format!("Somebody removed {what} in Rancher"),
@@ -32,9 +36,23 @@ pub(super) async fn removed(hand: &Hand<'_>, case: &Case) -> Progress {
 /// What took the binding along, where that is known.
 async fn taken_along_by(hand: &Hand<'_>, case: &Case) -> Option<String> {
     let (rancher, record) = (&hand.connection.rancher, &case.record);
-    let cluster = rancher.cluster(&record.cluster).await.ok()?;
-    if cluster.found().is_none_or(|cluster| cluster.meta.is_terminating()) {
-        return Some(format!("Cluster {} was removed from Rancher", record.cluster));
+    match &words::access(record).target {
+        Target::Global => {
+            if rancher.global_role(&record.role).await.ok()?.is_none() {
+                return Some(format!("The global role {} was deleted in Rancher", record.role));
+            }
+        }
+        target => {
+            let cluster = rancher.cluster(target.cluster()).await.ok()?;
+            if cluster.found().is_none_or(|cluster| cluster.meta.is_terminating()) {
+                return Some(format!("Cluster {} was removed from Rancher", record.cluster));
+            }
+        }
+    }
+    if record.kind == BindingKind::RoleBinding
+        && !rancher.has_namespace(&record.cluster, &record.namespace).await.ok()?
+    {
+        return Some(format!("Namespace {} of cluster {} was deleted", record.namespace, record.cluster));
     }
     if let Some(project) = &record.project {
         let found = rancher.project(&record.cluster, project).await.ok()?;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::{
-    api::status::BindingState,
+    api::status::{BindingKind, BindingState},
     controller::words,
     grant::binding::{Equal, Goal, Object, Sight},
     rancher::{
@@ -30,20 +30,37 @@ impl Hand<'_> {
             Goal::Give | Goal::Take => self.look_at(case).await,
         };
         if let Err(error) = looked {
-            case.world.sight = Sight::Unknown;
-            case.trouble = Some(error);
+            // What lived on a cluster that Rancher does not know any more is out of reach with it.
+            let gone = match goal {
+                Goal::Take if case.record.kind == BindingKind::RoleBinding => {
+                    self.connection.rancher.cluster(&case.record.cluster).await.ok()
+                }
+                _ => None,
+            };
+            match gone {
+                Some(Sighting::Gone(proof)) => self.gone(case, proof, Equal::NotLooked).await,
+                _ => {
+                    case.world.sight = Sight::Unknown;
+                    case.trouble = Some(error);
+                }
+            }
         }
     }
 
     async fn look_around(&self, case: &mut Case) -> Result<(), Error> {
         let reference = words::reference(&case.record);
-        let all = self.connection.rancher.bindings(reference.kind, Some(&reference.namespace)).await?;
+        let all = self.connection.rancher.beside(&reference).await?;
         let own = all.iter().find(|b| b.meta.name == reference.name);
         if let Some(binding) = own {
             self.there(case, binding);
         }
         let equal = self.equal(case, &all);
-        case.world.beside = matches!(equal, Equal::Foreign(_));
+        // Only of Rancher's templates' bindings could it lose somebody what he has: no release deletes equals of others.
+        let at_risk = matches!(
+            case.record.kind,
+            BindingKind::ClusterRoleTemplateBinding | BindingKind::ProjectRoleTemplateBinding
+        );
+        case.world.beside = at_risk && matches!(equal, Equal::Foreign(_));
         match own {
             Some(_) => {}
             None if case.record.state == BindingState::Intended => case.world.sight = Sight::None(equal),
@@ -69,7 +86,7 @@ impl Hand<'_> {
                 // Somebody else's permanent binding counts before all; one that is going counts as long as it is there.
                 Equal::Foreign(_) => break,
                 _ if equal.meta.is_terminating() => Equal::Terminating,
-                _ if !ours => Equal::Foreign(format!("{}/{}", equal.meta.namespace, equal.meta.name)),
+                _ if !ours => Equal::Foreign(words::place_of(&equal.meta.namespace, &equal.meta.name)),
                 Equal::Terminating => Equal::Terminating,
                 _ => Equal::Ours(equal.meta.name.clone()),
             };
@@ -93,7 +110,7 @@ impl Hand<'_> {
             merge(&mut case.named, Subject::of(binding));
             case.made = binding.meta.creation_timestamp;
         }
-        let ready = finalizers::ready_to_delete(binding, &case.record.cluster);
+        let ready = finalizers::ready_to_delete(binding, &case.record.cluster, &self.connection.release);
         let old = self.age(case, binding) >= FINALIZERS_WITHIN;
         if ours && !binding.meta.is_terminating() {
             // As it was last seen before the delete: a young one still gets its finalizers. An old one without them

@@ -2,8 +2,8 @@
 //!
 //! - `observe` holds a request against policies and Rancher (`resolve`).
 //! - [`crate::grant::decide`] decides.
-//! - `act` brings bindings to where they should be (`look`, `holders`, `clear`, `gone`, `wait`); [`orphan`] does so for a binding
-//!   that has no grant.
+//! - `act` brings bindings to where they should be (`look`, `holders`, `membership`, `clear` with `reach`, `gone`, `wait`);
+//!   [`orphan`] does so for a binding that has no grant.
 //! - `record` writes it down, and `report` tells it.
 
 mod act;
@@ -11,8 +11,11 @@ mod clear;
 mod gone;
 mod holders;
 mod look;
+pub mod membership;
 mod observe;
+
 pub mod orphan;
+mod reach;
 mod record;
 mod report;
 mod resolve;

@@ -15,7 +15,7 @@ use crate::{
         status::{AccessDetails, BindingRecord, PolicyRecord, TargetDetails},
     },
     controller::{Context, brief, connection::Connection, words},
-    grant::{Because, Judged, Terms},
+    grant::{Because, Judged, Terms, name::membership_role},
     policy::{self, Policy, Refusal, Request},
 };
 
@@ -67,18 +67,19 @@ async fn weigh(ctx: &Context, grant: &AccessGrant, now: Timestamp) -> Result<Ter
     })?;
     let allowed = policy::judge(&request, &candidates, &resolved.facts, now).map_err(not_allowed)?;
     still_stands(ctx, &allowed.policy).await?;
-    Ok(terms(allowed, resolved, &integration, &connection))
+    Ok(terms(ctx, allowed, resolved, &integration, &connection))
 }
 
 fn terms(
+    ctx: &Context,
     allowed: policy::Allowed,
     resolved: Resolved,
     integration: &RancherIntegration,
     connection: &Connection,
 ) -> Terms {
     let rancher =
-        RancherStatus { version: connection.version.clone(), install_uuid: Some(connection.install_uuid.clone()) };
-    let details = details(&integration.spec, &resolved.bindings);
+        RancherStatus { install_uuid: Some(connection.install_uuid.clone()), ..words::rancher(&connection.release) };
+    let details = details(ctx, &integration.spec, &resolved.bindings);
     Terms {
         policy: allowed.policy,
         required_approvals: allowed.required_approvals,
@@ -150,25 +151,35 @@ fn policies(ctx: &Context) -> Vec<Policy> {
         .collect()
 }
 
-/// What to tell the user about using the access.
-fn details(spec: &RancherIntegrationSpec, bindings: &[BindingRecord]) -> AccessDetails {
+/// What to tell the user about using the access. What only lets him in is nothing to go to.
+fn details(ctx: &Context, spec: &RancherIntegrationSpec, bindings: &[BindingRecord]) -> AccessDetails {
     let ui = ui_url(spec);
+    let membership = membership_role(&ctx.installation.id);
     let targets = bindings
         .iter()
-        .map(|record| TargetDetails {
-            target: words::access(record).target(),
-            url: format!("{ui}/dashboard/c/{}/explorer", record.cluster),
-            kubeconfig_command: format!("rancher clusters kubeconfig {}", record.cluster),
+        .filter(|record| record.role != membership)
+        .map(|record| {
+            let target = words::access(record).target.to_string();
+            let page = |path: String| if ui.is_empty() { String::new() } else { format!("{ui}/dashboard/{path}") };
+            match record.cluster.as_str() {
+                "" => TargetDetails { target, url: page("home".to_owned()), kubeconfig_command: String::new() },
+                cluster => TargetDetails {
+                    target,
+                    url: page(format!("c/{cluster}/explorer")),
+                    kubeconfig_command: format!("rancher clusters kubeconfig {cluster}"),
+                },
+            }
         })
         .collect();
     AccessDetails { instructions: spec.custom_access_details.clone(), targets }
 }
 
-/// Where people reach Rancher's pages.
+/// Where people reach Rancher's pages: nowhere that is known, for a Rancher without a host.
 fn ui_url(spec: &RancherIntegrationSpec) -> String {
-    let url = spec.ui_url.clone().unwrap_or_else(|| match spec.port {
-        443 => format!("https://{}", spec.host),
-        port => format!("https://{}:{port}", spec.host),
+    let url = spec.ui_url.clone().unwrap_or_else(|| match (spec.host.as_str(), spec.port) {
+        ("", _) => String::new(),
+        (host, 443) => format!("https://{host}"),
+        (host, port) => format!("https://{host}:{port}"),
     });
     url.trim_end_matches('/').to_owned()
 }

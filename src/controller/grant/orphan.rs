@@ -12,7 +12,7 @@ use crate::{
         status::{BindingRecord, BindingState, End, EndReason},
     },
     controller::{Context, connection::Connection, words},
-    grant::{GrantKey, GrantView, Progress, binding::Goal, view::Summary},
+    grant::{GrantKey, GrantView, Progress, binding::Goal, name::Target, view::Summary},
     rancher::wire::Binding,
 };
 
@@ -23,9 +23,12 @@ pub async fn take(ctx: &Context, integration: &str, connection: &Arc<Connection>
     let Some(subject) = words::subjects_of(orphan).into_iter().next() else { return Progress::Done };
     let seen = orphan.meta.creation_timestamp.unwrap_or(Timestamp::UNIX_EPOCH);
     let record = BindingRecord {
-        kind: access.kind,
-        cluster: access.cluster,
-        project: access.project,
+        kind: access.target.kind(),
+        cluster: access.target.cluster().to_owned(),
+        project: match access.target {
+            Target::Project { project, .. } => Some(project),
+            _ => None,
+        },
         namespace: orphan.meta.namespace.clone(),
         name: orphan.meta.name.clone(),
         uid: Some(orphan.meta.uid.clone()),
@@ -35,6 +38,7 @@ pub async fn take(ctx: &Context, integration: &str, connection: &Arc<Connection>
         state: BindingState::Present,
         since: seen.into(),
         touch_pending: false,
+        unverified: false,
         residual: None,
     };
     let now = ctx.now();

@@ -9,6 +9,7 @@ use super::{
     clear,
 };
 use crate::{
+    api::status::BindingKind,
     controller::{Context, words},
     grant::{
         Because, GrantKey, Progress,
@@ -53,7 +54,7 @@ impl Hand<'_> {
     /// Why a binding waits, for people.
     pub(super) async fn wait(&self, wait: WaitFor, goal: Goal, case: &mut Case) -> Progress {
         let waiting = Waiting::new(self.ctx, &self.grant.key);
-        let target = words::access(&case.record).target();
+        let target = words::access(&case.record).target;
         match wait {
             WaitFor::Answer => {
                 let what = case.trouble.as_ref().map_or_else(|| "no clear answer".to_owned(), Error::to_string);
@@ -67,11 +68,11 @@ impl Hand<'_> {
             WaitFor::Name => waiting.progress(
                 "NameTaken",
                 format!(
-                    "{target}: a binding that is not ours stands under the name {}/{}, so that ours is gone cannot be proven: somebody put it there. Look at it in Rancher, and remove it.",
-                    case.record.namespace, case.record.name
+                    "{target}: a binding that is not ours stands under the name {}, so that ours is gone cannot be proven: somebody put it there. Look at it in Rancher, and remove it.",
+                    words::place(&case.record)
                 ),
             ),
-            WaitFor::Gone => self.still_there(&waiting, goal, case, &target).await,
+            WaitFor::Gone => self.still_there(&waiting, goal, case).await,
             WaitFor::Finalizers => waiting.in_(
                 FIRST,
                 "AwaitingFinalizers",
@@ -95,7 +96,8 @@ impl Hand<'_> {
     /// is there they are Rancher's to keep.
     async fn downstream(&self, case: &Case) -> String {
         let cluster = &case.record.cluster;
-        let looked = self.connection.rancher.leftovers(&clear::trace(self, case).await).await;
+        let looked =
+            self.connection.rancher.leftovers(&clear::trace(self, case, vec![cluster.clone()], false).await).await;
         let (there, here): (Vec<_>, Vec<_>) = looked.found.iter().partition(|left| left.cluster == *cluster);
         let views = match here.len() {
             0 => String::new(),
@@ -115,23 +117,26 @@ impl Hand<'_> {
     }
 
     /// An object that is being deleted, longer than Rancher needs by itself.
-    async fn still_there(&self, waiting: &Waiting<'_>, goal: Goal, case: &Case, target: &str) -> Progress {
+    async fn still_there(&self, waiting: &Waiting<'_>, goal: Goal, case: &Case) -> Progress {
         if goal == Goal::Give {
             self.ctx.memory.suspect(&case.record.name, &self.grant.key);
         }
-        let (namespace, name, role) = (&case.record.namespace, &case.record.name, &case.record.role);
-        if goal == Goal::Take && matches!(self.connection.rancher.role_template(role).await, Ok(None)) {
+        let (target, place, role) = (words::access(&case.record).target, words::place(&case.record), &case.record.role);
+        let of_a_template =
+            case.record.kind != BindingKind::RoleBinding && case.record.kind != BindingKind::GlobalRoleBinding;
+        if goal == Goal::Take && of_a_template && matches!(self.connection.rancher.role_template(role).await, Ok(None))
+        {
             let truth = self.downstream(case).await;
             return waiting.progress(
                 "RoleTemplateGone",
                 format!(
-                    "{target}: Rancher cannot remove the binding {namespace}/{name}, for its RoleTemplate {role} was deleted (every update of it fails). Create a RoleTemplate named {role} of the same context, even without rules; the binding then goes within 20 s, and the RoleTemplate may go too. {truth}"
+                    "{target}: Rancher cannot remove the binding {place}, for its RoleTemplate {role} was deleted (every update of it fails). Create a RoleTemplate named {role} of the same context, even without rules; the binding then goes within 20 s, and the RoleTemplate may go too. {truth}"
                 ),
             );
         }
         waiting.progress(
             "AwaitingRemoval",
-            format!("{target}: the binding {namespace}/{name} is being deleted, but Rancher has not cleaned up after it yet: the cluster or Rancher's webhook may be away."),
+            format!("{target}: the binding {place} is being deleted, but Rancher has not cleaned up after it yet: the cluster or Rancher's webhook may be away."),
         )
     }
 }

@@ -13,8 +13,9 @@ use crate::{
         },
         integration::{KeyStatus, RancherIntegrationStatus, RancherStatus},
     },
+    controller::words,
     grant::{Because, record::whole_seconds},
-    rancher::identity::Expiry,
+    rancher::{Model, Release, identity::Expiry},
 };
 
 /// How long before its end a key is warned about.
@@ -63,9 +64,11 @@ pub(super) fn verdict(integration: &RancherIntegration, found: &Findings, around
     };
     if same.is_ok() {
         let known = status.rancher.take().unwrap_or_default();
+        let model = release(found).map(|release| words::rancher(&release));
         status.rancher = Some(RancherStatus {
             version: found.version.clone().or(known.version),
             install_uuid: found.install_uuid.clone().or(known.install_uuid),
+            rbac_model: model.and_then(|found| found.rbac_model).or(known.rbac_model),
         });
     }
     if let Some(Ok((who, key))) = &found.authenticated {
@@ -93,16 +96,11 @@ fn paint(
     status: &mut RancherIntegrationStatus,
 ) -> Result<(), Because> {
     let (now, generation) = (whole_seconds(around.now), integration.metadata.generation);
-    let version = found.version.clone().unwrap_or_default();
-    let reached = outcome(
-        found.reached.clone(),
-        "Reachable",
-        &format!("Rancher {version} answers at {}.", integration.spec.host),
-    );
+    let reached = outcome(found.reached.clone(), "Reachable", &server_words(integration, found));
     let authenticated = outcome(
         found.authenticated.as_ref().map(|a| a.as_ref().map(|_| ()).map_err(Clone::clone)),
         "Authenticated",
-        &key_words(found, around.now),
+        &key_words(found, around.now, integration.spec.host.is_empty()),
     );
     let authorized = outcome(
         found.authorized.clone(),
@@ -127,7 +125,12 @@ fn paint(
         condition::set(&mut status.conditions, now, generation, type_, *holds, reason, message);
     }
     let first = [&reached, &authenticated].into_iter().find_map(trouble);
-    let first = first.or(same.err()).or_else(|| trouble(&authorized)).or(claimed.err()).or_else(|| trouble(&enforced));
+    let first = first
+        .or(same.err())
+        .or_else(|| too_old(found))
+        .or_else(|| trouble(&authorized))
+        .or(claimed.err())
+        .or_else(|| trouble(&enforced));
     let suspended = integration
         .spec
         .suspend
@@ -145,6 +148,42 @@ fn paint(
     condition::set(&mut status.conditions, now, generation, "Ready", holds, &because.reason, because.message);
     status.conditions.sort_by_key(|c| c.type_ != "Ready");
     first.or(suspended).map_or(Ok(()), Err)
+}
+
+/// Which Rancher it is, where all of it is known.
+fn release(found: &Findings) -> Option<Release> {
+    Some(Release { version: found.version.clone(), model: found.model? })
+}
+
+/// What answers, and where, in words.
+fn server_words(integration: &RancherIntegration, found: &Findings) -> String {
+    let version = found.version.clone().unwrap_or_default();
+    let place = match integration.spec.host.as_str() {
+        "" => "in the cluster that this operator runs in",
+        host => &format!("at {host}"),
+    };
+    let model = match found.model {
+        Some(Model::Legacy) => {
+            " It turns bindings into RBAC in the legacy model (feature aggregated-roletemplates off)."
+        }
+        Some(Model::Aggregated) => {
+            " It turns bindings into RBAC in the aggregated model (feature aggregated-roletemplates on)."
+        }
+        None => "",
+    };
+    format!("Rancher {version} answers {place}.{model}")
+}
+
+/// Why nothing is granted on a release whose ways are not known.
+fn too_old(found: &Findings) -> Option<Because> {
+    let release = release(found).filter(Release::is_too_old)?;
+    let version = release.version.unwrap_or_default();
+    Some(Because::new(
+        "UnsupportedRancher",
+        format!(
+            "Rancher {version} is older than 2.11, and how it cleans up after bindings is not known: nothing is granted there; revoking goes on. Upgrade Rancher."
+        ),
+    ))
 }
 
 fn deleting(needed_by: usize) -> Because {
@@ -171,8 +210,11 @@ fn trouble((holds, reason, message): &Face) -> Option<Because> {
 }
 
 /// Whose the key is and when it ends, in words.
-fn key_words(found: &Findings, now: Timestamp) -> String {
+fn key_words(found: &Findings, now: Timestamp, keyless: bool) -> String {
     let Some(Ok((who, key))) = &found.authenticated else { return String::new() };
+    if keyless {
+        return format!("No key is used: the operator acts as {} on Rancher's own cluster.", who.user_id);
+    }
     let whose = match &who.username {
         Some(name) => format!("The key is of Rancher user {name} ({})", who.user_id),
         None => format!("The key is of Rancher user {}", who.user_id),

@@ -4,6 +4,7 @@
 //! wait for it are looked at at once.
 
 mod claim;
+mod connect;
 mod decide;
 mod observe;
 mod record;
@@ -130,14 +131,7 @@ struct Company {
 
 async fn one(ctx: Arc<Context>, name: String, poke: Arc<Notify>, stop: CancellationToken) {
     let breaker = Breaker::new(CIRCUIT);
-    let mut kept = observe::Kept {
-        inputs: None,
-        rancher: None,
-        connection: None,
-        stale: false,
-        breaker: breaker.clone(),
-        authorized: false,
-    };
+    let mut kept = connect::Kept::new(breaker.clone());
     let (mut circuit, mut proof) = (breaker.watch(), ctx.proof.clone());
     let mut company: Option<Company> = None;
     let (mut ready, mut failures) = (false, 0_u32);
@@ -165,7 +159,7 @@ async fn one(ctx: Arc<Context>, name: String, poke: Arc<Notify>, stop: Cancellat
 }
 
 /// One look, its verdict, and what follows. Says whether what waits for this Rancher can go on.
-async fn pass(ctx: &Arc<Context>, name: &str, integration: &RancherIntegration, kept: &mut observe::Kept) -> bool {
+async fn pass(ctx: &Arc<Context>, name: &str, integration: &RancherIntegration, kept: &mut connect::Kept) -> bool {
     let found = observe::look(ctx, integration, kept).await;
     let proof = ctx.proof.borrow().clone();
     let other = foreign(ctx, integration);
@@ -221,7 +215,7 @@ pub(super) fn foreign<'a>(ctx: &Context, integration: &'a RancherIntegration) ->
 fn keep_company(
     ctx: &Arc<Context>,
     name: &str,
-    kept: &observe::Kept,
+    kept: &connect::Kept,
     company: &mut Option<Company>,
     stop: &CancellationToken,
 ) {

@@ -110,6 +110,7 @@ fn binding() -> impl Strategy<Value = BindingRecord> {
             state,
             since: Time(since),
             touch_pending,
+            unverified: false,
             residual: None,
         }
     })
@@ -222,7 +223,11 @@ fn terms() -> impl Strategy<Value = Terms> {
             for binding in &mut bindings {
                 (binding.state, binding.uid, binding.touch_pending) = (BindingState::Intended, None, false);
             }
-            let rancher = RancherStatus { version: Some("v2.15.0".into()), install_uuid: Some("install".into()) };
+            let rancher = RancherStatus {
+                version: Some("v2.15.0".into()),
+                install_uuid: Some("install".into()),
+                rbac_model: None,
+            };
             Terms { policy, required_approvals, approval_timeout, duration, rancher, bindings, details: details() }
         },
     )

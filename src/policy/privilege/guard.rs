@@ -16,14 +16,15 @@ where
     I: Iterator<Item = &'r PolicyRule>,
 {
     let on_clusters = match scope {
-        Scope::Cluster => ON_CLUSTERS,
+        Scope::Cluster | Scope::Global => ON_CLUSTERS,
         Scope::Project => &[],
     };
+    let applies = |guard: &&Guard| scope != Scope::Global || !guard.everybody;
     rules()
         .find_map(anything)
         .or_else(|| rules().find_map(anyone))
         .or_else(|| {
-            let mut guards = EVERYWHERE.iter().chain(on_clusters);
+            let mut guards = EVERYWHERE.iter().chain(on_clusters).filter(applies);
             guards.find_map(|guard| rules().find_map(|rule| meets(guard, rule)))
         })
         .or_else(|| rules().find_map(wildcard))

@@ -11,6 +11,8 @@
 //! - `create` on Rancher's projects (`cluster-member` has it) does not count: it makes its holder owner of a new, empty
 //!   project and of nothing that was there before. But the binding that Rancher makes for the creator is not ours, and
 //!   stays when the grant ends: a policy should offer such roles to those who may keep a project of their own.
+//! - Making one's own tokens and kubeconfigs does not count in a global role: every user has it by his default role, Rancher
+//!   shows everybody his own only, and a token gives no more than its user has at the time.
 //! - What Rancher's webhook would refuse at the time of use (`escalate` is missing) counts all the same: the guard must not
 //!   depend on another server's being right.
 
@@ -33,8 +35,11 @@ const WORDS_MAX: usize = 300;
 pub enum Scope {
     /// On a cluster: rules reach all its namespaces.
     Cluster,
-    /// On a project: rules about namespaced objects reach the project's namespaces alone.
+    /// On a project or in a namespace: rules about namespaced objects reach its namespaces alone.
     Project,
+    /// In Rancher as a whole: rules reach all namespaces of Rancher's own cluster, and what it gives on other clusters
+    /// reaches all of theirs.
+    Global,
 }
 
 /// The rules of one role template, as they were read.

@@ -13,8 +13,8 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::{
-    Allowed, ClusterFacts, Facts, MESSAGE_MAX, Policy, ProjectFacts, Refusal, RefusalReason, Request, RoleFacts,
-    SubjectFacts, TargetFacts, candidates, judge,
+    Allowed, ClusterFacts, Facts, MESSAGE_MAX, NamespaceFacts, Policy, ProjectFacts, Refusal, RefusalReason, Request,
+    RoleFacts, SubjectFacts, TargetFacts, candidates, judge,
 };
 use crate::api::{AccessGrantSpec, integration::IdentityMapping};
 
@@ -87,10 +87,11 @@ fn facts() -> Facts {
     let role = |id: &str| RoleFacts { id: id.to_owned(), privileged: None };
     Facts {
         targets: vec![
-            TargetFacts { cluster: cluster("c-1"), project: None, role: role("cluster-member") },
+            TargetFacts { cluster: Some(cluster("c-1")), project: None, namespace: None, role: role("cluster-member") },
             TargetFacts {
-                cluster: cluster("c-2"),
+                cluster: Some(cluster("c-2")),
                 project: Some(ProjectFacts { id: "p-1".to_owned(), labels: labels(&[("team", "web")]), system: false }),
+                namespace: None,
                 role: role("project-member"),
             },
         ],

@@ -73,9 +73,9 @@ fn any_grant() -> impl Strategy<Value = (AccessGrantSpec, Facts)> {
         let (mut spec, mut facts) = (grant(patch), facts());
         spec.access.truncate(targets);
         facts.targets.truncate(targets);
-        facts.targets[0].cluster.hosts_rancher = !harmless;
+        facts.targets[0].cluster.as_mut().unwrap().hosts_rancher = !harmless;
         if !prod {
-            facts.targets[0].cluster.labels.clear();
+            facts.targets[0].cluster.as_mut().unwrap().labels.clear();
         }
         (spec, facts)
     })

@@ -58,7 +58,7 @@ fn labels_decide_in_the_second_stage() {
     let spec = grant(json!({}));
     assert_eq!(first(&spec, &policies).unwrap(), ["web"]);
     let mut other = facts();
-    other.targets[1].cluster.labels = labels(&[("env", "dev")]);
+    other.targets[1].cluster.as_mut().unwrap().labels = labels(&[("env", "dev")]);
     refused(both(&spec, &policies, &other), R::TargetNotAllowed, &["p-1", "labels"]);
     let mut other = facts();
     other.targets[1].project.as_mut().unwrap().labels = labels(&[("team", "db")]);
@@ -94,9 +94,9 @@ type Change = fn(&mut Facts);
 /// What makes the request privileged, and how the refusal says so.
 const PRIVILEGED: &[(Change, R, &str)] = &[
     (make_role_privileged, R::PrivilegedRole, "verbs * on *"),
-    (|f| f.targets[1].cluster.hosts_rancher = true, R::PrivilegedTarget, "Rancher itself"),
-    (|f| f.targets[1].cluster.hosts_operator = true, R::PrivilegedTarget, "this operator"),
-    (|f| f.targets[0].cluster.hosts_operator = true, R::PrivilegedTarget, "cluster c-1"),
+    (|f| f.targets[1].cluster.as_mut().unwrap().hosts_rancher = true, R::PrivilegedTarget, "Rancher itself"),
+    (|f| f.targets[1].cluster.as_mut().unwrap().hosts_operator = true, R::PrivilegedTarget, "this operator"),
+    (|f| f.targets[0].cluster.as_mut().unwrap().hosts_operator = true, R::PrivilegedTarget, "cluster c-1"),
     (make_project_system, R::PrivilegedTarget, "System project"),
 ];
 
@@ -122,7 +122,7 @@ fn privilege_comes_first_and_names_the_rule() {
         let allowed = both(&spec, &mixed, &facts).unwrap();
         assert_eq!(allowed.policy.name, "zap");
         // Even where the policy would refuse for another reason.
-        facts.targets[1].cluster.labels.clear();
+        facts.targets[1].cluster.as_mut().unwrap().labels.clear();
         refused(both(&spec, &plain, &facts), *reason, &[says]);
         let nearest = ["zap comes nearest"];
         refused(both(&spec, &mixed, &facts), R::TargetNotAllowed, &nearest);
@@ -133,7 +133,7 @@ fn privilege_comes_first_and_names_the_rule() {
 fn a_policy_that_only_lacks_privilege_is_the_nearest() {
     let spec = grant(json!({}));
     let mut facts = facts();
-    facts.targets[0].cluster.hosts_rancher = true;
+    facts.targets[0].cluster.as_mut().unwrap().hosts_rancher = true;
     let policies =
         [policy("web", json!({})), policy("emergency", json!({"allowPrivileged": true, "requireReason": true}))];
     let labels = labels(&[("team", "web")]);
@@ -141,4 +141,49 @@ fn a_policy_that_only_lacks_privilege_is_the_nearest() {
     let request = Request { namespace: "web-prod", namespace_labels: &labels, spec: &spec, mapping: Some(&mapping) };
     let all: Vec<_> = policies.iter().collect();
     refused(judge(&request, &all, &facts, now()), R::PrivilegedTarget, &["web comes nearest"]);
+}
+
+/// A grant on a namespace and in Rancher as a whole, and what Rancher says of it.
+fn elsewhere() -> (AccessGrantSpec, Facts) {
+    let spec = grant(json!({"access": [
+        {"namespace": {"cluster": "c-1", "name": "web-api", "role": "edit"}},
+        {"global": {"role": "user-base"}},
+    ]}));
+    let mut facts = facts();
+    let role = |id: &str| RoleFacts { id: id.to_owned(), privileged: None };
+    let namespace = Some(NamespaceFacts { name: "web-api".to_owned(), system: false });
+    facts.targets[0] = TargetFacts { namespace, role: role("edit"), ..facts.targets[0].clone() };
+    facts.targets[1] = TargetFacts { cluster: None, project: None, namespace: None, role: role("user-base") };
+    (spec, facts)
+}
+
+fn elsewhere_policy(namespace: serde_json::Value) -> Policy {
+    policy("web", json!({"access": [{"namespace": namespace}, {"global": {"roles": ["user-base"]}}]}))
+}
+
+#[test]
+fn namespaces_and_rancher_as_a_whole_are_covered_by_name() {
+    let rule = |clusters: &str, names: &str, roles: &str| {
+        elsewhere_policy(json!({"clusters": [clusters], "names": [names], "roles": [roles]}))
+    };
+    let (spec, facts) = elsewhere();
+    both(&spec, &[rule("c-*", "web-*", "edit")], &facts).unwrap();
+    for (clusters, names, roles, reason) in [
+        ("c-2", "web-*", "edit", R::TargetNotAllowed),
+        ("c-1", "api-*", "edit", R::TargetNotAllowed),
+        ("c-1", "web-*", "view", R::RoleNotAllowed),
+    ] {
+        refused(both(&spec, &[rule(clusters, names, roles)], &facts), reason, &["namespace web-api on cluster c-1"]);
+    }
+    let no_global =
+        policy("web", json!({"access": [{"namespace": {"clusters": ["*"], "names": ["*"], "roles": ["edit"]}}]}));
+    refused(both(&spec, &[no_global], &facts), R::TargetNotAllowed, &["Rancher as a whole"]);
+}
+
+#[test]
+fn a_namespace_of_the_system_is_privileged_whatever_its_project() {
+    let everything = elsewhere_policy(json!({"clusters": ["*"], "names": ["*"], "roles": ["edit"]}));
+    let (spec, mut facts) = elsewhere();
+    facts.targets[0].namespace.as_mut().unwrap().system = true;
+    refused(both(&spec, &[everything], &facts), R::PrivilegedTarget, &["namespace of Kubernetes or of Rancher"]);
 }

@@ -4,7 +4,12 @@ use crate::rancher::fake::{M, client, empty_list, not_found, rancher};
 const CRTBS: &str = "clusterroletemplatebindings";
 
 fn reference() -> BindingRef {
-    BindingRef { kind: BindingKind::Cluster, namespace: "c-1".to_owned(), name: "rao-a".to_owned() }
+    BindingRef {
+        kind: BindingKind::Cluster,
+        cluster: LOCAL.to_owned(),
+        namespace: "c-1".to_owned(),
+        name: "rao-a".to_owned(),
+    }
 }
 
 fn crtb(name: &str, uid: &str, user: &str) -> String {
@@ -19,7 +24,7 @@ fn new(scope: Scope, subject: NewSubject) -> NewBinding {
         namespace: "c-1".to_owned(),
         subject,
         scope,
-        role_template: "cluster-member".to_owned(),
+        role: "cluster-member".to_owned(),
         labels: BTreeMap::from([("l".to_owned(), "1".to_owned())]),
         annotations: BTreeMap::new(),
     }
@@ -27,14 +32,14 @@ fn new(scope: Scope, subject: NewSubject) -> NewBinding {
 
 #[tokio::test]
 async fn gone_is_only_what_rancher_proves() {
-    let (gone, asked) = client(|_| not_found(MANAGEMENT, CRTBS, "rao-a"));
+    let (gone, asked) = client(|_| not_found("management.cattle.io", CRTBS, "rao-a"));
     let Sighting::Gone(proof) = gone.binding(&reference()).await.unwrap() else { panic!("it is gone") };
     assert!(reference().is_absent_by(&proof));
     assert!(!BindingRef { namespace: "c-2".to_owned(), ..reference() }.is_absent_by(&proof));
     assert_eq!(asked.lines(), [format!("GET {M}/namespaces/c-1/{CRTBS}/rao-a")]);
     for other in [
-        not_found(MANAGEMENT, CRTBS, "rao-b"),
-        not_found(MANAGEMENT, "clusters", "rao-a"),
+        not_found("management.cattle.io", CRTBS, "rao-b"),
+        not_found("management.cattle.io", "clusters", "rao-a"),
         rancher(404, "404 page not found"),
         rancher(404, ""),
         rancher(200, crtb("rao-b", "uid-1", "u-1")),
@@ -82,7 +87,7 @@ async fn a_delete_names_the_uid_and_tells_the_four_ways() {
     let answers = [
         (rancher(200, crtb("rao-a", "uid-1", "u-1")), "Terminating"),
         (rancher(200, r#"{"kind":"Status","status":"Success"}"#), "Accepted"),
-        (not_found(MANAGEMENT, CRTBS, "rao-a"), "Gone"),
+        (not_found("management.cattle.io", CRTBS, "rao-a"), "Gone"),
         (rancher(409, conflict), "UidMismatch"),
     ];
     for (answer, want) in answers {
@@ -116,7 +121,7 @@ async fn survivors_are_the_subjects_other_bindings_in_that_cluster() {
         rancher(200, json!({"metadata": {}, "items": items}).to_string())
     });
     let subject = Subject { user: Some("u-1".to_owned()), ..Subject::default() };
-    let left = rancher_.survivors(&subject, "c-1", &reference()).await.unwrap();
+    let left = rancher_.survivors(&subject, Some("c-1"), &reference()).await.unwrap();
     assert_eq!(left.iter().map(|b| b.meta.name.as_str()).collect::<Vec<_>>(), ["other", "p1"]);
 }
 
@@ -127,7 +132,7 @@ async fn a_touch_is_a_merge_patch_of_one_annotation() {
     let request = asked.last();
     assert_eq!(request.headers()["content-type"], "application/merge-patch+json");
     assert_eq!(request.body(), r#"{"metadata":{"annotations":{"rancheraccess.io/touched":"x"}}}"#);
-    let (gone, _) = client(|_| not_found(MANAGEMENT, CRTBS, "rao-a"));
+    let (gone, _) = client(|_| not_found("management.cattle.io", CRTBS, "rao-a"));
     assert_eq!(gone.touch_binding(&reference(), "a", "b").await.unwrap_err().reason(), "NotFound");
 }
 
@@ -140,4 +145,44 @@ async fn a_binding_that_cannot_be_read_is_no_empty_list() {
     assert_eq!(other.bindings(BindingKind::Cluster, None).await.unwrap_err().reason(), "Unknown");
     let (none, _) = client(|_| empty_list());
     assert!(none.bindings(BindingKind::Cluster, None).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_global_binding_has_no_namespace_and_a_role_binding_lives_on_its_cluster() {
+    let answer = |kind: &str| {
+        json!({"kind": kind, "metadata": {"name": "rao-a", "uid": "uid-1", "namespace": "api"},
+        "subjects": [{"kind": "User", "name": "u-1"}], "roleRef": {"kind": "ClusterRole", "name": "edit"},
+        "globalRoleName": "user-base"})
+        .to_string()
+    };
+    let (server, asked) = client(move |_| rancher(201, answer("x")));
+    let global = NewBinding {
+        namespace: String::new(),
+        role: "user-base".to_owned(),
+        ..new(Scope::Global, NewSubject::UserPrincipal("okta_user://a".to_owned()))
+    };
+    server.create_binding(&global).await.unwrap();
+    assert_eq!(asked.lines().pop().unwrap(), format!("POST {M}/globalrolebindings"));
+    let body: Value = serde_json::from_slice(asked.last().body()).unwrap();
+    assert_eq!(body["globalRoleName"], "user-base");
+    assert_eq!((&body["userPrincipalName"], &body["roleTemplateName"]), (&json!("okta_user://a"), &Value::Null));
+    assert!(body["metadata"]["namespace"].is_null());
+    let scope = Scope::Namespace { cluster: "c-1".to_owned(), namespace: "api".to_owned() };
+    let native = NewBinding {
+        namespace: "api".to_owned(),
+        role: "edit".to_owned(),
+        ..new(scope, NewSubject::User("u-1".to_owned()))
+    };
+    let made = server.create_binding(&native).await.unwrap();
+    assert_eq!(made.reference(), native.reference());
+    assert_eq!(
+        asked.lines().pop().unwrap(),
+        "POST /k8s/clusters/c-1/apis/rbac.authorization.k8s.io/v1/namespaces/api/rolebindings"
+    );
+    let body: Value = serde_json::from_slice(asked.last().body()).unwrap();
+    assert_eq!(
+        body["roleRef"],
+        json!({"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "edit"})
+    );
+    assert_eq!(body["subjects"], json!([{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": "u-1"}]));
 }

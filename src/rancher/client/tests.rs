@@ -149,7 +149,7 @@ async fn without_a_key_the_local_cluster_alone_is_there() {
             transport.oneshot(request.map(|_| bytes::Bytes::new())).await
         }
     });
-    let server = Rancher::keyless(kube::Client::new(service, "default"));
+    let server = Rancher::keyless(crate::rancher::transport::through(kube::Client::new(service, "default")));
     assert_eq!(server.kube_system_uid(LOCAL).await.unwrap(), "u");
     assert!(matches!(server.kube_system_uid("c-1").await.unwrap_err(), Error::Unaddressable { .. }));
     assert_eq!(asked.lines(), ["GET /api/v1/namespaces/kube-system"]);
@@ -164,7 +164,7 @@ fn endless() -> Transport {
         let body = reqwest::Body::wrap_stream(futures::StreamExt::chain(first, futures::stream::pending()));
         Ok::<_, BoxError>(Response::new(body))
     });
-    transport::through(kube::Client::new(service, "default"))
+    crate::rancher::transport::through(kube::Client::new(service, "default"))
 }
 
 #[tokio::test(start_paused = true)]

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use futures::{StreamExt as _, stream};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{
     absence::{ProofOfAbsence, Sighting, Target},
@@ -11,16 +11,15 @@ use super::{
     call::Call,
     client::Rancher,
     error::Error,
-    wire::Subject,
+    wire::{BindingKind, RawBinding, Subject},
 };
 
 mod judge;
 mod names;
 
-pub use judge::RbacKind;
-use judge::{By, Query, RbacBinding};
+pub use judge::MadeKind;
+use judge::{By, Made, Query};
 
-const RBAC: &str = "rbac.authorization.k8s.io";
 /// Looks under way at once: a look must not crowd out revocations.
 const AT_ONCE: usize = 4;
 
@@ -29,8 +28,12 @@ const AT_ONCE: usize = 4;
 pub struct Trace {
     /// The binding. Its namespace is the cluster's id or the project's backing namespace.
     pub binding: BindingRef,
-    /// The cluster it gave access to.
-    pub cluster: String,
+    /// The clusters it gave access to, as far as something may be left there that Rancher's own cluster does not tell of:
+    /// one for a cluster or project binding; all for a global one that made its holder administrator of each.
+    pub clusters: Vec<String>,
+    /// Whether the subject is administrator of all clusters by another global binding too: what makes him that is then
+    /// not only this one's.
+    pub stays_admin: bool,
     /// Whom it was for. The user's id should be known: what Rancher makes names the id, not the principal.
     pub subject: Subject,
     /// The role it gave, and every role that one inherits, by id: Rancher names its management rights after them.
@@ -52,7 +55,7 @@ pub struct Leftover {
     /// The cluster it is on.
     pub cluster: String,
     /// Its kind.
-    pub kind: RbacKind,
+    pub kind: MadeKind,
     /// Its namespace, empty for a ClusterRoleBinding.
     pub namespace: String,
     /// Its name.
@@ -63,6 +66,8 @@ pub struct Leftover {
     pub resource_version: String,
     /// The role it gives.
     pub role: String,
+    /// Whether it is going already: then it is only waited for.
+    pub going: bool,
     /// What to do with it.
     pub remedy: Remedy,
 }
@@ -81,7 +86,7 @@ pub struct Unreadable {
     /// The cluster.
     pub cluster: String,
     /// What was looked for.
-    pub kind: RbacKind,
+    pub kind: MadeKind,
     /// Why it could not be read.
     pub error: Error,
 }
@@ -151,7 +156,7 @@ impl Rancher {
             return Err(Error::Conflict { message: format!("{} is not proven absent: {proof} is", trace.binding) });
         }
         let mut removal = Removal::default();
-        for leftover in found {
+        for leftover in found.iter().filter(|left| !left.going) {
             match self.remove_leftover(leftover).await {
                 // Gone meanwhile, or another object by now, which the next look judges.
                 Ok(()) | Err(Error::NotFound(_) | Error::UidMismatch { .. }) => removal.removed.push(leftover.clone()),
@@ -163,7 +168,7 @@ impl Rancher {
 
     async fn remove_leftover(&self, leftover: &Leftover) -> Result<(), Error> {
         let Leftover { cluster, kind, namespace, name, .. } = leftover;
-        let path = self.rbac_path(cluster, *kind, Some((namespace, name)))?;
+        let path = self.made_path(cluster, *kind, Some((namespace, name)))?;
         let call = match &leftover.remedy {
             Remedy::DropKeys(keys) => {
                 Call::patch(path, "application/json-patch+json", &judge::drop_keys(leftover, keys))
@@ -175,26 +180,27 @@ impl Rancher {
                     "preconditions": {"uid": leftover.uid, "resourceVersion": leftover.resource_version}}),
             ),
         };
-        self.exchange.success(&call.of(rbac_target(*kind, namespace, name))).await.map(drop)
+        self.exchange.success(&call.of(target(*kind, namespace, name))).await.map(drop)
     }
 
-    async fn ask(&self, query: &Query) -> Result<Vec<RbacBinding>, Error> {
-        match &query.by {
+    async fn ask(&self, query: &Query) -> Result<Vec<Made>, Error> {
+        let found: Vec<Value> = match &query.by {
             By::Label(selector) => {
-                self.list_all(&self.rbac_path(&query.cluster, query.kind, None)?, Some(selector)).await
+                self.list_all(&self.made_path(&query.cluster, query.kind, None)?, Some(selector)).await?
             }
             By::Name { namespace, name } => {
-                let path = self.rbac_path(&query.cluster, query.kind, Some((namespace, name)))?;
-                let call = Call::get(path).of(rbac_target(query.kind, namespace, name));
-                Ok(self.exchange.look(call).await.map(Sighting::found)?.into_iter().collect())
+                let path = self.made_path(&query.cluster, query.kind, Some((namespace, name)))?;
+                let call = Call::get(path).of(target(query.kind, namespace, name));
+                self.exchange.look(call).await.map(Sighting::found)?.into_iter().collect()
             }
-        }
+        };
+        found.into_iter().map(|object| read(query.kind, object)).collect()
     }
 
-    fn rbac_path(&self, cluster: &str, kind: RbacKind, object: Option<(&str, &str)>) -> Result<String, Error> {
-        let mut segments = vec!["apis", RBAC, "v1"];
+    fn made_path(&self, cluster: &str, kind: MadeKind, object: Option<(&str, &str)>) -> Result<String, Error> {
+        let mut segments = vec!["apis", kind.group(), kind.version()];
         match object {
-            Some((namespace, name)) if kind == RbacKind::RoleBinding => {
+            Some((namespace, name)) if kind != MadeKind::ClusterRoleBinding => {
                 segments.extend(["namespaces", namespace, kind.resource(), name]);
             }
             Some((_, name)) => segments.extend([kind.resource(), name]),
@@ -204,9 +210,18 @@ impl Rancher {
     }
 }
 
-fn rbac_target(kind: RbacKind, namespace: &str, name: &str) -> Target {
+fn read(kind: MadeKind, object: Value) -> Result<Made, Error> {
+    let unreadable = |_| Error::unknown(format!("a {kind:?} in an answer cannot be read"));
+    if kind == MadeKind::ClusterRoleTemplateBinding {
+        let raw: RawBinding = serde_json::from_value(object).map_err(unreadable)?;
+        return Ok(Made::from(raw.into_binding(BindingKind::Cluster)));
+    }
+    serde_json::from_value(object).map_err(unreadable)
+}
+
+fn target(kind: MadeKind, namespace: &str, name: &str) -> Target {
     Target {
-        group: RBAC,
+        group: kind.group(),
         resource: kind.resource(),
         namespace: (!namespace.is_empty()).then(|| namespace.to_owned()),
         name: name.to_owned(),

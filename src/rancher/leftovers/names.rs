@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 use data_encoding::HEXLOWER;
 use sha2::{Digest as _, Sha256};
 
-use crate::rancher::{binding::BindingRef, wire::BindingKind};
+use crate::rancher::{
+    binding::BindingRef,
+    wire::{BindingKind, Subject},
+};
 
 const PREFIX: &str = "authz.cluster.cattle.io/";
 const LEGACY_OWNER: &str = "authz.cluster.cattle.io/rtb-owner-updated";
@@ -23,6 +26,19 @@ pub(crate) fn shortened(full: &str) -> String {
     format!("{}-{}", full.get(..keep).unwrap_or_default(), digest.get(..digits).unwrap_or_default())
 }
 
+/// The ClusterRoleBinding of a global binding's own rights, on Rancher's own cluster.
+pub(crate) fn global_rights(binding: &str) -> String {
+    format!("cattle-globalrolebinding-{binding}")
+}
+
+/// The ClusterRoleBinding that makes a subject administrator of a cluster. Rancher names it after the subject, so that all
+/// his global bindings share it: a group's name is made as the id of a new principal's user is.
+pub(crate) fn global_admin(subject: &Subject) -> Option<String> {
+    let as_user = |group: &String| Subject { user_principal: Some(group.clone()), ..Subject::default() }.user_id();
+    let key = subject.user_id().or_else(|| subject.group.as_ref().and_then(as_user))?;
+    Some(format!("globaladmin-{key}"))
+}
+
 /// The labels that say "made for this binding".
 #[derive(Clone, Debug)]
 pub(crate) struct OwnerLabels {
@@ -34,6 +50,7 @@ pub(crate) struct OwnerLabels {
     /// Key `…/crtb-owner`, with the name as its value.
     value_key: String,
     name: String,
+    is_global: bool,
 }
 
 impl OwnerLabels {
@@ -50,6 +67,7 @@ impl OwnerLabels {
             keys,
             value_key,
             name: binding.name.clone(),
+            is_global: binding.kind == BindingKind::Global,
         }
     }
 
@@ -73,8 +91,16 @@ impl OwnerLabels {
         format!("{}={}", self.value_key, self.name)
     }
 
+    /// Selector: what is made for a global binding.
+    pub fn global(&self) -> String {
+        format!("{GLOBAL_OWNER}={}", self.name)
+    }
+
     /// Whether a label says that the object was made for this binding.
     pub fn is_ours(&self, key: &str, value: &str) -> bool {
+        if self.is_global {
+            return key == GLOBAL_OWNER && value == self.name;
+        }
         key == self.pair
             || self.keys.iter().any(|k| k == key)
             || (key == LEGACY_OWNER && value == self.pair)
@@ -126,8 +152,12 @@ mod tests {
 
     #[test]
     fn a_binding_is_the_owner_by_every_recorded_label_and_by_no_others() {
-        let binding =
-            BindingRef { kind: BindingKind::Project, namespace: "local-p-1".to_owned(), name: "b".to_owned() };
+        let binding = BindingRef {
+            kind: BindingKind::Project,
+            cluster: "local".to_owned(),
+            namespace: "local-p-1".to_owned(),
+            name: "b".to_owned(),
+        };
         let labels = OwnerLabels::of(&binding);
         for (key, value) in [
             ("authz.cluster.cattle.io/rtb-owner-updated", "local-p-1_b"),
@@ -156,8 +186,12 @@ mod tests {
     #[test]
     fn our_long_names_are_found_shortened_and_plain() {
         let name = format!("rao-{}", "a".repeat(26));
-        let binding =
-            BindingRef { kind: BindingKind::Cluster, namespace: "c-m-abcdefgh".to_owned(), name: name.clone() };
+        let binding = BindingRef {
+            kind: BindingKind::Cluster,
+            cluster: "local".to_owned(),
+            namespace: "c-m-abcdefgh".to_owned(),
+            name: name.clone(),
+        };
         let keys: Vec<_> = OwnerLabels::of(&binding).aggregated().collect();
         assert_eq!(keys.len(), 2);
         assert!(keys[0].len() == 63 && keys[0].starts_with("authz.cluster.cattle.io/crtb-owner-rao-aaa"), "{keys:?}");

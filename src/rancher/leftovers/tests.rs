@@ -8,8 +8,14 @@ use crate::rancher::{
 
 fn trace() -> Trace {
     Trace {
-        binding: BindingRef { kind: BindingKind::Cluster, namespace: "c-1".to_owned(), name: "rao-a".to_owned() },
-        cluster: "c-1".to_owned(),
+        binding: BindingRef {
+            kind: BindingKind::Cluster,
+            cluster: "local".to_owned(),
+            namespace: "c-1".to_owned(),
+            name: "rao-a".to_owned(),
+        },
+        clusters: vec!["c-1".to_owned()],
+        stays_admin: false,
         subject: Subject { user: Some("u-1".to_owned()), ..Subject::default() },
         roles: vec!["edit".to_owned()],
     }
@@ -39,7 +45,7 @@ async fn what_is_left_is_found_once_and_deleted_as_judged() {
             return rancher(200, r#"{"kind":"Status","status":"Success"}"#);
         }
         if path.ends_with("/namespaces/c-1/rolebindings/rao-a-edit") {
-            return not_found(RBAC, "rolebindings", "rao-a-edit");
+            return not_found("rbac.authorization.k8s.io", "rolebindings", "rao-a-edit");
         }
         // The same object answers two of the looks downstream.
         if path == "/k8s/clusters/c-1/apis/rbac.authorization.k8s.io/v1/clusterrolebindings" {
@@ -71,7 +77,7 @@ async fn unreadable_is_not_nothing() {
             );
         }
         if request.uri().path().contains("/rolebindings/") {
-            return not_found(RBAC, "rolebindings", "rao-a-edit");
+            return not_found("rbac.authorization.k8s.io", "rolebindings", "rao-a-edit");
         }
         empty_list()
     });
@@ -92,12 +98,13 @@ async fn nothing_is_removed_without_proof_of_that_very_binding() {
 async fn a_shared_object_that_changed_is_left_for_the_next_look() {
     let leftover = Leftover {
         cluster: "c-1".to_owned(),
-        kind: RbacKind::RoleBinding,
+        kind: MadeKind::RoleBinding,
         namespace: "web".to_owned(),
         name: "rb-1".to_owned(),
         uid: "uid-1".to_owned(),
         resource_version: "5".to_owned(),
         role: "edit".to_owned(),
+        going: false,
         remedy: Remedy::DropKeys(vec![("c-1_rao-a".to_owned(), "true".to_owned())]),
     };
     let (server, asked) =

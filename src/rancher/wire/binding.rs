@@ -1,90 +1,13 @@
-use std::fmt;
-
 use data_encoding::BASE32_NOPAD;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use super::{ObjectMeta, filled, nullable};
+use super::{BindingKind, ObjectMeta, Scope, filled, nullable};
 
-/// The two kinds of role bindings of clusters and projects.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum BindingKind {
-    /// `ClusterRoleTemplateBinding`, in the namespace named like the cluster.
-    Cluster,
-    /// `ProjectRoleTemplateBinding`, in the project's backing namespace.
-    Project,
-}
-
-impl BindingKind {
-    /// The kind's name.
-    pub fn kind(self) -> &'static str {
-        match self {
-            Self::Cluster => "ClusterRoleTemplateBinding",
-            Self::Project => "ProjectRoleTemplateBinding",
-        }
-    }
-
-    /// The resource's plural name.
-    pub fn resource(self) -> &'static str {
-        match self {
-            Self::Cluster => "clusterroletemplatebindings",
-            Self::Project => "projectroletemplatebindings",
-        }
-    }
-
-    /// Rancher's short name for it, as in finalizers and labels: `crtb` or `prtb`.
-    pub fn short(self) -> &'static str {
-        match self {
-            Self::Cluster => "crtb",
-            Self::Project => "prtb",
-        }
-    }
-}
-
-impl fmt::Display for BindingKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.kind())
-    }
-}
-
-/// Where a binding gives its role.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Scope {
-    /// In a whole cluster.
-    Cluster {
-        /// The cluster's id, for example `c-m-abcdefgh` or `local`.
-        cluster: String,
-    },
-    /// In one project.
-    Project {
-        /// The cluster's id.
-        cluster: String,
-        /// The project's id, for example `p-abcde`.
-        project: String,
-    },
-}
-
-impl Scope {
-    /// The cluster's id.
-    pub fn cluster(&self) -> &str {
-        match self {
-            Self::Cluster { cluster } | Self::Project { cluster, .. } => cluster,
-        }
-    }
-
-    /// The kind of binding for this scope.
-    pub fn kind(&self) -> BindingKind {
-        match self {
-            Self::Cluster { .. } => BindingKind::Cluster,
-            Self::Project { .. } => BindingKind::Project,
-        }
-    }
-}
-
-/// A cluster or project role binding.
+/// An object that gives somebody a role.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Binding {
-    /// Which of the two kinds.
+    /// Its kind.
     pub kind: BindingKind,
     /// Its metadata.
     pub meta: ObjectMeta,
@@ -98,10 +21,12 @@ pub struct Binding {
     pub group_principal_name: Option<String>,
     /// A service account (project bindings; deprecated by Rancher).
     pub service_account: Option<String>,
+    /// Its other subjects: only Kubernetes' own role bindings may have several.
+    pub others: Vec<Subject>,
     /// Where it gives its role.
     pub scope: Scope,
-    /// The RoleTemplate's id.
-    pub role_template: String,
+    /// The id of the RoleTemplate or GlobalRole, or the name of the ClusterRole.
+    pub role: String,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -124,17 +49,22 @@ pub(crate) struct RawBinding {
     project_name: String,
     #[serde(default, deserialize_with = "nullable")]
     role_template_name: String,
+    #[serde(default, deserialize_with = "nullable")]
+    global_role_name: String,
 }
 
 impl RawBinding {
+    /// One of the kinds that Rancher keeps.
     pub(crate) fn into_binding(self, kind: BindingKind) -> Binding {
-        let scope = match kind {
-            BindingKind::Cluster => Scope::Cluster { cluster: self.cluster_name },
+        let (scope, role) = match kind {
             BindingKind::Project => {
                 // Rancher splits at the first colon too.
                 let (cluster, project) = self.project_name.split_once(':').unwrap_or((&self.project_name, ""));
-                Scope::Project { cluster: cluster.to_owned(), project: project.to_owned() }
+                let scope = Scope::Project { cluster: cluster.to_owned(), project: project.to_owned() };
+                (scope, self.role_template_name)
             }
+            BindingKind::Global => (Scope::Global, self.global_role_name),
+            _ => (Scope::Cluster { cluster: self.cluster_name }, self.role_template_name),
         };
         Binding {
             kind,
@@ -144,8 +74,66 @@ impl RawBinding {
             group_name: self.group_name,
             group_principal_name: self.group_principal_name,
             service_account: self.service_account,
+            others: Vec::new(),
             scope,
-            role_template: self.role_template_name,
+            role,
+        }
+    }
+}
+
+/// Kubernetes' own `RoleBinding`.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct RawRoleBinding {
+    metadata: ObjectMeta,
+    #[serde(default, deserialize_with = "nullable")]
+    subjects: Vec<RawSubject>,
+    role_ref: RawRoleRef,
+}
+
+#[derive(Deserialize)]
+struct RawSubject {
+    kind: String,
+    name: String,
+    #[serde(default, deserialize_with = "nullable")]
+    namespace: String,
+}
+
+#[derive(Deserialize)]
+struct RawRoleRef {
+    kind: String,
+    name: String,
+}
+
+impl RawRoleBinding {
+    pub(crate) fn into_binding(self, cluster: &str) -> Binding {
+        let mut service_account = None;
+        let mut named = Vec::new();
+        for subject in self.subjects {
+            match subject.kind.as_str() {
+                "User" => named.push(Subject { user: Some(subject.name), ..Subject::default() }),
+                "Group" => named.push(Subject { group: Some(subject.name), ..Subject::default() }),
+                _ => service_account = Some(format!("{}/{}", subject.namespace, subject.name)),
+            }
+        }
+        let mut named = named.into_iter();
+        let first = named.next().unwrap_or_default();
+        // A Role of the namespace is another role than the ClusterRole of its name.
+        let role = match self.role_ref.kind.as_str() {
+            "ClusterRole" => self.role_ref.name,
+            kind => format!("{kind}/{}", self.role_ref.name),
+        };
+        Binding {
+            kind: BindingKind::Namespace,
+            user_name: first.user,
+            user_principal_name: None,
+            group_name: None,
+            group_principal_name: first.group,
+            service_account,
+            others: named.collect(),
+            scope: Scope::Namespace { cluster: cluster.to_owned(), namespace: self.metadata.namespace.clone() },
+            meta: self.metadata,
+            role,
         }
     }
 }
@@ -171,6 +159,11 @@ impl Subject {
         }
     }
 
+    fn shares(&self, other: &Self) -> bool {
+        let same = |a: &Option<String>, b: &Option<String>| a.is_some() && a == b;
+        same(&self.user_id(), &other.user) || same(&self.group, &other.group)
+    }
+
     /// Whether a binding is for this subject, in any form: a binding made by id and one made by principal share Rancher's
     /// downstream objects, though Rancher itself does not call them duplicates.
     pub fn is_of(&self, binding: &Binding) -> bool {
@@ -180,6 +173,7 @@ impl Subject {
             || same(&self.user_principal, &binding.user_principal_name)
             || same(&self.group, &binding.group_principal_name)
             || same(&self.group, &binding.group_name)
+            || binding.others.iter().any(|other| self.shares(other))
     }
 
     /// The user's id: the known one, else the one Rancher makes for a principal it has never seen (`u-` and ten characters of
@@ -216,6 +210,24 @@ mod tests {
             r#"{"metadata":{"name":"b"},"projectName":"local:p-v5rdf","roleTemplateName":"edit"}"#,
         );
         assert_eq!(prtb.scope, Scope::Project { cluster: "local".to_owned(), project: "p-v5rdf".to_owned() });
+    }
+
+    #[test]
+    fn a_role_binding_of_kubernetes_is_one_too_and_may_have_several_subjects() {
+        let read = |json: &str| serde_json::from_str::<RawRoleBinding>(json).unwrap().into_binding("c-1");
+        let two = read(
+            r#"{"metadata":{"name":"b","namespace":"api"},"roleRef":{"apiGroup":"rbac.authorization.k8s.io","kind":"ClusterRole","name":"edit"},
+              "subjects":[{"kind":"ServiceAccount","name":"x","namespace":"y"},{"kind":"Group","name":"okta_group://g"},{"kind":"User","name":"u-1"}]}"#,
+        );
+        assert_eq!(two.scope, Scope::Namespace { cluster: "c-1".to_owned(), namespace: "api".to_owned() });
+        assert_eq!((two.role.as_str(), two.service_account.as_deref()), ("edit", Some("y/x")));
+        let user = |id: &str| Subject { user: Some(id.to_owned()), ..Subject::default() };
+        let group = Subject { group: Some("okta_group://g".to_owned()), ..Subject::default() };
+        assert!(user("u-1").is_of(&two) && group.is_of(&two) && !user("u-2").is_of(&two));
+        let of_the_namespace =
+            read(r#"{"metadata":{"name":"b","namespace":"api"},"roleRef":{"kind":"Role","name":"edit"}}"#);
+        assert_eq!(of_the_namespace.role, "Role/edit", "not the ClusterRole of that name");
+        assert!(!user("u-1").is_of(&of_the_namespace));
     }
 
     #[test]

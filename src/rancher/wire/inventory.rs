@@ -177,6 +177,60 @@ pub struct RoleTemplate {
     pub builtin: bool,
 }
 
+/// A role in Rancher as a whole.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct GlobalRole {
+    /// Its metadata; the name is the role's id.
+    #[serde(rename = "metadata")]
+    pub meta: ObjectMeta,
+    /// What it allows on Rancher's own cluster.
+    #[serde(default, deserialize_with = "nullable")]
+    pub rules: Vec<PolicyRule>,
+    /// What it allows in single namespaces of Rancher's own cluster.
+    #[serde(default, deserialize_with = "nullable")]
+    pub namespaced_rules: BTreeMap<String, Vec<PolicyRule>>,
+    /// Ids of role templates that it gives on every cluster but Rancher's own.
+    #[serde(default, deserialize_with = "nullable")]
+    pub inherited_cluster_roles: Vec<String>,
+    /// What it allows in single namespaces of every cluster but Rancher's own (Rancher 2.15 and later).
+    #[serde(default, deserialize_with = "nullable")]
+    pub inherited_namespaced_rules: BTreeMap<String, Vec<PolicyRule>>,
+    /// What it allows in every workspace of Fleet but `fleet-local`.
+    #[serde(default, deserialize_with = "nullable")]
+    pub inherited_fleet_workspace_permissions: FleetPermissions,
+}
+
+/// What a global role allows in the workspaces of Fleet.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct FleetPermissions {
+    /// On what is in them.
+    #[serde(deserialize_with = "nullable")]
+    pub resource_rules: Vec<PolicyRule>,
+    /// On the workspaces themselves.
+    #[serde(deserialize_with = "nullable")]
+    pub workspace_verbs: Vec<String>,
+}
+
+impl GlobalRole {
+    /// Whether Rancher makes its holder `cluster-admin` of every cluster: `admin` itself, or a role with all verbs on
+    /// everything and on every path (`IsAdminGlobalRole`, Rancher 2.11 to 2.15; before 2.11.6 and 2.12.2 not always).
+    pub fn is_admin(&self) -> bool {
+        let all = |list: &[String]| list.iter().any(|entry| entry == "*");
+        let everything = |rule: &PolicyRule| all(&rule.api_groups) && all(&rule.resources) && all(&rule.verbs);
+        let paths = |rule: &PolicyRule| all(&rule.non_resource_urls) && all(&rule.verbs);
+        self.meta.name == "admin" || self.rules.iter().any(everything) && self.rules.iter().any(paths)
+    }
+
+    /// All rules that it names itself, wherever they hold.
+    pub fn all_rules(&self) -> impl Iterator<Item = &PolicyRule> {
+        let fleet = &self.inherited_fleet_workspace_permissions.resource_rules;
+        let namespaced = self.namespaced_rules.values().chain(self.inherited_namespaced_rules.values());
+        self.rules.iter().chain(namespaced.flatten()).chain(fleet)
+    }
+}
+
 /// One rule of a role, as Kubernetes writes it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(default, rename_all = "camelCase")]

@@ -8,13 +8,15 @@ use serde::{Deserialize, Deserializer, Serialize};
 mod binding;
 mod identity;
 mod inventory;
+mod kind;
 
-pub(crate) use binding::RawBinding;
-pub use binding::{Binding, BindingKind, Scope, Subject};
+pub use binding::{Binding, Subject};
+pub(crate) use binding::{RawBinding, RawRoleBinding};
 pub(crate) use identity::{AccessReview, ExtToken, Feature, IdentityReview, NormanToken, Setting};
 pub use identity::{User, WhoAmI};
 pub(crate) use inventory::RawCluster;
-pub use inventory::{Cluster, Condition, PolicyRule, Project, RoleTemplate};
+pub use inventory::{Cluster, Condition, GlobalRole, PolicyRule, Project, RoleTemplate};
+pub use kind::{BindingKind, Scope};
 
 /// The part of an object's metadata that we read.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -126,6 +126,7 @@ fn record(name: &str) -> BindingRecord {
         state: BindingState::Intended,
         since: Timestamp::UNIX_EPOCH.into(),
         touch_pending: false,
+        unverified: false,
         residual: None,
     }
 }
@@ -137,7 +138,7 @@ fn terms(index: usize, duration: i64) -> Terms {
         required_approvals: 0,
         approval_timeout: SignedDuration::from_hours(1),
         duration: SignedDuration::from_secs(duration),
-        rancher: RancherStatus { version: None, install_uuid: Some("install".into()) },
+        rancher: RancherStatus { version: None, install_uuid: Some("install".into()), rbac_model: None },
         bindings: names.iter().copied().map(record).collect(),
         details: AccessDetails { instructions: None, targets: Vec::new() },
     }

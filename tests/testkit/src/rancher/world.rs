@@ -117,6 +117,28 @@ impl Rancher {
         expect(made, "a role template");
     }
 
+    /// Adds a global role: `metadata.name` and its top-level fields.
+    ///
+    /// # Panics
+    /// Where there is one of that name.
+    pub fn add_global_role(&self, role: Value) {
+        expect(self.core().local.create_unchecked(&management("globalroles"), role), "a global role");
+    }
+
+    /// Whether Rancher lets a user through to a cluster: he may `get` its object.
+    pub fn is_member(&self, user: &str, cluster: &str) -> bool {
+        let groups = lock(&self.core().groups).get(user).cloned().unwrap_or_default();
+        let user = crate::apiserver::User { name: user.to_owned(), groups };
+        let asked = crate::apiserver::Attributes {
+            verb: "get".to_owned(),
+            group: "management.cattle.io".to_owned(),
+            resource: "clusters".to_owned(),
+            name: cluster.to_owned(),
+            ..crate::apiserver::Attributes::default()
+        };
+        rights::reason(&self.core().local, &user, &asked).is_some()
+    }
+
     /// Adds a key for a user and answers with its bearer.
     ///
     /// # Panics

@@ -1,5 +1,8 @@
 //! Validation by types, limits and patterns, in the words of a real server.
-use std::collections::BTreeSet;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Mutex, PoisonError},
+};
 
 use jiff::Timestamp;
 use regex::Regex;
@@ -91,7 +94,7 @@ fn check_string(schema: &Value, text: &str, path: &str, errors: &mut Vec<FieldEr
         fault(format!("{path} in body should be at least {min} chars long"));
     }
     if let Some(pattern) = schema["pattern"].as_str() {
-        match Regex::new(pattern) {
+        match read(pattern) {
             Ok(regex) if regex.is_match(text) => {}
             Ok(_) => fault(format!("{path} in body should match '{pattern}'")),
             Err(error) => fault(format!("testkit apiserver: the pattern '{pattern}' cannot be read: {error}")),
@@ -103,6 +106,19 @@ fn check_string(schema: &Value, text: &str, path: &str, errors: &mut Vec<FieldEr
         let detail = format!("{path} in body must be of type {format}: {text:?}");
         errors.push(FieldError::wrong_type(path, &text.into(), &detail));
     }
+}
+
+/// Patterns that were read: reading one takes longer than all else about a write.
+static PATTERNS: Mutex<BTreeMap<String, Regex>> = Mutex::new(BTreeMap::new());
+
+fn read(pattern: &str) -> Result<Regex, regex::Error> {
+    let mut patterns = PATTERNS.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(known) = patterns.get(pattern) {
+        return Ok(known.clone());
+    }
+    let regex = Regex::new(pattern)?;
+    patterns.insert(pattern.to_owned(), regex.clone());
+    Ok(regex)
 }
 
 /// Formats other than these are annotations that nothing checks.

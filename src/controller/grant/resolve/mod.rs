@@ -1,0 +1,125 @@
+//! What a request means in Rancher: who the subject is, what the targets and roles are. Reads only.
+
+mod role;
+mod subject;
+mod target;
+
+use std::collections::BTreeSet;
+
+use crate::{
+    api::{
+        grant::AccessGrantSpec,
+        status::{BindingRecord, BindingState},
+    },
+    controller::{Context, connection::Connection},
+    grant::{
+        Because,
+        name::{Access, SubjectKey, Target, binding_name, membership_role},
+    },
+    policy::{Facts, Wanted},
+    rancher::Error,
+};
+
+/// Why a request could not be resolved.
+pub(super) enum Unresolved {
+    /// It names something that is not there, or does not fit.
+    Wrong(Because),
+    /// It cannot be known at present.
+    Unknown(Because),
+}
+
+/// What a request means in Rancher.
+pub(super) struct Resolved {
+    pub facts: Facts,
+    pub bindings: Vec<BindingRecord>,
+}
+
+type Result<T> = std::result::Result<T, Unresolved>;
+
+/// Resolves everything that a request names.
+pub(super) async fn resolve(
+    ctx: &Context,
+    connection: &Connection,
+    spec: &AccessGrantSpec,
+    wanted: &Wanted,
+) -> Result<Resolved> {
+    let found = subject::subject(&connection.rancher, wanted).await?;
+    let mut resolver = target::Resolver::new(ctx, connection);
+    let (mut targets, mut places) = (Vec::new(), Vec::new());
+    for (index, access) in spec.access.iter().enumerate() {
+        let (facts, place) = resolver.target(index, access).await?;
+        targets.push(facts);
+        places.push(place);
+    }
+    let bind = |place: &Place, key: &SubjectKey| BindingRecord {
+        kind: place.access.target.kind(),
+        cluster: place.access.target.cluster().to_owned(),
+        project: match &place.access.target {
+            Target::Project { project, .. } => Some(project.clone()),
+            _ => None,
+        },
+        namespace: place.namespace.clone(),
+        name: binding_name(&ctx.installation.key, &connection.install_uuid, key, &place.access),
+        uid: None,
+        subject: key.to_string(),
+        subject_uid: found.uid.clone(),
+        role: place.access.role.clone(),
+        state: BindingState::Intended,
+        since: jiff::Timestamp::UNIX_EPOCH.into(),
+        touch_pending: false,
+        unverified: false,
+        residual: None,
+    };
+    let of_kubernetes = found.of_kubernetes();
+    let key = |place: &Place| match place.access.target {
+        Target::Namespace { .. } => &of_kubernetes,
+        _ => &found.key,
+    };
+    let mut bindings: Vec<_> = places.iter().map(|place| bind(place, key(place))).collect();
+    let distinct: BTreeSet<_> = bindings.iter().map(|b| b.name.clone()).collect();
+    if distinct.len() < bindings.len() {
+        return Err(wrong(
+            "DuplicateAccess",
+            "spec.access names the same role on the same target twice: create a grant that names it once.".to_owned(),
+        ));
+    }
+    bindings.extend(memberships(ctx, &places).iter().map(|place| bind(place, &found.key)));
+    Ok(Resolved { facts: Facts { targets, subject: found.facts }, bindings })
+}
+
+/// A role somewhere, and the namespace that its binding lives in.
+struct Place {
+    access: Access,
+    namespace: String,
+}
+
+/// Rancher lets nobody into a cluster who has nothing but a RoleBinding there: each cluster with a namespace that is asked
+/// for takes membership as well.
+fn memberships(ctx: &Context, places: &[Place]) -> Vec<Place> {
+    let clusters: BTreeSet<_> = places
+        .iter()
+        .filter_map(|place| match &place.access.target {
+            Target::Namespace { cluster, .. } => Some(cluster.clone()),
+            _ => None,
+        })
+        .collect();
+    let role = membership_role(&ctx.installation.id);
+    clusters
+        .into_iter()
+        .map(|cluster| Place {
+            namespace: cluster.clone(),
+            access: Access { target: Target::Cluster { cluster }, role: role.clone() },
+        })
+        .collect()
+}
+
+fn wrong(reason: &str, message: String) -> Unresolved {
+    Unresolved::Wrong(Because::new(reason, message))
+}
+
+fn unknown(error: Error) -> Unresolved {
+    Unresolved::Unknown(Because::new(
+        super::wait::reason(&error),
+        format!("Rancher could not be asked about the request: {error}. Tried again."),
+    ))
+}
