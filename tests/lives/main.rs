@@ -3,13 +3,20 @@
 #[macro_use]
 mod stories;
 
+mod administrators;
 mod behind_our_back;
 #[path = "../embedded/mod.rs"]
 mod embedded;
 mod fairness;
 mod faults;
+mod grantee;
+mod hands;
 mod integrations;
 mod keyless;
+mod people;
+mod places;
+mod roles;
+mod servers;
 mod targets;
 
 use std::time::Duration;

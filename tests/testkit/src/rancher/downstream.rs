@@ -214,7 +214,13 @@ impl Plan<'_> {
                 let role = meta(&role, "name");
                 let mut grant = match self.model {
                     Model::Legacy => {
-                        let mut grant = self.grant(Part::Management, place, role, Some(rules.clone()), Owner::Named);
+                        // Only in the binding's own namespace the name alone says whose it is.
+                        let owner = if *place == meta(self.binding, "namespace") {
+                            Owner::Named
+                        } else {
+                            Owner::Key(names::pair(self.binding), names::IN_PROJECT.to_owned(), Vec::new())
+                        };
+                        let mut grant = self.grant(Part::Management, place, role, Some(rules.clone()), owner);
                         grant.name = format!("{}-{role}", meta(self.binding, "name"));
                         grant
                     }

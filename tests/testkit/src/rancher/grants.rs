@@ -6,7 +6,7 @@ use crate::apiserver::{ApiError, ApiServer};
 use super::{
     binding::Kind,
     core::{Core, is_terminating, meta, rbac},
-    names,
+    downstream, names,
 };
 
 /// Which of Rancher's handlers made it, and so which finalizer remembers it.
@@ -144,9 +144,18 @@ pub(super) async fn clean(core: &Core, kind: Kind, binding: &Value, part: Part) 
     let Some(server) = core.server(&cluster).filter(|_| core.reaches(&cluster)) else {
         return Ok(());
     };
+    // The legacy model looks only into the namespaces that the project has now.
+    let project = downstream::namespaces(core, &cluster, &kind.project(binding));
+    let left = |object: &Value| {
+        let namespace = meta(object, "namespace");
+        part == Part::Downstream
+            && kind == Kind::Project
+            && !object["metadata"]["labels"][names::LEGACY_OWNER].is_null()
+            && !project.iter().any(|one| one == namespace)
+    };
     for resource in ["rolebindings", "clusterrolebindings"] {
         let gvr = rbac(resource);
-        for object in server.list(&gvr, None) {
+        for object in server.list(&gvr, None).into_iter().filter(|object| !left(object)) {
             let (namespace, name) = (meta(&object, "namespace"), meta(&object, "name"));
             let done = match verdict(kind, binding, part, &object) {
                 Verdict::Leave => continue,

@@ -18,6 +18,9 @@ pub(super) const MEMBERSHIP: &str = "membership-binding-owner";
 /// Value of owner keys on ClusterRoleBindings of project bindings in the legacy model.
 pub(super) const OWNER_USER: &str = "owner-user";
 
+/// Value of owner keys on the management rights that a cluster binding has in its projects' namespaces, in the legacy model.
+pub(super) const IN_PROJECT: &str = "crtb-in-project-binding-owner";
+
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
