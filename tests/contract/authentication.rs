@@ -1,7 +1,10 @@
 //! Who is let in, and how a refusal looks.
-use serde_json::json;
+use serde_json::{Value, json};
 
-use super::context::{Context, LOCAL, M, Outcome, behaviours, ensure};
+use super::{
+    context::{Context, LOCAL, M, behaviours},
+    outcome::{Instead, Outcome, Seen, ensure},
+};
 
 behaviours![
     the_version_is_open,
@@ -16,6 +19,7 @@ behaviours![
     a_token_for_one_cluster_is_good_for_that_only,
     a_deleted_token_is_dead_at_once,
     an_ext_token_works_and_keeps_labels,
+    an_ext_token_tells_its_bearer_since_2_13,
 ];
 
 async fn the_version_is_open(context: &Context) -> Outcome {
@@ -41,6 +45,7 @@ async fn an_unknown_bearer_is_a_status_401(context: &Context) -> Outcome {
 }
 
 async fn no_credentials_are_a_plain_401(context: &Context) -> Outcome {
+    context.through_rancher("the API server has logins of its own")?;
     for credentials in ["", "Basic bm9wZTpub3Bl"] {
         let answer = context.get_as(&format!("{M}/users"), credentials).await?;
         ensure!(answer.code == 401 && answer.text.trim() == "not authorized", "{answer:?}");
@@ -59,6 +64,7 @@ async fn v3_refuses_with_a_string_status(context: &Context) -> Outcome {
 
 async fn success_carries_the_auth_header(context: &Context) -> Outcome {
     let answer = context.get(&format!("{M}/settings/install-uuid")).await?;
+    context.through_rancher("the header is Rancher's")?;
     ensure!(answer.code == 200 && answer.auth == "true", "{answer:?}");
     ensure!(!answer.json()["value"].as_str().unwrap_or_default().is_empty(), "{answer:?}");
     Ok(())
@@ -71,6 +77,10 @@ async fn a_self_review_names_user_and_token(context: &Context) -> Outcome {
     ensure!(answer.code == 201, "{answer:?}");
     let info = answer.json()["status"]["userInfo"].clone();
     let name = info["username"].as_str().unwrap_or_default().to_owned();
+    if context.keyless {
+        ensure!(name.starts_with("system:serviceaccount:"), "{info}");
+        return Ok(());
+    }
     ensure!(name.starts_with("user-") || name.starts_with("u-"), "{info}");
     let token = context.bearer.trim_start_matches("ext/").split(':').next().unwrap_or_default();
     ensure!(info["extra"]["requesttokenid"][0] == token, "{info}");
@@ -87,12 +97,13 @@ async fn an_access_review_names_the_binding(context: &Context) -> Outcome {
     let answer = context.post(&path, &body).await?;
     let status = answer.json()["status"].clone();
     ensure!(answer.code == 201 && status["allowed"] == true, "{answer:?}");
+    context.through_rancher("the API server in memory gives no reasons")?;
     ensure!(status["reason"].as_str().is_some_and(|why| why.contains("ClusterRoleBinding")), "{status}");
     Ok(())
 }
 
 /// Makes a v3 token and answers with its bearer and path.
-async fn token(context: &Context, body: serde_json::Value) -> Result<(String, String), String> {
+async fn token(context: &Context, body: serde_json::Value) -> Seen<(String, String)> {
     let made = context.post("/v3/tokens", &body).await?;
     ensure!(made.code == 201, "{}", made.text);
     let bearer = made.json()["token"].as_str().unwrap_or_default().to_owned();
@@ -135,27 +146,52 @@ async fn a_deleted_token_is_dead_at_once(context: &Context) -> Outcome {
     Ok(())
 }
 
-async fn an_ext_token_works_and_keeps_labels(context: &Context) -> Outcome {
+const EXT_TOKENS: &str = "/ext/apis/ext.cattle.io/v1/tokens";
+
+/// Makes an ext token and answers with it, its bearer and its path; 2.11 has none.
+async fn ext_token(context: &Context, label: &str) -> Seen<(Value, String, String)> {
     let body = json!({
-        "apiVersion": "ext.cattle.io/v1", "kind": "Token",
-        "metadata": {"name": "ignored", "labels": {"contract": context.fresh("label")}}, "spec": {"ttl": 3_600_000},
+        "apiVersion": "ext.cattle.io/v1", "kind": "Token", "metadata": {"name": "ignored", "labels": {"contract": label}},
+        "spec": {"ttl": 3_600_000, "clusterName": ""},
     });
-    let made = context.post("/ext/apis/ext.cattle.io/v1/tokens", &body).await?;
+    let made = context.post(EXT_TOKENS, &body).await?;
+    if context.version < (2, 12, 0) {
+        ensure!(made.code == 404, "{made:?}");
+        return Err(Instead::NotThere("ext tokens come with 2.12"));
+    }
     ensure!(made.code == 201, "{made:?}");
     let object = made.json();
+    let name = object["metadata"]["name"].as_str().unwrap_or_default().to_owned();
+    let path = format!("{EXT_TOKENS}/{name}");
+    context.keep(path.clone());
+    let bearer = format!("ext/{name}:{}", object["status"]["value"].as_str().unwrap_or_default());
+    Ok((object, bearer, path))
+}
+
+async fn an_ext_token_works_and_keeps_labels(context: &Context) -> Outcome {
+    let label = context.fresh("label");
+    let (object, bearer, path) = ext_token(context, &label).await?;
     let name = object["metadata"]["name"].as_str().unwrap_or_default();
     ensure!(name.starts_with("token-") && object["status"]["expiresAt"].is_string(), "{object}");
-    ensure!(object["metadata"]["labels"]["contract"] == body["metadata"]["labels"]["contract"], "{object}");
-    let path = format!("/ext/apis/ext.cattle.io/v1/tokens/{name}");
-    context.keep(path.clone());
-    let bearer = object["status"]["bearerToken"].as_str().unwrap_or_default();
-    ensure!(bearer.starts_with(&format!("ext/{name}:")), "an unexpected form of bearer");
+    ensure!(object["metadata"]["labels"]["contract"] == label.as_str(), "{object}");
     let end = tokio::time::Instant::now() + std::time::Duration::from_secs(10);
     while context.get_as("/v3/tokens", &format!("Bearer {bearer}")).await?.code != 200 {
         ensure!(tokio::time::Instant::now() < end, "a fresh ext token never worked");
         tokio::time::sleep(std::time::Duration::from_millis(100)).await;
     }
     let read = context.get(&path).await?.json();
-    ensure!(read["status"]["bearerToken"].as_str().unwrap_or_default().is_empty(), "the secret is shown again");
+    for secret in ["bearerToken", "value"] {
+        ensure!(read["status"][secret].as_str().unwrap_or_default().is_empty(), "the secret is shown again");
+    }
+    Ok(())
+}
+
+async fn an_ext_token_tells_its_bearer_since_2_13(context: &Context) -> Outcome {
+    let (object, bearer, _) = ext_token(context, &context.fresh("label")).await?;
+    if context.version < (2, 13, 0) {
+        ensure!(object["status"]["bearerToken"].is_null(), "it tells its bearer");
+        return Err(Instead::NotThere("2.12 tells the secret part alone"));
+    }
+    ensure!(object["status"]["bearerToken"] == bearer.as_str(), "an unexpected form of bearer");
     Ok(())
 }

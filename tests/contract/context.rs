@@ -12,7 +12,11 @@ use futures::FutureExt;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use super::http::{Answer, Ask, Boxed, Http};
+use super::{
+    http::{Answer, Ask, Boxed, Http},
+    outcome::{Outcome, Seen, ensure},
+    release::{Release, release},
+};
 
 /// Rancher's own cluster.
 pub const LOCAL: &str = "/k8s/clusters/local";
@@ -23,7 +27,6 @@ pub const RBAC: &str = "/k8s/clusters/local/apis/rbac.authorization.k8s.io/v1";
 /// How long Rancher may take for what it does later.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-pub type Outcome = Result<(), String>;
 pub type Run = for<'a> fn(&'a Context) -> Boxed<'a, Outcome>;
 /// A name, and what is to hold.
 pub type Behaviour = (&'static str, Run);
@@ -37,16 +40,6 @@ macro_rules! behaviours {
     };
 }
 pub(crate) use behaviours;
-
-/// Fails a behaviour, with what was seen.
-macro_rules! ensure {
-    ($holds:expr, $($seen:tt)*) => {
-        if !$holds {
-            return Err(format!("{} does not hold: {}", stringify!($holds), format!($($seen)*)));
-        }
-    };
-}
-pub(crate) use ensure;
 
 pub struct Context {
     http: Box<dyn Http>,
@@ -62,14 +55,36 @@ pub struct Context {
     pub namespace: String,
     /// Whether the feature `aggregated-roletemplates` is on.
     pub aggregated: bool,
+    /// Rancher's release: major, minor, patch.
+    pub version: Release,
+    /// Whether it is spoken to as a ServiceAccount of its own cluster, past Rancher itself.
+    pub keyless: bool,
+    /// A cluster that can be cut off from Rancher, where there is one.
+    pub far: Option<Far>,
+}
+
+/// A downstream cluster, and the switch that cuts it off.
+pub struct Far {
+    pub id: String,
+    pub away: Box<dyn Fn(bool) + Send + Sync>,
+}
+
+/// How a suite gets to its Rancher.
+pub struct Way {
+    pub http: Box<dyn Http>,
+    /// An administrator's key; empty where none is needed.
+    pub bearer: String,
+    /// The release, where it cannot be asked for: without a key.
+    pub keyless: Option<Release>,
+    pub far: Option<Far>,
 }
 
 impl Context {
     /// Makes a project with a namespace.
-    pub async fn prepare(http: Box<dyn Http>, bearer: &str, prefix: &str) -> Self {
+    pub async fn prepare(way: Way, prefix: &str) -> Self {
         let mut context = Self {
-            http,
-            bearer: bearer.to_owned(),
+            http: way.http,
+            bearer: way.bearer,
             prefix: prefix.to_owned(),
             next: AtomicU32::new(0),
             made: Mutex::default(),
@@ -77,9 +92,18 @@ impl Context {
             backing: String::new(),
             namespace: format!("{prefix}-ns"),
             aggregated: false,
+            version: way.keyless.unwrap_or_default(),
+            keyless: way.keyless.is_some(),
+            far: way.far,
         };
+        if !context.keyless {
+            let told = context.get_as("/rancherversion", "").await.unwrap().json();
+            context.version = release(told["Version"].as_str().unwrap_or_default());
+        }
         let feature = context.get(&format!("{M}/features/aggregated-roletemplates")).await.unwrap();
-        context.aggregated = feature.json()["spec"]["value"] == true;
+        let feature = feature.json();
+        let values = [&feature["status"]["lockedValue"], &feature["spec"]["value"], &feature["status"]["default"]];
+        context.aggregated = values.into_iter().find_map(Value::as_bool).unwrap_or_default();
         let project = json!({
             "apiVersion": "management.cattle.io/v3", "kind": "Project",
             "metadata": {"name": context.project, "annotations": {"field.cattle.io/no-creator-rbac": "true"}},
@@ -90,7 +114,10 @@ impl Context {
         assert_eq!(made.code, 201, "a project is made: {}", made.text);
         context.keep(format!("{path}/{}", context.project));
         let backing = made.json()["status"]["backingNamespace"].as_str().map(str::to_owned);
-        context.backing = backing.unwrap_or_else(|| format!("local-{}", context.project));
+        // 2.11.0 has none: the project's own name, by a controller.
+        context.backing = backing.unwrap_or_else(|| context.project.clone());
+        let namespace = format!("{LOCAL}/api/v1/namespaces/{}", context.backing);
+        context.until(&namespace, "there", |answer| answer.code == 200).await.unwrap();
         context.make_namespace(&context.namespace).await.unwrap();
         context
     }
@@ -126,7 +153,7 @@ impl Context {
     /// Runs a behaviour, panics included.
     pub async fn attempt(&self, behaviour: Run) -> Outcome {
         let done = AssertUnwindSafe(behaviour(self)).catch_unwind().await;
-        done.unwrap_or_else(|_| Err("it panicked".to_owned()))
+        done.unwrap_or_else(|_| Err("it panicked".to_owned().into()))
     }
 
     /// Deletes what was made, newest first; what is gone already is fine.
@@ -140,12 +167,12 @@ impl Context {
         }
     }
 
-    pub async fn send(&self, ask: Ask) -> Result<Answer, String> {
+    pub async fn send(&self, ask: Ask) -> Seen<Answer> {
         self.http.send(ask).await
     }
 
     /// One request with the administrator's key.
-    pub async fn ask(&self, method: &str, path: &str, content_type: &str, body: &Value) -> Result<Answer, String> {
+    pub async fn ask(&self, method: &str, path: &str, content_type: &str, body: &Value) -> Seen<Answer> {
         self.send(Ask {
             method: method.to_owned(),
             path: path.to_owned(),
@@ -157,12 +184,12 @@ impl Context {
         .await
     }
 
-    pub async fn get(&self, path: &str) -> Result<Answer, String> {
+    pub async fn get(&self, path: &str) -> Seen<Answer> {
         self.ask("GET", path, "", &Value::Null).await
     }
 
     /// One request without credentials.
-    pub async fn get_as(&self, path: &str, authorization: &str) -> Result<Answer, String> {
+    pub async fn get_as(&self, path: &str, authorization: &str) -> Seen<Answer> {
         self.send(Ask {
             method: "GET".to_owned(),
             path: path.to_owned(),
@@ -173,20 +200,20 @@ impl Context {
         .await
     }
 
-    pub async fn post(&self, path: &str, body: &Value) -> Result<Answer, String> {
+    pub async fn post(&self, path: &str, body: &Value) -> Seen<Answer> {
         self.ask("POST", path, "application/json", body).await
     }
 
-    pub async fn merge(&self, path: &str, patch: &Value) -> Result<Answer, String> {
+    pub async fn merge(&self, path: &str, patch: &Value) -> Seen<Answer> {
         self.ask("PATCH", path, "application/merge-patch+json", patch).await
     }
 
-    pub async fn delete(&self, path: &str) -> Result<Answer, String> {
+    pub async fn delete(&self, path: &str) -> Seen<Answer> {
         self.ask("DELETE", path, "", &Value::Null).await
     }
 
     /// Asks again and again until the answer is as wanted.
-    pub async fn until(&self, path: &str, what: &str, wanted: impl Fn(&Answer) -> bool) -> Result<Answer, String> {
+    pub async fn until(&self, path: &str, what: &str, wanted: impl Fn(&Answer) -> bool) -> Seen<Answer> {
         let end = Instant::now() + PATIENCE;
         loop {
             let answer = self.get(path).await?;
@@ -194,7 +221,7 @@ impl Context {
                 return Ok(answer);
             }
             if Instant::now() > end {
-                return Err(format!("{path}: never {what}: {} {}", answer.code, answer.text));
+                return Err(format!("{path}: never {what}: {} {}", answer.code, answer.text).into());
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
@@ -207,7 +234,7 @@ impl Context {
     }
 
     /// Names of roles that RBAC objects of Rancher's cluster give to a subject.
-    pub async fn roles_of(&self, subject: &str) -> Result<Vec<String>, String> {
+    pub async fn roles_of(&self, subject: &str) -> Seen<Vec<String>> {
         let mut roles = Vec::new();
         for object in self.rbac_of(subject).await? {
             roles.push(object["roleRef"]["name"].as_str().unwrap_or_default().to_owned());
@@ -216,7 +243,7 @@ impl Context {
     }
 
     /// RBAC objects of Rancher's cluster that name a subject.
-    pub async fn rbac_of(&self, subject: &str) -> Result<Vec<Value>, String> {
+    pub async fn rbac_of(&self, subject: &str) -> Seen<Vec<Value>> {
         let mut found = Vec::new();
         for resource in ["rolebindings", "clusterrolebindings"] {
             let list = self.get(&format!("{RBAC}/{resource}")).await?.json();
@@ -239,7 +266,7 @@ impl Context {
                 return Ok(());
             }
             if Instant::now() > end {
-                return Err(format!("{subject}: never {what}: {roles:?}"));
+                return Err(format!("{subject}: never {what}: {roles:?}").into());
             }
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
@@ -274,22 +301,12 @@ impl Context {
     }
 
     /// Creates, has it cleaned up, and answers with its path and what was created.
-    pub async fn create(&self, collection: &str, body: &Value) -> Result<(String, Value), String> {
+    pub async fn create(&self, collection: &str, body: &Value) -> Seen<(String, Value)> {
         let made = self.post(collection, body).await?;
         ensure!(made.code == 201, "{}", made.text);
         let object = made.json();
         let path = format!("{collection}/{}", object["metadata"]["name"].as_str().unwrap_or_default());
         self.keep(path.clone());
         Ok((path, object))
-    }
-
-    /// Waits until Rancher has put its three finalizers on a binding.
-    pub async fn until_held(&self, path: &str) -> Result<Value, String> {
-        let held = |answer: &Answer| {
-            let object = answer.json();
-            object["metadata"]["finalizers"].as_array().is_some_and(|list| list.len() == 3)
-        };
-        let answer = self.until(path, "held by three finalizers", held).await?;
-        Ok(answer.json())
     }
 }

@@ -1,4 +1,4 @@
-//! How a Rancher is asked: in process, or over HTTPS.
+//! How a Rancher is asked: in process, over HTTPS, or past it, at its own cluster's API server.
 use std::{future::Future, pin::Pin};
 
 use bytes::Bytes;
@@ -6,6 +6,8 @@ use http_body_util::BodyExt;
 use serde_json::Value;
 use testkit::apiserver::Service;
 use tower::ServiceExt;
+
+use super::outcome::{Instead, Seen};
 
 /// A boxed future, so that the two ways can be exchanged.
 pub type Boxed<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -48,7 +50,7 @@ impl Answer {
 }
 
 pub trait Http: Send + Sync {
-    fn send(&self, ask: Ask) -> Boxed<'_, Result<Answer, String>>;
+    fn send(&self, ask: Ask) -> Boxed<'_, Seen<Answer>>;
 }
 
 fn header(headers: &http::HeaderMap, name: &str) -> String {
@@ -80,7 +82,7 @@ impl InProcess {
 }
 
 impl Http for InProcess {
-    fn send(&self, ask: Ask) -> Boxed<'_, Result<Answer, String>> {
+    fn send(&self, ask: Ask) -> Boxed<'_, Seen<Answer>> {
         let service = self.0.clone();
         Box::pin(async move {
             let mut request = http::Request::builder().method(ask.method.as_str()).uri(&ask.path);
@@ -95,6 +97,31 @@ impl Http for InProcess {
                 content_type: header(&parts.headers, "content-type"),
                 text: String::from_utf8_lossy(&bytes).into_owned(),
             })
+        })
+    }
+}
+
+/// The API server of Rancher's own cluster, as one of its ServiceAccounts: Rancher does not see the requests.
+pub struct Direct(InProcess);
+
+impl Direct {
+    pub fn new(service: Service) -> Self {
+        Self(InProcess::new(service))
+    }
+}
+
+impl Http for Direct {
+    fn send(&self, mut ask: Ask) -> Boxed<'_, Seen<Answer>> {
+        let path = ask.path.strip_prefix(super::context::LOCAL).map(str::to_owned);
+        Box::pin(async move {
+            ask.path = path.ok_or(Instead::Skipped("needs Rancher itself, not just its cluster"))?;
+            if !ask.authorization.trim_start_matches("Bearer ").is_empty() {
+                return Err(Instead::Skipped("needs a login"));
+            }
+            if ask.content_type.starts_with("application/apply-patch") {
+                return Err(Instead::Skipped("the API server in memory knows no server-side apply"));
+            }
+            self.0.send(ask).await
         })
     }
 }
@@ -118,7 +145,7 @@ impl OverHttps {
 }
 
 impl Http for OverHttps {
-    fn send(&self, ask: Ask) -> Boxed<'_, Result<Answer, String>> {
+    fn send(&self, ask: Ask) -> Boxed<'_, Seen<Answer>> {
         Box::pin(async move {
             let request = self
                 .client

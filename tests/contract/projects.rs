@@ -1,10 +1,13 @@
 //! Project bindings, and what they are in the namespaces.
 use serde_json::json;
 
-use super::context::{Context, M, Outcome, RBAC, behaviours, ensure};
+use super::{
+    context::{Context, M, RBAC, behaviours},
+    outcome::{Instead, Outcome, Seen, ensure},
+};
 
 behaviours![
-    a_project_tells_its_backing_namespace,
+    a_project_tells_its_backing_namespace_since_2_11_1,
     a_project_binding_reaches_its_namespaces_with_owner_labels,
     a_new_namespace_gets_the_projects_bindings,
     a_project_binding_has_no_status,
@@ -13,17 +16,22 @@ behaviours![
     a_shared_object_goes_with_its_owner_and_comes_back_by_a_touch,
 ];
 
-async fn a_project_tells_its_backing_namespace(context: &Context) -> Outcome {
+async fn a_project_tells_its_backing_namespace_since_2_11_1(context: &Context) -> Outcome {
     let path = format!("{M}/namespaces/local/projects/{}", context.project);
     let project = context.get(&path).await?.json();
-    ensure!(project["status"]["backingNamespace"] == context.backing.as_str(), "{project}");
     let namespace = context.get(&format!("{}/api/v1/namespaces/{}", super::context::LOCAL, context.backing)).await?;
     ensure!(namespace.json()["status"]["phase"] == "Active", "{namespace:?}");
+    let told = &project["status"]["backingNamespace"];
+    if context.version < (2, 11, 1) {
+        ensure!(told.is_null() && context.backing == context.project, "{project}");
+        return Err(Instead::NotThere("the namespace is called as the project is"));
+    }
+    ensure!(*told == context.backing.as_str(), "{project}");
     Ok(())
 }
 
 /// The rights that a subject has in a namespace: role and labels.
-async fn rights(context: &Context, namespace: &str, subject: &str) -> Result<Vec<serde_json::Value>, String> {
+async fn rights(context: &Context, namespace: &str, subject: &str) -> Seen<Vec<serde_json::Value>> {
     let all = context.rbac_of(subject).await?;
     Ok(all.into_iter().filter(|one| one["metadata"]["namespace"] == namespace).collect())
 }
@@ -95,7 +103,8 @@ async fn membership_is_labelled_with_namespace_and_name(context: &Context) -> Ou
         .create(&super::context::crtbs(), &context.crtb(&name, "cluster-member", ("groupPrincipalName", &group)))
         .await?;
     context.until_held(&path).await?;
-    let member = |roles: &[String]| roles.iter().any(|role| role == "local-clustermember");
+    let wanted = context.membership_role();
+    let member = |roles: &[String]| roles.iter().any(|role| role == wanted);
     context.until_roles(&group, "a member of the cluster", member).await?;
     let all = context.rbac_of(&group).await?;
     let key = format!("local_{name}");

@@ -2,14 +2,15 @@
 use serde_json::json;
 
 use super::{
-    context::{Context, M, Outcome, behaviours, crtbs, ensure},
+    context::{Context, M, behaviours, crtbs},
     http::Answer,
+    outcome::{Instead, Outcome, ensure},
 };
 
 behaviours![
     a_taken_name_already_exists,
-    equal_cluster_access_is_a_conflict,
-    equal_project_access_is_a_conflict,
+    equal_cluster_access_is_a_conflict_since_2_14,
+    equal_project_access_is_a_conflict_since_2_15,
     a_binding_has_one_subject,
     a_missing_role_is_refused,
     a_role_of_the_other_context_is_refused,
@@ -38,11 +39,26 @@ async fn a_taken_name_already_exists(context: &Context) -> Outcome {
     Ok(())
 }
 
-async fn equal_cluster_access_is_a_conflict(context: &Context) -> Outcome {
+/// Before the webhook refused duplicates, both of two equal bindings were there to stay.
+async fn both_live(context: &Context, bindings: [(String, &serde_json::Value); 2]) -> Outcome {
+    let [_, (collection, second)] = &bindings;
+    context.create(collection, second).await?;
+    for (collection, body) in &bindings {
+        let path = format!("{collection}/{}", body["metadata"]["name"].as_str().unwrap_or_default());
+        let held = context.until_held(&path).await?;
+        ensure!(held["metadata"]["deletionTimestamp"].is_null(), "{held}");
+    }
+    Err(Instead::NotThere("equal bindings are legal here"))
+}
+
+async fn equal_cluster_access_is_a_conflict_since_2_14(context: &Context) -> Outcome {
     let group = context.group();
     let first = context.crtb(&context.fresh("first"), "cluster-member", ("groupPrincipalName", &group));
     let (path, _) = context.create(&crtbs(), &first).await?;
     let second = context.crtb(&context.fresh("second"), "cluster-member", ("groupPrincipalName", &group));
+    if context.version < (2, 14, 0) {
+        return both_live(context, [(crtbs(), &first), (crtbs(), &second)]).await;
+    }
     let answer = context.post(&crtbs(), &second).await?;
     ensure!(answer.code == 409 && answer.reason() == "Conflict", "{answer:?}");
     ensure!(denied(&answer, CRTB, "duplicate crtb not allowed"), "{answer:?}");
@@ -55,11 +71,14 @@ async fn equal_cluster_access_is_a_conflict(context: &Context) -> Outcome {
     Ok(())
 }
 
-async fn equal_project_access_is_a_conflict(context: &Context) -> Outcome {
+async fn equal_project_access_is_a_conflict_since_2_15(context: &Context) -> Outcome {
     let group = context.group();
     let first = context.prtb(&context.fresh("first"), "read-only", ("groupPrincipalName", &group));
     context.create(&context.prtbs(), &first).await?;
     let second = context.prtb(&context.fresh("second"), "read-only", ("groupPrincipalName", &group));
+    if context.version < (2, 15, 0) {
+        return both_live(context, [(context.prtbs(), &first), (context.prtbs(), &second)]).await;
+    }
     let answer = context.post(&context.prtbs(), &second).await?;
     ensure!(answer.code == 409 && denied(&answer, PRTB, "duplicate prtb not allowed"), "{answer:?}");
     Ok(())

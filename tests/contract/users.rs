@@ -3,8 +3,9 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
 
 use super::{
-    context::{Context, LOCAL, M, Outcome, behaviours, crtbs, ensure},
+    context::{Context, LOCAL, M, behaviours, crtbs},
     http::Ask,
+    outcome::{Outcome, Seen, ensure},
 };
 
 behaviours![
@@ -16,7 +17,7 @@ behaviours![
 
 impl Context {
     /// Makes a user and answers with its id.
-    pub async fn user(&self) -> Result<String, String> {
+    pub async fn user(&self) -> Seen<String> {
         let id = self.fresh("u");
         let body = json!({
             "apiVersion": "management.cattle.io/v3", "kind": "User", "metadata": {"name": id}, "username": id,
@@ -27,7 +28,7 @@ impl Context {
     }
 
     /// Makes a user with a global role, logs him in and answers with id and bearer.
-    async fn logged_in(&self) -> Result<(String, String), String> {
+    pub async fn logged_in(&self) -> Seen<(String, String)> {
         let id = self.user().await?;
         let binding = json!({
             "apiVersion": "management.cattle.io/v3", "kind": "GlobalRoleBinding", "metadata": {"name": self.fresh("global")},
@@ -61,7 +62,7 @@ impl Context {
         }
     }
 
-    async fn post_as(&self, bearer: &str, path: &str, body: &Value) -> Result<super::http::Answer, String> {
+    async fn post_as(&self, bearer: &str, path: &str, body: &Value) -> Seen<super::http::Answer> {
         self.send(Ask {
             method: "POST".to_owned(),
             path: path.to_owned(),
