@@ -40,8 +40,13 @@ pub fn clock(start: Timestamp) -> Clock {
 
 /// An API server with everything that an administrator applies before the operator starts.
 pub async fn api_server(clock: &Clock) -> ApiServer {
+    api_server_of(clock, 1).await
+}
+
+/// The same, of another cluster: each seed has its own UIDs.
+pub async fn api_server_of(clock: &Clock, seed: u64) -> ApiServer {
     let tell = clock.clone();
-    let server = ApiServer::builder().now(move || tell.now()).seed(1).build();
+    let server = ApiServer::builder().now(move || tell.now()).seed(seed).build();
     let admin = server.client();
     for crd in api::crds().expect("the CRDs can be generated") {
         apply(&admin, serde_json::to_value(crd).expect("a CRD is JSON")).await;

@@ -6,8 +6,11 @@ mod stories;
 mod behind_our_back;
 #[path = "../embedded/mod.rs"]
 mod embedded;
+mod extending;
 mod faults;
 mod integrations;
+mod limits;
+mod moving;
 
 use std::time::Duration;
 

@@ -1,8 +1,17 @@
 //! Any grant, any world, any clock: also what no operator of ours would have written.
 
+use std::sync::LazyLock;
+
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use proptest::{collection::vec, option, prelude::*, sample::select, strategy::Union, string::string_regex};
+use proptest::{
+    collection::vec,
+    option,
+    prelude::*,
+    sample::select,
+    strategy::{SBoxedStrategy, Union},
+    string::string_regex,
+};
 
 use crate::{
     api::{
@@ -10,11 +19,12 @@ use crate::{
         condition::{Condition, MESSAGE_MAX, one_line},
         integration::RancherStatus,
         status::{
-            AccessDetails, BindingKind, BindingRecord, BindingState, End, EndReason, Phase, PolicyRecord, TargetDetails,
+            AccessDetails, BindingKind, BindingRecord, BindingState, End, EndReason, ExtendedRecord, Phase,
+            PolicyRecord, TargetDetails,
         },
     },
     grant::{
-        Because, GrantKey, GrantView, Judged, Limits, Observed, Progress, Terms,
+        Because, Extended, GrantKey, GrantView, Judged, Limits, Observed, Progress, Seen, Terms,
         view::{Summary, is_terminal},
     },
 };
@@ -51,10 +61,12 @@ fn whole() -> impl Strategy<Value = Timestamp> {
 
 /// Any text that somebody else may have made: long, in any script, with all that could turn, hide or break a line.
 pub(super) fn text() -> impl Strategy<Value = String> {
-    let piece = Union::new(
+    // Reading an expression takes far longer than making a text by it.
+    static PIECES: LazyLock<[SBoxedStrategy<String>; 4]> = LazyLock::new(|| {
         [r"[a-z ]{0,20}", r"[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]{1,4}", r"[äöü漢字🦀]{1,6}", r"\PC{0,10}"]
-            .map(|r| string_regex(r).unwrap()),
-    );
+            .map(|r| string_regex(r).unwrap().sboxed())
+    });
+    let piece = Union::new(PIECES.iter().cloned());
     (vec(piece, 0..8), prop_oneof![9 => Just(1_usize), 1 => 1..80_usize])
         .prop_map(|(pieces, times)| pieces.concat().repeat(times))
 }
@@ -128,7 +140,13 @@ fn bindings() -> impl Strategy<Value = Vec<BindingRecord>> {
 }
 
 fn end() -> impl Strategy<Value = End> {
-    let reason = vec![EndReason::Expired, EndReason::Deleted, EndReason::RemovedInRancher, EndReason::Refused];
+    let reason = vec![
+        EndReason::Expired,
+        EndReason::Deleted,
+        EndReason::RemovedInRancher,
+        EndReason::Refused,
+        EndReason::ExtendedGrantEnded,
+    ];
     (select(reason), whole()).prop_map(|(reason, time)| End { reason, time: Time(time) })
 }
 
@@ -179,22 +197,30 @@ fn status(recorded: bool) -> impl Strategy<Value = AccessGrantStatus> {
 }
 
 /// Any grant: half of them with a recorded intent.
-pub(super) fn grant() -> impl Strategy<Value = GrantView> {
-    any::<bool>().prop_flat_map(view)
+pub(super) fn grant() -> BoxedStrategy<GrantView> {
+    any::<bool>().prop_flat_map(view).prop_flat_map(perhaps_extending).boxed()
 }
 
 /// Any grant whose intent is recorded.
-pub(super) fn recorded() -> impl Strategy<Value = GrantView> {
-    view(true)
+pub(super) fn recorded() -> BoxedStrategy<GrantView> {
+    view(true).prop_flat_map(perhaps_extending).boxed()
 }
 
-fn view(recorded: bool) -> impl Strategy<Value = GrantView> {
+fn perhaps_extending(grant: GrantView) -> BoxedStrategy<GrantView> {
+    prop_oneof![2 => Just(grant.clone()), 1 => extending(grant)].boxed()
+}
+
+/// When it was created and deleted, whether our finalizer is on it, and its generation.
+fn meta() -> impl Strategy<Value = (Timestamp, Option<Timestamp>, bool, Option<i64>)> {
+    (whole(), option::weighted(0.3, whole()), any::<bool>(), option::of(1..9_i64))
+}
+
+fn view(recorded: bool) -> BoxedStrategy<GrantView> {
     let summary =
         (line(600), line(600), line(600)).prop_map(|(subject, target, role)| Summary { subject, target, role });
     let asked = (option::weighted(0.3, time()), option::weighted(0.4, time()));
-    let meta = (whole(), option::weighted(0.3, whole()), any::<bool>(), option::of(1..9_i64));
-    (meta, asked, summary, status(recorded)).prop_map(
-        |((created, deleted, finalizer, generation), (start_time, end_time), summary, status)| GrantView {
+    (meta(), asked, summary, status(recorded))
+        .prop_map(|((created, deleted, finalizer, generation), (start_time, end_time), summary, status)| GrantView {
             key: GrantKey { namespace: "web".into(), name: "grant".into() },
             uid: "grant-uid".into(),
             generation,
@@ -203,10 +229,53 @@ fn view(recorded: bool) -> impl Strategy<Value = GrantView> {
             finalizer,
             start_time,
             end_time,
+            extends: None,
             summary,
             status,
-        },
-    )
+        })
+        .boxed()
+}
+
+/// The same grant, extending another, which it may have seen before.
+fn extending(grant: GrantView) -> impl Strategy<Value = GrantView> {
+    let name = prop_oneof![9 => Just("before".to_owned()), 1 => Just("grant".to_owned())];
+    let seen = (option::weighted(0.7, whole()), select(vec!["uid-before", "uid-other"]));
+    (Just(grant), name, seen).prop_map(|(mut grant, name, (end, uid))| {
+        grant.start_time = None;
+        grant.status.extends =
+            end.map(|end| ExtendedRecord { name: name.clone(), uid: uid.to_owned(), end_time: Time(end) });
+        grant.extends = Some(name);
+        grant
+    })
+}
+
+/// What is known of the grant that another one extends.
+pub(super) fn extended() -> BoxedStrategy<Extended> {
+    let differs = option::weighted(0.1, text());
+    let seen = (any::<bool>().prop_flat_map(status), meta(), option::weighted(0.4, time()), differs);
+    let seen = seen.prop_map(|(status, (created, deleted, finalizer, generation), end_time, differs)| {
+        let grant = GrantView {
+            key: GrantKey { namespace: "web".into(), name: "before".into() },
+            uid: "uid-before".into(),
+            generation,
+            created,
+            deleted,
+            finalizer,
+            start_time: None,
+            end_time,
+            extends: None,
+            summary: Summary::default(),
+            status: AccessGrantStatus { conditions: Vec::new(), ..status },
+        };
+        Extended::Seen(Box::new(Seen { grant, differs }))
+    });
+    prop_oneof![
+        1 => Just(Extended::NotLooked),
+        1 => because().prop_map(Extended::Unknown),
+        1 => Just(Extended::Missing),
+        6 => seen,
+    ]
+    .boxed()
 }
 
 /// Any length of time, in seconds, from one second to what no timestamp can hold.
@@ -250,9 +319,10 @@ fn progress() -> impl Strategy<Value = Progress> {
 pub(super) fn world(grant: &GrantView) -> impl Strategy<Value = Observed> + use<> {
     let tried = vec(progress(), grant.status.bindings.len());
     let progress = prop_oneof![1 => Just(Vec::new()), 2 => tried];
-    (any::<bool>(), judged(), progress).prop_map(|(may_create, request, progress)| Observed {
+    (any::<bool>(), judged(), extended(), progress).prop_map(|(may_create, request, extended, progress)| Observed {
         may_create,
         request,
+        extended,
         progress,
     })
 }

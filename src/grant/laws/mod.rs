@@ -3,9 +3,11 @@
 //! - [`arbitrary`]: any grant, any world, any clock.
 //! - [`five`]: the five laws that stand in [`super::decide`].
 //! - [`status`]: what a status may say, and that it does not change without a reason.
+//! - [`extension`]: what holds for grants that extend another.
 //! - [`life`]: whole lives on a toy Rancher, with crashes, lost answers and creates that land late.
 
 mod arbitrary;
+mod extension;
 mod five;
 mod life;
 mod status;

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 use super::{
     Allowed, ClusterFacts, Facts, MESSAGE_MAX, Policy, ProjectFacts, Refusal, RefusalReason, Request, RoleFacts,
-    SubjectFacts, TargetFacts, candidates, judge,
+    SubjectFacts, TargetFacts, Unfinished, candidates, judge,
 };
 use crate::api::{AccessGrantSpec, integration::IdentityMapping};
 
@@ -109,7 +109,14 @@ fn mapping() -> IdentityMapping {
 /// Both stages, from a namespace of team `web`.
 fn both(spec: &AccessGrantSpec, policies: &[Policy], facts: &Facts) -> Result<Allowed, Refusal> {
     let (labels, mapping) = (labels(&[("team", "web")]), mapping());
-    let request = Request { namespace: "web-prod", namespace_labels: &labels, spec, mapping: Some(&mapping) };
+    let request = Request {
+        namespace: "web-prod",
+        namespace_labels: &labels,
+        spec,
+        mapping: Some(&mapping),
+        from: None,
+        unfinished: &Unfinished::default(),
+    };
     let found = candidates(&request, policies, now())?;
     judge(&request, &found, facts, now())
 }
@@ -117,7 +124,14 @@ fn both(spec: &AccessGrantSpec, policies: &[Policy], facts: &Facts) -> Result<Al
 /// The first stage alone.
 fn first(spec: &AccessGrantSpec, policies: &[Policy]) -> Result<Vec<String>, Refusal> {
     let (labels, mapping) = (labels(&[("team", "web")]), mapping());
-    let request = Request { namespace: "web-prod", namespace_labels: &labels, spec, mapping: Some(&mapping) };
+    let request = Request {
+        namespace: "web-prod",
+        namespace_labels: &labels,
+        spec,
+        mapping: Some(&mapping),
+        from: None,
+        unfinished: &Unfinished::default(),
+    };
     let found = candidates(&request, policies, now())?;
     Ok(found.into_iter().map(|policy| policy.name.clone()).collect())
 }

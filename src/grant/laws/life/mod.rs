@@ -153,6 +153,7 @@ fn fresh(index: usize) -> Stored {
         finalizer: false,
         start_time: None,
         end_time: None,
+        extends: None,
         summary: Summary::default(),
         status: AccessGrantStatus::default(),
     };
