@@ -57,7 +57,14 @@ pub fn decide(now: Timestamp, grant: &GrantView, world: &Observed, limits: &Limi
             None => give(now, grant, world),
         }
     } else {
-        request(now, grant, world, limits)
+        let decision = request(now, grant, world, limits);
+        match decision.wake {
+            Wake::At(_) => {
+                let turns = extension::turns(now, grant, &world.extended);
+                Decision { wake: decision.wake.or_at(turns), ..decision }
+            }
+            Wake::OnChange => decision,
+        }
     }
 }
 
@@ -236,8 +243,8 @@ fn give(now: Timestamp, grant: &GrantView, world: &Observed) -> Decision {
         None => record::active(now, grant),
     };
     // The end of the one that it extends is looked at once more when it should have come.
-    let extended = grant.status.extends.as_ref().map(|extended| extended.end_time.0).filter(|end| *end > now);
-    let wake = Wake::At(end).or_at(extended).or_at(retry.and_then(|retry| now.checked_add(retry).ok()));
+    let turns = extension::turns(now, grant, &world.extended);
+    let wake = Wake::At(end).or_at(turns).or_at(retry.and_then(|retry| now.checked_add(retry).ok()));
     Decision { steps: Vec::new(), status, wake }
 }
 

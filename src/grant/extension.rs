@@ -121,6 +121,17 @@ pub(super) fn outlook(now: Timestamp, grant: &GrantView, extended: &Extended) ->
     }
 }
 
+/// When what is known of the extended grant next means something else by itself: at its end.
+pub(super) fn turns(now: Timestamp, grant: &GrantView, extended: &Extended) -> Option<Timestamp> {
+    grant.extends.as_ref()?;
+    let seen = match extended {
+        Extended::Seen(seen) => seen.grant.recorded_end(),
+        _ => None,
+    };
+    let planned = grant.status.extends.as_ref().map(|extended| extended.end_time.0);
+    [seen, planned].into_iter().flatten().filter(|end| *end > now).min()
+}
+
 /// Why a grant with an intent ends because of the one that it extends; `None` where it goes on.
 pub(super) fn cut_short(now: Timestamp, grant: &GrantView, extended: &Extended) -> Option<String> {
     let planned = grant.status.extends.as_ref()?;

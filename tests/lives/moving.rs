@@ -11,12 +11,12 @@ use serde_json::{Value, json};
 use testkit::apiserver::Gvr;
 
 use crate::{
-    SOON, end_of,
+    SOON,
     embedded::{
         NAMESPACE, api_server_of,
         world::{CLUSTER, Given, World, crtbs},
     },
-    states, world,
+    end_of, states, world,
 };
 
 stories![
@@ -89,7 +89,9 @@ async fn a_move_with_status_loses_nothing_and_binds_nothing_twice(given: Given) 
     for name in ["short", "long", "forgotten"] {
         world.reaches(name, Phase::Active, SOON).await;
     }
-    world.ask("bob", "longer", json!({"access": world.on_cluster(), "extends": {"name": "long"}, "duration": "1h"})).await;
+    world
+        .ask("bob", "longer", json!({"access": world.on_cluster(), "extends": {"name": "long"}, "duration": "1h"}))
+        .await;
     world.reaches("longer", Phase::Scheduled, SOON).await;
     let bobs = uids(&world, "u-bob");
     let end = end_of(&world.grant("long").await.unwrap());

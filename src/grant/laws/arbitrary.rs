@@ -13,18 +13,18 @@ use proptest::{
     string::string_regex,
 };
 
+use super::before::{extended, extending};
 use crate::{
     api::{
         AccessGrantStatus, ConditionStatus,
         condition::{Condition, MESSAGE_MAX, one_line},
         integration::RancherStatus,
         status::{
-            AccessDetails, BindingKind, BindingRecord, BindingState, End, EndReason, ExtendedRecord, Phase,
-            PolicyRecord, TargetDetails,
+            AccessDetails, BindingKind, BindingRecord, BindingState, End, EndReason, Phase, PolicyRecord, TargetDetails,
         },
     },
     grant::{
-        Because, Extended, GrantKey, GrantView, Judged, Limits, Observed, Progress, Seen, Terms,
+        Because, GrantKey, GrantView, Judged, Limits, Observed, Progress, Terms,
         view::{Summary, is_terminal},
     },
 };
@@ -55,7 +55,7 @@ fn at(millis: i64) -> Timestamp {
 }
 
 /// A time as the API server keeps it in metadata, and we in status: whole seconds.
-fn whole() -> impl Strategy<Value = Timestamp> {
+pub(super) fn whole() -> impl Strategy<Value = Timestamp> {
     prop_oneof![(-120..120_i64), (-259_200..259_200_i64)].prop_map(|s| Timestamp::from_second(MIDDLE + s).unwrap())
 }
 
@@ -165,7 +165,7 @@ fn details() -> AccessDetails {
 
 /// A status with or without an intent. With one, the end is nearly always recorded; a finished one has the time when
 /// all was proven gone, and nothing left.
-fn status(recorded: bool) -> impl Strategy<Value = AccessGrantStatus> {
+pub(super) fn status(recorded: bool) -> impl Strategy<Value = AccessGrantStatus> {
     let phases = if recorded {
         vec![Phase::Activating, Phase::Active, Phase::Revoking, Phase::Expired, Phase::Revoked, Phase::Failed]
     } else {
@@ -211,11 +211,11 @@ fn perhaps_extending(grant: GrantView) -> BoxedStrategy<GrantView> {
 }
 
 /// When it was created and deleted, whether our finalizer is on it, and its generation.
-fn meta() -> impl Strategy<Value = (Timestamp, Option<Timestamp>, bool, Option<i64>)> {
+pub(super) fn meta() -> impl Strategy<Value = (Timestamp, Option<Timestamp>, bool, Option<i64>)> {
     (whole(), option::weighted(0.3, whole()), any::<bool>(), option::of(1..9_i64))
 }
 
-fn view(recorded: bool) -> BoxedStrategy<GrantView> {
+pub(super) fn view(recorded: bool) -> BoxedStrategy<GrantView> {
     let summary =
         (line(600), line(600), line(600)).prop_map(|(subject, target, role)| Summary { subject, target, role });
     let asked = (option::weighted(0.3, time()), option::weighted(0.4, time()));
@@ -234,48 +234,6 @@ fn view(recorded: bool) -> BoxedStrategy<GrantView> {
             status,
         })
         .boxed()
-}
-
-/// The same grant, extending another, which it may have seen before.
-fn extending(grant: GrantView) -> impl Strategy<Value = GrantView> {
-    let name = prop_oneof![9 => Just("before".to_owned()), 1 => Just("grant".to_owned())];
-    let seen = (option::weighted(0.7, whole()), select(vec!["uid-before", "uid-other"]));
-    (Just(grant), name, seen).prop_map(|(mut grant, name, (end, uid))| {
-        grant.start_time = None;
-        grant.status.extends =
-            end.map(|end| ExtendedRecord { name: name.clone(), uid: uid.to_owned(), end_time: Time(end) });
-        grant.extends = Some(name);
-        grant
-    })
-}
-
-/// What is known of the grant that another one extends.
-pub(super) fn extended() -> BoxedStrategy<Extended> {
-    let differs = option::weighted(0.1, text());
-    let seen = (any::<bool>().prop_flat_map(status), meta(), option::weighted(0.4, time()), differs);
-    let seen = seen.prop_map(|(status, (created, deleted, finalizer, generation), end_time, differs)| {
-        let grant = GrantView {
-            key: GrantKey { namespace: "web".into(), name: "before".into() },
-            uid: "uid-before".into(),
-            generation,
-            created,
-            deleted,
-            finalizer,
-            start_time: None,
-            end_time,
-            extends: None,
-            summary: Summary::default(),
-            status: AccessGrantStatus { conditions: Vec::new(), ..status },
-        };
-        Extended::Seen(Box::new(Seen { grant, differs }))
-    });
-    prop_oneof![
-        1 => Just(Extended::NotLooked),
-        1 => because().prop_map(Extended::Unknown),
-        1 => Just(Extended::Missing),
-        6 => seen,
-    ]
-    .boxed()
 }
 
 /// Any length of time, in seconds, from one second to what no timestamp can hold.
@@ -337,7 +295,7 @@ pub(super) fn recorded_case() -> impl Strategy<Value = (GrantView, Observed)> {
     recorded().prop_flat_map(with_world)
 }
 
-fn with_world(grant: GrantView) -> impl Strategy<Value = (GrantView, Observed)> {
+pub(super) fn with_world(grant: GrantView) -> impl Strategy<Value = (GrantView, Observed)> {
     let world = world(&grant);
     (Just(grant), world)
 }

@@ -3,7 +3,10 @@
 use jiff::{SignedDuration, Timestamp};
 use proptest::prelude::*;
 
-use super::arbitrary::{case, extended, judged, limits, recorded_case, time};
+use super::{
+    arbitrary::{case, judged, limits, recorded_case, time},
+    before::extended,
+};
 use crate::{
     api::status::{BindingState, Phase},
     grant::{

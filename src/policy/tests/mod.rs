@@ -1,5 +1,6 @@
 //! The two stages together. What the tests share is here: a policy `web`, and a request that it allows.
 
+mod limits;
 mod properties;
 mod requesters;
 mod rules;
