@@ -51,6 +51,10 @@ use super::{reference::ObjectReference, schema, status::AccessGrantStatus};
         .message("startTime must be before endTime").field_path(".startTime")
 )]
 #[x_kube(
+    validation = Rule::new("!(has(self.extends) && has(self.startTime))")
+        .message("may not set both extends and startTime: an extension begins where the grant that it extends ends")
+)]
+#[x_kube(
     validation = Rule::new("self.integrationRef == oldSelf.integrationRef && self.requestedBy == oldSelf.requestedBy && self.access == oldSelf.access")
         .message("integrationRef, requestedBy and access are immutable: create another grant")
 )]
@@ -69,6 +73,10 @@ use super::{reference::ObjectReference, schema, status::AccessGrantStatus};
 #[x_kube(
     validation = Rule::new("has(self.startTime) == has(oldSelf.startTime) && (!has(self.startTime) || self.startTime == oldSelf.startTime)")
         .message("startTime is immutable: create another grant")
+)]
+#[x_kube(
+    validation = Rule::new("has(self.extends) == has(oldSelf.extends) && (!has(self.extends) || self.extends == oldSelf.extends)")
+        .message("extends is immutable: create another grant")
 )]
 #[x_kube(
     validation = Rule::new("has(self.reason) == has(oldSelf.reason) && (!has(self.reason) || self.reason == oldSelf.reason)")
@@ -95,7 +103,7 @@ pub struct AccessGrantSpec {
     #[schemars(length(min = 1, max = 32))]
     #[x_kube(merge_strategy = ListMerge::Atomic)]
     pub access: Vec<Access>,
-    /// How long, from the moment that the access is given. Go syntax in hours, minutes, seconds, at least 1s. Default: the policy's. Immutable. Example: `2h`.
+    /// How long, from the moment that the access is given, or from the end of the grant that it extends. Go syntax in hours, minutes, seconds, at least 1s. Default: the policy's. Immutable. Example: `2h`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 2, max = 24), regex(pattern = schema::DURATION))]
     #[x_kube(validation = Rule::new("duration(self) >= duration('1s')").message("must be at least 1s"))]
@@ -108,6 +116,11 @@ pub struct AccessGrantSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(regex(pattern = schema::TIME))]
     pub start_time: Option<Time>,
+    /// The grant that this one goes on from, in the same namespace: of the same integration, subject and access. A
+    /// duration counts from that one's end, without a gap; if that one ends early, so does this one. May not be set
+    /// together with `startTime`. Immutable. Example: `{name: web-x7k}`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub extends: Option<ObjectReference>,
     /// Why, for the record: at most 2048 characters. A policy may require it. Immutable. Example: `INC-4711`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 2048), regex(pattern = schema::TEXT))]

@@ -60,6 +60,9 @@ pub struct AccessPolicySpec {
     /// How many people must approve.
     #[serde(default)]
     pub approval: Approval,
+    /// How many grants may be under way at a time. Default: any number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limits: Option<GrantLimits>,
     /// True: a grant without a reason is not allowed.
     #[serde(default)]
     pub require_reason: bool,
@@ -322,4 +325,20 @@ impl Default for Approval {
 
 fn one_day() -> String {
     "24h".to_owned()
+}
+
+/// How many grants may be under way at a time: those that this policy allowed and that are not finished, whether they
+/// wait for approval, for their start, or have access. One that is over a limit waits. The grant that another one extends
+/// does not count beside that other.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct GrantLimits {
+    /// In each namespace: 1 to 10000. Example: `20`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 10000))]
+    pub per_namespace: Option<i32>,
+    /// For each requester, by user name: 1 to 10000. Example: `3`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 10000))]
+    pub per_requester: Option<i32>,
 }

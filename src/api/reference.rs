@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::schema;
 
-/// Names a cluster-scoped object of this API group.
+/// Names a cluster-scoped object of this API group, or a grant in the same namespace.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ObjectReference {
     /// Name of the object, as `kubectl get` shows it. Example: `prod`.

@@ -34,6 +34,9 @@ pub struct AccessGrantStatus {
     #[schemars(length(max = 64))]
     #[x_kube(merge_strategy = ListMerge::Atomic)]
     pub bindings: Vec<BindingRecord>,
+    /// The grant that this one extends, as it stood when this one was allowed or begun.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub extends: Option<ExtendedRecord>,
     /// When all of the access was in force, in UTC.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub granted_time: Option<Time>,
@@ -89,7 +92,7 @@ pub enum Phase {
     Denied,
     /// It was not allowed in time. No access was given.
     TimedOut,
-    /// Rancher refused it. What was given has been taken back.
+    /// Rancher refused it, or the grant that it extends ended early. What was given has been taken back.
     Failed,
 }
 
@@ -104,6 +107,20 @@ pub struct PolicyRecord {
     pub uid: String,
     /// Its generation.
     pub generation: i64,
+}
+
+/// The grant that another extends, as it stood.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ExtendedRecord {
+    /// Its name.
+    #[schemars(length(max = 253), regex(pattern = schema::NAME))]
+    pub name: String,
+    /// Its UID.
+    #[schemars(length(max = 64), regex(pattern = schema::TEXT))]
+    pub uid: String,
+    /// When it was to end, in UTC: from here this grant's duration counts.
+    pub end_time: Time,
 }
 
 /// One binding in Rancher that this grant calls for.
@@ -219,6 +236,8 @@ pub enum EndReason {
     RemovedInRancher,
     /// Rancher refused one of the targets.
     Refused,
+    /// The grant that it extends ended before its time.
+    ExtendedGrantEnded,
 }
 
 /// How to use the access.

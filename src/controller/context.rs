@@ -8,7 +8,7 @@ use tokio::sync::watch;
 
 use super::{
     connection::Registry, grants::Grants, installation::Installation, memory::Memory, pools::Pools, queue::Queue,
-    shared::Shared,
+    seats::Seats, shared::Shared,
 };
 use crate::{
     api::{AccessPolicy, RancherIntegration},
@@ -62,6 +62,8 @@ pub struct Context {
     pub queue: Queue,
     /// How many at once.
     pub pools: Pools,
+    /// How many grants are under way under each policy with limits.
+    pub seats: Seats,
     /// The Ranchers.
     pub registry: Registry,
     /// One lock a binding.

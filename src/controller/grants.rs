@@ -4,7 +4,9 @@
 //! echoes it. While the API server is away this is the memory that revoking works from.
 
 use std::{
+    borrow::Borrow,
     collections::{BTreeSet, HashMap},
+    hash::Hash,
     sync::{Arc, PoisonError, RwLock},
 };
 
@@ -12,7 +14,7 @@ use kube::ResourceExt;
 
 use crate::{
     api::AccessGrant,
-    grant::{GrantKey, GrantView},
+    grant::{GrantKey, GrantView, view::is_terminal},
 };
 
 /// All known grants. Cheap to clone; clones share.
@@ -23,6 +25,10 @@ pub struct Grants(Arc<RwLock<Inner>>);
 struct Inner {
     grants: HashMap<GrantKey, Arc<AccessGrant>>,
     by_binding: HashMap<String, BTreeSet<GrantKey>>,
+    /// By the grant that they extend.
+    by_extended: HashMap<GrantKey, BTreeSet<GrantKey>>,
+    /// Those that count under a policy, by its name.
+    by_policy: HashMap<String, BTreeSet<GrantKey>>,
 }
 
 impl Grants {
@@ -44,6 +50,12 @@ impl Grants {
         inner.forget(&key);
         for binding in grant.status.iter().flat_map(|s| &s.bindings) {
             inner.by_binding.entry(binding.name.clone()).or_default().insert(key.clone());
+        }
+        if let Some(extended) = extended_by(&grant) {
+            inner.by_extended.entry(extended).or_default().insert(key.clone());
+        }
+        if let Some(policy) = counts_under(&grant) {
+            inner.by_policy.entry(policy.to_owned()).or_default().insert(key.clone());
         }
         inner.grants.insert(key, Arc::new(grant));
         true
@@ -80,6 +92,18 @@ impl Grants {
         inner.by_binding.get(binding).into_iter().flatten().filter_map(|key| inner.grants.get(key).cloned()).collect()
     }
 
+    /// The grants that extend that one.
+    pub fn extending(&self, key: &GrantKey) -> Vec<Arc<AccessGrant>> {
+        let inner = self.read();
+        inner.by_extended.get(key).into_iter().flatten().filter_map(|key| inner.grants.get(key).cloned()).collect()
+    }
+
+    /// The grants that count under the policy of that name: allowed by it, and not finished.
+    pub fn counted_under(&self, policy: &str) -> Vec<Arc<AccessGrant>> {
+        let inner = self.read();
+        inner.by_policy.get(policy).into_iter().flatten().filter_map(|key| inner.grants.get(key).cloned()).collect()
+    }
+
     fn read(&self) -> std::sync::RwLockReadGuard<'_, Inner> {
         self.0.read().unwrap_or_else(PoisonError::into_inner)
     }
@@ -89,15 +113,44 @@ impl Inner {
     fn forget(&mut self, key: &GrantKey) -> Option<Arc<AccessGrant>> {
         let old = self.grants.remove(key)?;
         for binding in old.status.iter().flat_map(|s| &s.bindings) {
-            if let Some(keys) = self.by_binding.get_mut(&binding.name) {
-                keys.remove(key);
-                if keys.is_empty() {
-                    self.by_binding.remove(&binding.name);
-                }
-            }
+            take_out(&mut self.by_binding, &binding.name, key);
+        }
+        if let Some(extended) = extended_by(&old) {
+            take_out(&mut self.by_extended, &extended, key);
+        }
+        if let Some(policy) = counts_under(&old) {
+            take_out(&mut self.by_policy, policy, key);
         }
         Some(old)
     }
+}
+
+/// Takes a grant out of an index.
+fn take_out<K, Q>(index: &mut HashMap<K, BTreeSet<GrantKey>>, at: &Q, key: &GrantKey)
+where
+    K: Borrow<Q> + Eq + Hash,
+    Q: Eq + Hash + ?Sized,
+{
+    if let Some(keys) = index.get_mut(at) {
+        keys.remove(key);
+        if keys.is_empty() {
+            index.remove(at);
+        }
+    }
+}
+
+/// The grant that this one extends.
+fn extended_by(grant: &AccessGrant) -> Option<GrantKey> {
+    let name = grant.spec.extends.as_ref()?.name.clone();
+    Some(GrantKey { namespace: grant.metadata.namespace.clone().unwrap_or_default(), name })
+}
+
+/// The policy under which a grant counts: the one that allowed it, until it is finished.
+pub fn counts_under(grant: &AccessGrant) -> Option<&str> {
+    let status = grant.status.as_ref()?;
+    let finished =
+        status.phase.is_some_and(is_terminal) && (status.bindings.is_empty() || status.revoked_time.is_some());
+    status.policy.as_ref().filter(|_| !finished).map(|policy| policy.name.as_str())
 }
 
 /// Namespace and name of a grant.

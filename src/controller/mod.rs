@@ -2,7 +2,7 @@
 //!
 //! - [`watch`], [`shared`], [`grants`]: what the API server said, kept in memory.
 //! - [`queue`], [`due`], [`pools`], [`workers`]: which grants are looked at, when, and how many at once.
-//! - [`grant`]: one grant's way.
+//! - [`grant`]: one grant's way. [`seats`]: how many are under way under each policy with limits.
 //! - [`integration`]: one Rancher's way; [`connection`] is what it hands to the grants.
 //! - [`drift`]: what happens to our bindings behind our back. [`sweep`]: what nobody remembers.
 //! - [`proof`]: whether identities are proven. [`installation`]: who we are.
@@ -21,6 +21,7 @@ pub mod operator;
 pub mod pools;
 pub mod proof;
 pub mod queue;
+pub mod seats;
 pub mod shared;
 pub mod sweep;
 pub mod watch;

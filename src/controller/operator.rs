@@ -25,13 +25,15 @@ use super::{
     Context, Settings, Transports,
     connection::Registry,
     due,
-    grants::Grants,
+    grant::extended,
+    grants::{self, Grants},
     installation::{self, InstallationError},
     integration,
     memory::Memory,
     pools::Pools,
     proof,
     queue::{Queue, Ready},
+    seats::{self, Seats},
     shared::Shared,
     watch::{Change, SILENCE, Signs, watch},
     workers,
@@ -104,6 +106,7 @@ impl Operator {
             integrations: Shared::default(),
             queue,
             pools: Pools::default(),
+            seats: Seats::default(),
             registry: Registry::default(),
             locks: KeyedLocks::new(),
             memory: Memory::default(),
@@ -245,8 +248,11 @@ fn grant_changed(ctx: &Context, change: Change<AccessGrant>) {
     match change {
         Change::Seen(grant) => {
             let view = GrantView::from(grant.as_ref());
-            if ctx.grants.observe(*grant) && (!view.is_finished() || view.deleted.is_some()) {
-                ctx.queue.push(view.key);
+            if ctx.grants.observe(*grant) {
+                extended::tell(ctx, &view.key);
+                if !view.is_finished() || view.deleted.is_some() {
+                    ctx.queue.push(view.key);
+                }
             }
         }
         Change::Gone { namespace, name, uid } => gone(ctx, &GrantKey { namespace, name }, uid.as_deref()),
@@ -264,9 +270,15 @@ fn grant_changed(ctx: &Context, change: Change<AccessGrant>) {
 
 /// A grant is gone. With something left to take away somebody forced it; then the sweep does.
 pub(super) fn gone(ctx: &Context, key: &GrantKey, uid: Option<&str>) {
-    let Some(grant) = ctx.grants.remove(key, uid) else { return };
+    let removed = ctx.grants.remove(key, uid);
+    extended::tell(ctx, key);
+    let Some(grant) = removed else { return };
     let view = GrantView::from(grant.as_ref());
     ctx.memory.forget(key);
+    ctx.seats.release(key);
+    if grants::counts_under(&grant).is_some() {
+        seats::freed(ctx, &grant);
+    }
     if view.is_settled() {
         return;
     }

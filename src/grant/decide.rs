@@ -7,14 +7,18 @@
 //! | finished | | | touch what is still to be touched; take the finalizer off where it is deleted | as it was |
 //! | no intent | deleted | | take the finalizer off: nothing was ever given | as it was |
 //! | no intent | its end is past | | | TimedOut |
+//! | no intent | no | the grant that it extends ended early | | Failed |
+//! | no intent | no | the grant that it extends is not active yet, or unknown | | Pending |
+//! | no intent | no | the grant that it extends is none, or another than that | | Pending, then TimedOut |
 //! | no intent | no | not judged | judge | as it was |
 //! | no intent | no | unknown | | Pending |
 //! | no intent | no | refused | | Pending, then TimedOut |
 //! | no intent | no | allowed, approvals missing | | AwaitingApproval, then TimedOut |
-//! | no intent | no | allowed, starts later | | Scheduled |
+//! | no intent | no | allowed, starts later, or the grant that it extends ends in more than 60 s | | Scheduled |
 //! | no intent | no | allowed, but this process does not lead | | Pending |
 //! | no intent | no | allowed | finalizer, record the intent | Activating |
 //! | intent | none is recorded | | take all: a record without an end gives nothing | Revoking |
+//! | intent | no | the grant that it extends ended early | take all | Revoking |
 //! | intent | no | bindings not tried | give | Activating or Active |
 //! | intent | no | some wait | | Activating, or Active once granted |
 //! | intent | no | all in place | | Active |
@@ -35,12 +39,13 @@ use jiff::Timestamp;
 
 use super::{
     binding::Goal,
+    extension::{self, Outlook},
     plan::{Decision, Limits, Step, Wake},
     record,
     view::GrantView,
     world::{Because, Judged, Observed, Progress, Terms},
 };
-use crate::api::status::{End, EndReason};
+use crate::api::status::{End, EndReason, ExtendedRecord};
 
 /// What to do next for one grant. Pure; see the table and the laws above.
 pub fn decide(now: Timestamp, grant: &GrantView, world: &Observed, limits: &Limits) -> Decision {
@@ -52,7 +57,14 @@ pub fn decide(now: Timestamp, grant: &GrantView, world: &Observed, limits: &Limi
             None => give(now, grant, world),
         }
     } else {
-        request(now, grant, world, limits)
+        let decision = request(now, grant, world, limits);
+        match decision.wake {
+            Wake::At(_) => {
+                let turns = extension::turns(now, grant, &world.extended);
+                Decision { wake: decision.wake.or_at(turns), ..decision }
+            }
+            Wake::OnChange => decision,
+        }
     }
 }
 
@@ -78,17 +90,49 @@ fn request(now: Timestamp, grant: &GrantView, world: &Observed, limits: &Limits)
             format!("endTime {end} passed before the access could be given: nothing was given. Create another grant.");
         return over(now, grant, &Because::new("EndPassed", message));
     }
+    let from = match extension::outlook(now, grant, &world.extended) {
+        Outlook::Free => None,
+        Outlook::From(extended) => Some(extended),
+        Outlook::Unknown(because) => return unknown(now, grant, &because, limits),
+        Outlook::Refused(because) => return refused(now, grant, &because, limits),
+        Outlook::Waits(because) => return waits(now, grant, &because, limits),
+        Outlook::Fails(because) => return fails(now, grant, &because),
+    };
     match &world.request {
         Judged::NotAsked => Decision { steps: vec![Step::Judge], status: grant.status.clone(), wake: Wake::At(now) },
         Judged::Unknown(because) => unknown(now, grant, because, limits),
         Judged::Refused(because) => refused(now, grant, because, limits),
-        Judged::Allowed(terms) => allowed(now, grant, terms, world.may_create, limits),
+        Judged::Allowed(terms) => match from {
+            None => allowed(now, grant, terms, world.may_create, limits),
+            Some(from) => allowed(now, &going_on(grant, from), terms, world.may_create, limits),
+        },
     }
 }
 
 /// `spec.endTime` in whole seconds, as it would be recorded.
 fn asked_end(grant: &GrantView) -> Option<Timestamp> {
     grant.end_time.map(record::whole_seconds)
+}
+
+/// The grant, with what is to be remembered of the one that it extends.
+fn going_on(grant: &GrantView, from: ExtendedRecord) -> GrantView {
+    let mut grant = grant.clone();
+    grant.status.extends = Some(from);
+    grant
+}
+
+/// Not before another grant is active, which is given up itself where it never is.
+fn waits(now: Timestamp, grant: &GrantView, because: &Because, limits: &Limits) -> Decision {
+    Decision {
+        steps: Vec::new(),
+        status: record::pending(now, grant, because),
+        wake: Wake::after(now, limits.judge_again).or_at(asked_end(grant)),
+    }
+}
+
+/// The grant that it extends ended early.
+fn fails(now: Timestamp, grant: &GrantView, because: &Because) -> Decision {
+    Decision { steps: Vec::new(), status: record::failed(now, grant, because), wake: Wake::OnChange }
 }
 
 fn refused(now: Timestamp, grant: &GrantView, because: &Because, limits: &Limits) -> Decision {
@@ -128,7 +172,7 @@ fn allowed(now: Timestamp, grant: &GrantView, terms: &Terms, may_create: bool, l
         let status = record::awaiting_approval(now, grant, terms, given_up);
         return Decision { steps: Vec::new(), status, wake: Wake::At(given_up).or_at(asked_end(grant)) };
     }
-    if let Some(start) = grant.start_time.filter(|start| *start > now) {
+    if let Some(start) = grant.start().filter(|start| *start > now) {
         return Decision {
             steps: Vec::new(),
             status: record::scheduled(now, grant, terms, start),
@@ -143,6 +187,11 @@ fn allowed(now: Timestamp, grant: &GrantView, terms: &Terms, may_create: bool, l
         return unknown(now, grant, &because, limits);
     }
     match record::intent(now, grant, terms) {
+        // What goes on from another's end may have no time left by now.
+        Some(status) if status.expires_time.as_ref().is_some_and(|end| end.0 <= now) => {
+            let message = "The time of this grant passed before the access could be given: nothing was given. Create another grant.";
+            over(now, grant, &Because::new("EndPassed", message))
+        }
         Some(status) => {
             let mut steps = vec![Step::Record];
             if !grant.finalizer {
@@ -171,6 +220,9 @@ fn give(now: Timestamp, grant: &GrantView, world: &Observed) -> Decision {
         let message = "The record names no end, and without one nothing is given: what may have been given is taken back. Somebody changed this status by hand; create another grant.";
         return turn(now, grant, EndReason::Expired, message);
     };
+    if let Some(message) = extension::cut_short(now, grant, &world.extended) {
+        return turn(now, grant, EndReason::ExtendedGrantEnded, &message);
+    }
     if world.progress.is_empty() {
         return Decision { steps: vec![Step::Settle(Goal::Give)], status: grant.status.clone(), wake: Wake::At(now) };
     }
@@ -190,7 +242,9 @@ fn give(now: Timestamp, grant: &GrantView, world: &Observed) -> Decision {
         Some((because, _)) => record::activating(now, grant, because, waiting.len()),
         None => record::active(now, grant),
     };
-    let wake = Wake::At(end).or_at(retry.and_then(|retry| now.checked_add(retry).ok()));
+    // The end of the one that it extends is looked at once more when it should have come.
+    let turns = extension::turns(now, grant, &world.extended);
+    let wake = Wake::At(end).or_at(turns).or_at(retry.and_then(|retry| now.checked_add(retry).ok()));
     Decision { steps: Vec::new(), status, wake }
 }
 

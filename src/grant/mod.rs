@@ -3,6 +3,7 @@
 //! - [`view`]: a grant as the core sees it.
 //! - [`world`]: what was observed, with "unknown" as a value.
 //! - [`decide`]: the decision for a grant, with its table.
+//! - [`extension`]: what the grant that another one extends means for that other, with its table.
 //! - [`binding`]: the decision for one binding, with its table.
 //! - [`plan`]: what a decision consists of.
 //! - [`record`]: what a decision makes of the status.
@@ -10,6 +11,7 @@
 
 pub mod binding;
 pub mod decide;
+pub mod extension;
 pub mod name;
 pub mod plan;
 pub mod record;
@@ -20,6 +22,7 @@ pub mod world;
 mod laws;
 
 pub use decide::decide;
+pub use extension::{Extended, Seen};
 pub use plan::{Decision, Limits, Step, Wake};
 pub use view::{GrantKey, GrantView, Lane};
 pub use world::{Because, Judged, Observed, Progress, Terms};

@@ -62,8 +62,14 @@ pub(super) fn awaiting_approval(
 
 /// Allowed, for later.
 pub(super) fn scheduled(now: Timestamp, grant: &GrantView, terms: &Terms, start: Timestamp) -> AccessGrantStatus {
-    let message =
-        format!("Allowed by policy {}; the access begins at {start}. It is judged again then.", terms.policy.name);
+    let policy = &terms.policy.name;
+    let message = match &grant.status.extends {
+        None => format!("Allowed by policy {policy}; the access begins at {start}. It is judged again then."),
+        Some(extended) => format!(
+            "Allowed by policy {policy}; the access goes on when grant {} ends, at {}. It is judged again at {start}.",
+            extended.name, extended.end_time.0
+        ),
+    };
     let picture = Picture {
         phase: Phase::Scheduled,
         ready: (True, "Scheduled", &message),
@@ -77,9 +83,11 @@ pub(super) fn scheduled(now: Timestamp, grant: &GrantView, terms: &Terms, start:
 /// The intent: every binding and the end, before anything is asked of Rancher. `None` where no end can be computed.
 pub(super) fn intent(now: Timestamp, grant: &GrantView, terms: &Terms) -> Option<AccessGrantStatus> {
     let begin = whole_seconds(now);
+    // What extends another grant goes on from that one's end.
+    let from = grant.status.extends.as_ref().map_or(begin, |extended| extended.end_time.0);
     let expires = match grant.end_time {
         Some(end) => end,
-        None => begin.checked_add(terms.duration).ok()?,
+        None => from.checked_add(terms.duration).ok()?,
     };
     let mut status = with_terms(grant, terms);
     status.expires_time = Some(Time(whole_seconds(expires)));
@@ -162,6 +170,7 @@ pub(super) fn revoking(
         EndReason::Deleted => "Deleted",
         EndReason::RemovedInRancher => "RemovedInRancher",
         EndReason::Refused => "RefusedByRancher",
+        EndReason::ExtendedGrantEnded => "ExtendedGrantEnded",
     };
     // The sentence that was said when the end came is kept: it names what happened.
     let said = condition::find(&status.conditions, "Granted").filter(|c| c.reason == reason).map(|c| c.message.clone());
@@ -200,6 +209,7 @@ pub(super) fn settled(now: Timestamp, grant: &GrantView, end: End) -> AccessGran
         EndReason::Deleted => (Phase::Revoked, "Deleted", True),
         EndReason::RemovedInRancher => (Phase::Revoked, "RemovedInRancher", True),
         EndReason::Refused => (Phase::Failed, "RefusedByRancher", False),
+        EndReason::ExtendedGrantEnded => (Phase::Revoked, "ExtendedGrantEnded", True),
     };
     let said = condition::find(&status.conditions, "Granted").filter(|c| c.reason == reason).map(|c| c.message.clone());
     let why = said.unwrap_or_else(|| ended_words(end.reason, end.time.0));
@@ -238,9 +248,17 @@ pub(super) fn settled(now: Timestamp, grant: &GrantView, end: End) -> AccessGran
 
 /// Given up before anything was given.
 pub(super) fn timed_out(now: Timestamp, grant: &GrantView, because: &Because) -> AccessGrantStatus {
+    given_up(now, grant, because, Phase::TimedOut)
+}
+
+/// Never to be given, and nothing was given.
+pub(super) fn failed(now: Timestamp, grant: &GrantView, because: &Because) -> AccessGrantStatus {
+    given_up(now, grant, because, Phase::Failed)
+}
+
+fn given_up(now: Timestamp, grant: &GrantView, because: &Because, phase: Phase) -> AccessGrantStatus {
     let face = (False, because.reason.as_str(), because.message.as_str());
-    let picture =
-        Picture { phase: Phase::TimedOut, ready: face, approved: Some(face), granted: not_given(), revoked: None };
+    let picture = Picture { phase, ready: face, approved: Some(face), granted: not_given(), revoked: None };
     paint(now, grant, grant.status.clone(), &picture)
 }
 
@@ -263,6 +281,7 @@ fn ended_words(reason: EndReason, time: Timestamp) -> String {
         EndReason::Deleted => format!("The grant was deleted at {time}."),
         EndReason::RemovedInRancher => "Somebody removed the binding in Rancher; it is not made again.".to_owned(),
         EndReason::Refused => "Rancher refused a target; what was given has been taken back.".to_owned(),
+        EndReason::ExtendedGrantEnded => "The grant that this one extends ended early.".to_owned(),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::record::whole_seconds;
+use super::{extension, record::whole_seconds};
 use crate::api::{
     AccessGrant, AccessGrantSpec, AccessGrantStatus, FINALIZER,
     condition::one_line,
@@ -47,6 +47,8 @@ pub struct GrantView {
     pub start_time: Option<Timestamp>,
     /// `spec.endTime`.
     pub end_time: Option<Timestamp>,
+    /// `spec.extends`: the name of the grant that it extends.
+    pub extends: Option<String>,
     /// What it asks for, in short.
     pub summary: Summary,
     /// The record.
@@ -111,6 +113,7 @@ impl From<&AccessGrant> for GrantView {
             finalizer: meta.finalizers.iter().flatten().any(|f| f == FINALIZER),
             start_time: grant.spec.start_time.as_ref().map(|t| t.0),
             end_time: grant.spec.end_time.as_ref().map(|t| t.0),
+            extends: grant.spec.extends.as_ref().map(|extended| extended.name.clone()),
             summary: Summary::from(&grant.spec),
             status: grant.status.clone().unwrap_or_default(),
         }
@@ -182,7 +185,7 @@ impl GrantView {
         match self.status.phase {
             // Under way, or never judged.
             Some(Phase::Activating | Phase::Revoking) | None => Some(self.created),
-            Some(Phase::Scheduled) => self.deleted.or(self.start_time),
+            Some(Phase::Scheduled) => self.deleted.or(self.start()),
             _ if self.status.bindings.iter().any(|b| b.state == BindingState::Yielding) => Some(self.created),
             // Where no end is recorded it is due at once: such a record gives nothing.
             _ if self.is_recorded() => self.deleted.into_iter().chain(self.recorded_end().or(Some(self.created))).min(),
@@ -193,10 +196,17 @@ impl GrantView {
         }
     }
 
+    /// When its intent is to be recorded, where that is not at once: at its start, or shortly before the planned end of
+    /// the grant that it extends, as far as that was seen.
+    pub fn start(&self) -> Option<Timestamp> {
+        let ahead = |end: Timestamp| end.checked_sub(extension::LEAD).unwrap_or(end);
+        self.status.extends.as_ref().map(|extended| ahead(extended.end_time.0)).or(self.start_time)
+    }
+
     /// Since when it waits to be allowed: since its creation, or since its start where that lies later. What is to begin
     /// later was allowed until then, and is not given up at the first doubt.
     pub fn waits_since(&self) -> Timestamp {
-        self.start_time.map_or(self.created, |start| start.max(self.created))
+        self.start().map_or(self.created, |start| start.max(self.created))
     }
 
     /// Which pool its work belongs to at that time.

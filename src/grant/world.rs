@@ -2,6 +2,7 @@
 
 use jiff::SignedDuration;
 
+use super::extension::Extended;
 use crate::api::{
     integration::RancherStatus,
     status::{AccessDetails, BindingRecord, PolicyRecord},
@@ -14,6 +15,8 @@ pub struct Observed {
     pub may_create: bool,
     /// What became of the request. Asked only while no intent is recorded.
     pub request: Judged,
+    /// The grant that it extends, if it extends one.
+    pub extended: Extended,
     /// How far each recorded binding got in this pass; empty while none was tried.
     pub progress: Vec<Progress>,
 }
@@ -21,7 +24,7 @@ pub struct Observed {
 impl Observed {
     /// Nothing asked yet.
     pub fn nothing(may_create: bool) -> Self {
-        Self { may_create, request: Judged::NotAsked, progress: Vec::new() }
+        Self { may_create, request: Judged::NotAsked, extended: Extended::NotLooked, progress: Vec::new() }
     }
 }
 

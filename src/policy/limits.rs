@@ -60,7 +60,7 @@ pub(super) enum Asked {
 ///
 /// # Errors
 /// `EndPassed` and `TimeInvalid`, whatever the policies say.
-pub(super) fn asked(spec: &AccessGrantSpec, now: Timestamp) -> Result<Asked, Refusal> {
+pub(super) fn asked(spec: &AccessGrantSpec, from: Option<Timestamp>, now: Timestamp) -> Result<Asked, Refusal> {
     let invalid = |message: String| Err(Refusal::new(RefusalReason::TimeInvalid, message));
     match (&spec.duration, &spec.end_time) {
         (Some(_), Some(_)) => {
@@ -78,10 +78,17 @@ pub(super) fn asked(spec: &AccessGrantSpec, now: Timestamp) -> Result<Asked, Ref
             format!("spec.endTime {} has passed. Create another grant with a later end", end.0),
         )),
         (None, Some(end)) => {
-            let start = spec.start_time.as_ref().map_or(now, |start| start.0.max(now));
+            let start = from.or(spec.start_time.as_ref().map(|start| start.0));
+            let start = start.map_or(now, |start| start.max(now));
             let length = end.0.duration_since(start);
             if length.is_positive() {
                 return Ok(Asked::Until(length));
+            }
+            if from.is_some() {
+                return invalid(format!(
+                    "spec.endTime {} is not after {start}, when the grant ends that it extends. Create the grant anew with a later end",
+                    end.0
+                ));
             }
             invalid(format!(
                 "spec.startTime {start} is not before spec.endTime {}. Create the grant anew with an earlier start",

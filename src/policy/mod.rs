@@ -14,6 +14,7 @@ pub mod glob;
 pub mod privilege;
 pub mod selector;
 
+mod difference;
 mod facts;
 mod judge;
 mod limits;
@@ -26,11 +27,12 @@ mod target;
 #[cfg(test)]
 mod tests;
 
+pub use difference::difference;
 pub use duration::parse_duration;
 pub use facts::{ClusterFacts, Facts, NamespaceFacts, ProjectFacts, RoleFacts, SubjectFacts, TargetFacts};
 pub use judge::{Allowed, judge};
 pub use refusal::{MESSAGE_MAX, Refusal, RefusalReason};
-pub use request::{Policy, PolicyError, Request};
+pub use request::{Count, Policy, PolicyError, Request, Unfinished};
 pub use stage::candidates;
 pub use subject::{Wanted, wanted_subject};
 pub use system::is_system_namespace;

@@ -53,6 +53,8 @@ pub enum RefusalReason {
     EndTimeRequired,
     /// The policy wants a reason.
     ReasonRequired,
+    /// As many grants as the policy allows at a time are not finished.
+    LimitReached,
 }
 
 impl RefusalReason {
@@ -79,6 +81,7 @@ impl RefusalReason {
             Self::EndPassed => "EndPassed",
             Self::EndTimeRequired => "EndTimeRequired",
             Self::ReasonRequired => "ReasonRequired",
+            Self::LimitReached => "LimitReached",
         }
     }
 }
@@ -120,6 +123,8 @@ pub(super) enum Step {
     Role,
     Time,
     Reason,
+    /// There is no room for one more grant.
+    Room,
     /// Met, but for being privileged.
     AllButPrivilege,
 }

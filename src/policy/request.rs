@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use jiff::Timestamp;
+
 use super::limits::Limits;
 use crate::api::{AccessGrantSpec, AccessPolicy, AccessPolicySpec, integration::IdentityMapping, status::PolicyRecord};
 
@@ -77,4 +79,23 @@ pub struct Request<'a> {
     pub spec: &'a AccessGrantSpec,
     /// How the integration maps names.
     pub mapping: Option<&'a IdentityMapping>,
+    /// When the grant that it extends ends: it begins there.
+    pub from: Option<Timestamp>,
+    /// The grants besides it that are not finished.
+    pub unfinished: &'a Unfinished,
+}
+
+/// How many grants are allowed and not finished, by the policy that allowed them: those of policies with limits, in the
+/// namespace and by the requester of the grant that is judged. That grant itself, and the one that it extends, do not
+/// count.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Unfinished(pub BTreeMap<String, Count>);
+
+/// How many grants are not finished.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Count {
+    /// In this namespace.
+    pub in_namespace: usize,
+    /// By this requester.
+    pub by_requester: usize,
 }

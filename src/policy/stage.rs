@@ -10,7 +10,10 @@ use super::{
     selector, subject,
     target::{self, Place},
 };
-use crate::api::reference::{Identity, IdentityKind};
+use crate::api::{
+    policy::GrantLimits,
+    reference::{Identity, IdentityKind},
+};
 
 /// The label by which a namespace's name can be selected. The API server sets it on every namespace.
 const NAMESPACE_NAME: &str = "kubernetes.io/metadata.name";
@@ -95,7 +98,7 @@ impl<'a> Read<'a> {
     /// What makes no sense in the request, whatever the policies say.
     pub(super) fn of(request: &Request<'a>, now: Timestamp) -> Result<Self, Refusal> {
         Ok(Self {
-            time: limits::asked(request.spec, now)?,
+            time: limits::asked(request.spec, request.from, now)?,
             places: target::places(&request.spec.access)?,
             subject: subject::Asked::of(request.spec, request.mapping)?,
         })
@@ -111,6 +114,7 @@ impl<'a> Read<'a> {
         target::check(&spec.access, &self.places, facts)?;
         let duration = limits::check(request.spec, self.time, &limits)?;
         reason(request, policy)?;
+        count(request, policy)?;
         Ok(Terms { limits, duration })
     }
 }
@@ -150,6 +154,40 @@ fn requester(request: &Request<'_>, policy: &Policy) -> Result<(), Miss> {
         "spec.requesters lists neither {who} nor one of the {groups} groups in the grant's spec.requestedBy. Have the platform team add the user or a group, or have somebody ask who is listed"
     );
     Err(Miss::new(Step::Requester, RefusalReason::RequesterNotAllowed, why))
+}
+
+/// Whether there is room for one more grant.
+fn count(request: &Request<'_>, policy: &Policy) -> Result<(), Miss> {
+    let limits = policy.spec.limits.unwrap_or_default();
+    if limits == GrantLimits::default() {
+        return Ok(());
+    }
+    let miss = |why: String| Err(Miss::new(Step::Room, RefusalReason::LimitReached, why));
+    let Some(count) = request.unfinished.0.get(&policy.name) else {
+        return miss(
+            "how many of its grants are not finished is not known. Leave this one as it is: it is judged again"
+                .to_owned(),
+        );
+    };
+    let full = |limit: Option<i32>, count: usize| {
+        limit.filter(|limit| usize::try_from(*limit).is_ok_and(|limit| count >= limit))
+    };
+    const REMEDY: &str = "Delete one that is no longer needed, or wait until one ends: this one is judged again then";
+    if let Some(limit) = full(limits.per_namespace, count.in_namespace) {
+        return miss(format!(
+            "spec.limits.perNamespace is {limit}, and {} grants under it in namespace {} are not finished. {REMEDY}",
+            count.in_namespace,
+            quote(request.namespace)
+        ));
+    }
+    if let Some(limit) = full(limits.per_requester, count.by_requester) {
+        return miss(format!(
+            "spec.limits.perRequester is {limit}, and {} grants under it that {} asked for are not finished. {REMEDY}",
+            count.by_requester,
+            quote(&request.spec.requested_by.username)
+        ));
+    }
+    Ok(())
 }
 
 fn reason(request: &Request<'_>, policy: &Policy) -> Result<(), Miss> {

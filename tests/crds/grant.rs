@@ -115,6 +115,7 @@ async fn what_is_asked_for() {
 async fn when_and_how_long() {
     let both = "may not set both duration and endTime: use duration for people, endTime for Git";
     let order = "startTime must be before endTime";
+    let extends = "may not set both extends and startTime: an extension begins where the grant that it extends ends";
     let window = |start: &str, end: &str| vec![("/startTime", json!(start)), ("/endTime", json!(end))];
     let rows = vec![
         one("/duration", json!("2h"), OK),
@@ -139,6 +140,12 @@ async fn when_and_how_long() {
         one("/startTime", json!("2026-12-01T08:00"), "spec.startTime"),
         (vec![("/duration", json!("2h")), ("/endTime", json!(SIX))], both),
         (vec![("/duration", json!("2h")), ("/startTime", json!(EIGHT))], OK),
+        one("/extends/name", json!("web-x7k"), OK),
+        one("/extends", json!({}), "spec.extends.name: Required"),
+        one("/extends/name", json!("web/x7k"), "spec.extends.name in body should match"),
+        (vec![("/extends/name", json!("a")), ("/duration", json!("2h"))], OK),
+        (vec![("/extends/name", json!("a")), ("/endTime", json!(SIX))], OK),
+        (vec![("/extends/name", json!("a")), ("/startTime", json!(EIGHT))], extends),
         (window(EIGHT, SIX), OK),
         (window(SIX, EIGHT), order),
         (window(EIGHT, EIGHT), order),

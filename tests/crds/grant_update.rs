@@ -59,8 +59,25 @@ async fn nothing_may_be_added() {
         one("/startTime", json!(EIGHT), "startTime is immutable"),
         one("/endTime", json!(SIX), "endTime may only move earlier"),
         one("/reason", json!("a"), "reason is immutable"),
+        one("/extends/name", json!("a"), "extends is immutable"),
     ];
     kind().await.updates("bare", &base(), rows).await;
+}
+
+#[tokio::test]
+async fn an_extension_stays_one_of_the_same_grant() {
+    let mut extension = base();
+    extension["extends"] = json!({"name": "web-x7k"});
+    extension["endTime"] = json!(SIX);
+    let immutable = "extends is immutable: create another grant";
+    let rows = vec![
+        (vec![], OK),
+        one("/endTime", json!(NOON), OK),
+        one("/extends/name", json!("other"), immutable),
+        one("/extends", Value::Null, immutable),
+        (vec![("/extends", Value::Null), ("/startTime", json!(EIGHT))], immutable),
+    ];
+    kind().await.updates("extension", &extension, rows).await;
 }
 
 #[tokio::test]
@@ -97,6 +114,9 @@ async fn a_status_is_checked_too() {
     let rows = vec![
         (json!({}), OK),
         (json!({"phase": "Active", "observedGeneration": 1, "expiresTime": SIX}), OK),
+        (json!({"extends": {"name": "a", "uid": "b", "endTime": SIX}}), OK),
+        (json!({"extends": {"name": "a", "endTime": SIX}}), "status.extends.uid: Required"),
+        (json!({"end": {"reason": "ExtendedGrantEnded", "time": SIX}}), OK),
         (json!({"phase": "Done"}), "status.phase: Unsupported value"),
         (json!({"expiresTime": "never"}), "status.expiresTime"),
         (json!({"conditions": [condition("Ready", "Waiting"), condition("Granted", "Waiting")]}), OK),

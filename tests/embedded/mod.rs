@@ -40,8 +40,13 @@ pub fn clock(start: Timestamp) -> Clock {
 
 /// An API server of the operator's own.
 pub async fn api_server(clock: &Clock) -> ApiServer {
+    api_server_of(clock, 1).await
+}
+
+/// The same, of another cluster: each seed has its own UIDs.
+pub async fn api_server_of(clock: &Clock, seed: u64) -> ApiServer {
     let tell = clock.clone();
-    let server = ApiServer::builder().now(move || tell.now()).seed(1).build();
+    let server = ApiServer::builder().now(move || tell.now()).seed(seed).build();
     install(&server).await;
     server
 }

@@ -7,12 +7,15 @@ mod administrators;
 mod behind_our_back;
 #[path = "../embedded/mod.rs"]
 mod embedded;
+mod extending;
 mod fairness;
 mod faults;
 mod grantee;
 mod hands;
 mod integrations;
 mod keyless;
+mod limits;
+mod moving;
 mod people;
 mod places;
 mod roles;

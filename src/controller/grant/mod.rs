@@ -1,6 +1,6 @@
 //! One grant's way: observe, decide, act, record.
 //!
-//! - `observe` holds a request against policies and Rancher (`resolve`).
+//! - `observe` holds a request against policies and Rancher (`resolve`); [`extended`] looks at the grant that it extends.
 //! - [`crate::grant::decide`] decides.
 //! - `act` brings bindings to where they should be (`look`, `holders`, `membership`, `clear` with `reach`, `gone`, `wait`);
 //!   [`orphan`] does so for a binding that has no grant.
@@ -8,6 +8,7 @@
 
 mod act;
 mod clear;
+pub mod extended;
 mod gone;
 mod holders;
 mod look;
@@ -26,7 +27,7 @@ use std::sync::Arc;
 use jiff::SignedDuration;
 use tracing::{debug, info};
 
-use super::{Context, brief, operator};
+use super::{Context, brief, grants, operator, seats};
 use crate::{
     api::{
         AccessGrant, AccessGrantStatus,
@@ -34,7 +35,7 @@ use crate::{
     },
     grant::{
         Because, Decision, GrantKey, GrantView, Judged, Lane, Observed, Progress, Step, Wake, binding::Goal, decide,
-        view,
+        extension, view,
     },
     runtime::Standing,
 };
@@ -98,7 +99,13 @@ pub async fn reconcile(ctx: &Context, key: &GrantKey) -> Result<Wake, GrantError
         let waits = ctx.leader.standing() != Standing::Standby;
         return Ok(if waits { Wake::after(ctx.now(), UNSERVED) } else { Wake::OnChange });
     }
-    pass.run().await
+    let wake = pass.run().await?;
+    // What was judged is written down by now, or came to nothing. After a failure the seat is kept: the write may have
+    // landed, and the next pass will know.
+    if ctx.seats.release(key) && grants::counts_under(&pass.grant).is_none() {
+        seats::freed(ctx, &pass.grant);
+    }
+    Ok(wake)
 }
 
 struct Pass<'a> {
@@ -137,6 +144,7 @@ impl Pass<'_> {
     }
 
     async fn run(&mut self) -> Result<Wake, GrantError> {
+        self.world.extended = extended::look(self.ctx, &self.grant, &self.view).await;
         for _ in 0..ROUNDS {
             let now = self.ctx.now();
             self.world.may_create = self.ctx.leader.may_create() && !self.ctx.clock_is_behind();
@@ -161,7 +169,11 @@ impl Pass<'_> {
     /// Does one step. Says whether that was the last for this grant.
     async fn step(&mut self, step: Step) -> Result<bool, GrantError> {
         match step {
-            Step::Judge => self.world.request = observe::judge(self.ctx, &self.grant, self.ctx.now()).await,
+            Step::Judge => {
+                let now = self.ctx.now();
+                let from = extension::from(now, &self.view, &self.world.extended);
+                self.world.request = observe::judge(self.ctx, &self.grant, from, now).await;
+            }
             Step::AddFinalizer => {
                 let written = record::add_finalizer(self.ctx, &self.grant).await.map_err(|e| self.unwritten(e))?;
                 self.view.finalizer = true;
@@ -175,6 +187,13 @@ impl Pass<'_> {
             Step::Settle(goal) => self.settle(goal).await,
             Step::Touch => return self.touch().await,
             Step::RemoveFinalizer => {
+                if extended::is_waited_for(self.ctx, &self.view) {
+                    let again = Wake::after(self.ctx.now(), AGAIN);
+                    if let Wake::At(again) = again {
+                        self.ctx.queue.push_at(self.view.key.clone(), again);
+                    }
+                    return Ok(true);
+                }
                 record::remove_finalizer(self.ctx, &self.grant).await.map_err(|e| self.unwritten(e))?;
                 report::released(&self.grant);
                 return Ok(true);
@@ -300,7 +319,11 @@ impl Pass<'_> {
         }
         let written = record::status(self.ctx, &self.grant, &self.view.status).await.map_err(|e| self.unwritten(e))?;
         let now_stands: AccessGrantStatus = written.status.clone().unwrap_or_default();
-        self.grant = Arc::new(written);
+        let before = std::mem::replace(&mut self.grant, Arc::new(written));
+        if grants::counts_under(&before).is_some() && grants::counts_under(&self.grant).is_none() {
+            seats::freed(self.ctx, &self.grant);
+        }
+        extended::tell(self.ctx, &self.view.key);
         report::changed(self.ctx, &self.grant, &stood, &now_stands);
         let finished = now_stands.phase.is_some_and(view::is_terminal);
         for settled in now_stands.bindings.iter().filter(|b| b.is_settled()) {

@@ -16,18 +16,19 @@ use crate::{
     },
     controller::{Context, brief, connection::Connection, words},
     grant::{Because, Judged, Terms, name::membership_role},
-    policy::{self, Policy, Refusal, Request},
+    policy::{self, Policy, Refusal, Request, Unfinished},
 };
 
 /// What becomes of the request, as things stand.
-pub(super) async fn judge(ctx: &Context, grant: &AccessGrant, now: Timestamp) -> Judged {
-    match weigh(ctx, grant, now).await {
+/// What extends another grant goes `from` the end of that one.
+pub(super) async fn judge(ctx: &Context, grant: &AccessGrant, from: Option<Timestamp>, now: Timestamp) -> Judged {
+    match weigh(ctx, grant, from, now).await {
         Ok(terms) => Judged::Allowed(Box::new(terms)),
         Err(judged) => judged,
     }
 }
 
-async fn weigh(ctx: &Context, grant: &AccessGrant, now: Timestamp) -> Result<Terms, Judged> {
+async fn weigh(ctx: &Context, grant: &AccessGrant, from: Option<Timestamp>, now: Timestamp) -> Result<Terms, Judged> {
     if let Err(because) = ctx.proof.borrow().clone() {
         return Err(Judged::Unknown(because));
     }
@@ -51,13 +52,16 @@ async fn weigh(ctx: &Context, grant: &AccessGrant, now: Timestamp) -> Result<Ter
     }
     let namespace = grant.metadata.namespace.clone().unwrap_or_default();
     let labels = namespace_labels(ctx, &namespace).await?;
+    let policies = policies(ctx);
+    let unfinished = ctx.seats.count(ctx, grant, &policies.iter().collect::<Vec<_>>());
     let request = Request {
         namespace: &namespace,
         namespace_labels: &labels,
         spec: &grant.spec,
         mapping: integration.spec.identity_mapping.as_ref(),
+        from,
+        unfinished: &unfinished,
     };
-    let policies = policies(ctx);
     let candidates = policy::candidates(&request, &policies, now).map_err(not_allowed)?;
     let connection = connection(ctx, name)?;
     let wanted = policy::wanted_subject(&grant.spec, request.mapping).map_err(not_allowed)?;
@@ -65,7 +69,9 @@ async fn weigh(ctx: &Context, grant: &AccessGrant, now: Timestamp) -> Result<Ter
         Unresolved::Wrong(because) => Judged::Refused(because),
         Unresolved::Unknown(because) => Judged::Unknown(because),
     })?;
-    let allowed = policy::judge(&request, &candidates, &resolved.facts, now).map_err(not_allowed)?;
+    let judge =
+        |unfinished: &Unfinished| policy::judge(&Request { unfinished, ..request }, &candidates, &resolved.facts, now);
+    let allowed = ctx.seats.judged(ctx, grant, &candidates, judge).map_err(not_allowed)?;
     still_stands(ctx, &allowed.policy).await?;
     Ok(terms(ctx, allowed, resolved, &integration, &connection))
 }

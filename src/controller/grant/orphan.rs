@@ -51,6 +51,7 @@ pub async fn take(ctx: &Context, integration: &str, connection: &Arc<Connection>
         finalizer: false,
         start_time: None,
         end_time: None,
+        extends: None,
         summary: Summary::default(),
         status: AccessGrantStatus {
             bindings: vec![record],

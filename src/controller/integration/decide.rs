@@ -14,12 +14,15 @@ use crate::{
         integration::{KeyStatus, RancherIntegrationStatus, RancherStatus},
     },
     controller::words,
-    grant::{Because, record::whole_seconds},
+    grant::{Because, GrantKey, record::whole_seconds},
     rancher::{Model, Release, identity::Expiry},
 };
 
 /// How long before its end a key is warned about.
 const KEY_ENDS_SOON: SignedDuration = SignedDuration::from_hours(7 * 24);
+
+/// How many of the grants that it waits for are named.
+const NAMED: usize = 3;
 
 /// What a look means: for grants, and for people.
 pub(super) struct Verdict {
@@ -34,8 +37,8 @@ pub(super) struct Surroundings<'a> {
     pub now: Timestamp,
     pub installation: &'a str,
     pub proof: &'a Result<(), Because>,
-    /// How many grants have access to be taken away through it.
-    pub needed_by: usize,
+    /// The grants that have access to be taken away through it, by name.
+    pub needed_by: &'a [GrantKey],
 }
 
 /// Why an integration that another installation serves is not granted on.
@@ -136,7 +139,7 @@ fn paint(
         .suspend
         .then(|| Because::new("Suspended", "Suspended by spec.suspend: nothing new is granted; revoking goes on."));
     let (holds, because) = match (&first, &suspended) {
-        _ if integration.metadata.deletion_timestamp.is_some() && around.needed_by > 0 => {
+        _ if integration.metadata.deletion_timestamp.is_some() && !around.needed_by.is_empty() => {
             (False, deleting(around.needed_by))
         }
         (Some(trouble), _) => (False, trouble.clone()),
@@ -186,11 +189,20 @@ fn too_old(found: &Findings) -> Option<Because> {
     ))
 }
 
-fn deleting(needed_by: usize) -> Because {
+fn deleting(needed_by: &[GrantKey]) -> Because {
+    let mut names: Vec<_> = needed_by.iter().take(NAMED).map(ToString::to_string).collect();
+    let count = needed_by.len();
+    let more = match count.saturating_sub(NAMED) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    let last = if more.is_empty() && names.len() > 1 { names.pop().map(|last| format!(" and {last}")) } else { None };
+    let names = format!("{}{}{more}", names.join(", "), last.unwrap_or_default());
+    let (grants, have, them) = if count == 1 { ("grant", "has", "it") } else { ("grants", "have", "them") };
     Because::new(
         "Deleting",
         format!(
-            "Deleted, but {needed_by} grant(s) still have access to be taken away through it: it goes when they are settled. Delete the grants to end them now."
+            "Deleted, but {count} {grants} ({names}) still {have} access to be taken away through it: it goes when that is settled. Delete {them} to end {them} now."
         ),
     )
 }

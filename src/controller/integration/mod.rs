@@ -163,11 +163,12 @@ async fn pass(ctx: &Arc<Context>, name: &str, integration: &RancherIntegration, 
     let found = observe::look(ctx, integration, kept).await;
     let proof = ctx.proof.borrow().clone();
     let other = foreign(ctx, integration);
+    let needed_by = record::needed_by(ctx, name);
     let around = decide::Surroundings {
         now: ctx.now(),
         installation: &ctx.installation.id,
         proof: &proof,
-        needed_by: record::needed_by(ctx, name),
+        needed_by: &needed_by,
     };
     let verdict = decide::verdict(integration, &found, &around);
     if ctx.integrations.get(name).is_none() {
@@ -192,7 +193,7 @@ async fn pass(ctx: &Arc<Context>, name: &str, integration: &RancherIntegration, 
         record::report_foreign(ctx, integration, &decide::another_installation(other, &ctx.installation.id));
         return usable;
     }
-    match record::record(ctx, integration, &verdict.status, around.needed_by).await {
+    match record::record(ctx, integration, &verdict.status, &needed_by).await {
         Ok(()) => {}
         // Somebody changed it meanwhile: the echo of that is on its way.
         Err(kube::Error::Api(status)) if status.code == 409 => {

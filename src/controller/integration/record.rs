@@ -13,8 +13,8 @@ use crate::{
         ConditionStatus, FINALIZER, RancherIntegration, condition, integration::RancherIntegrationStatus,
         status::BindingRecord,
     },
-    controller::{Context, replacing},
-    grant::Because,
+    controller::{Context, grants, replacing},
+    grant::{Because, GrantKey},
 };
 
 /// Writes the status where it differs, and keeps our finalizer on as long as a grant needs this integration.
@@ -25,7 +25,7 @@ pub(super) async fn record(
     ctx: &Context,
     integration: &RancherIntegration,
     status: &RancherIntegrationStatus,
-    needed_by: usize,
+    needed_by: &[GrantKey],
 ) -> Result<(), kube::Error> {
     let api: Api<RancherIntegration> = Api::all(ctx.client.clone());
     let (name, params) = (integration.name_any(), PatchParams::default());
@@ -41,7 +41,7 @@ pub(super) async fn record(
     }
     let deleted = stands.metadata.deletion_timestamp.is_some();
     let has = stands.finalizers().iter().any(|f| f == FINALIZER);
-    let wants = !deleted || needed_by > 0;
+    let wants = !deleted || !needed_by.is_empty();
     // None can be added to what is being deleted.
     if has == wants || (wants && deleted) {
         return Ok(());
@@ -56,11 +56,14 @@ pub(super) async fn record(
     api.patch(&name, &params, &Patch::Merge(patch)).await.map(drop)
 }
 
-/// How many grants still need it: those with anything in Rancher that is not settled.
-pub(super) fn needed_by(ctx: &Context, name: &str) -> usize {
+/// The grants that still need it, in the order of their names: those with anything in Rancher that is not settled.
+pub(super) fn needed_by(ctx: &Context, name: &str) -> Vec<GrantKey> {
     let unsettled = |bindings: &[BindingRecord]| bindings.iter().any(|b| !b.is_settled());
     let grants = ctx.grants.of_integration(name);
-    grants.iter().filter(|grant| grant.status.as_ref().is_some_and(|s| unsettled(&s.bindings))).count()
+    let needing = grants.iter().filter(|grant| grant.status.as_ref().is_some_and(|s| unsettled(&s.bindings)));
+    let mut keys: Vec<_> = needing.map(|grant| grants::key_of(grant)).collect();
+    keys.sort();
+    keys
 }
 
 /// One log line and one Event when `Ready` changes its status or reason.

@@ -1,9 +1,19 @@
 //! Any grant, any world, any clock: also what no operator of ours would have written.
 
+use std::sync::LazyLock;
+
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use proptest::{collection::vec, option, prelude::*, sample::select, strategy::Union, string::string_regex};
+use proptest::{
+    collection::vec,
+    option,
+    prelude::*,
+    sample::select,
+    strategy::{SBoxedStrategy, Union},
+    string::string_regex,
+};
 
+use super::before::{extended, extending};
 use crate::{
     api::{
         AccessGrantStatus, ConditionStatus,
@@ -46,16 +56,18 @@ fn at(millis: i64) -> Timestamp {
 }
 
 /// A time as the API server keeps it in metadata, and we in status: whole seconds.
-fn whole() -> impl Strategy<Value = Timestamp> {
+pub(super) fn whole() -> impl Strategy<Value = Timestamp> {
     prop_oneof![(-120..120_i64), (-259_200..259_200_i64)].prop_map(|s| Timestamp::from_second(MIDDLE + s).unwrap())
 }
 
 /// Any text that somebody else may have made: long, in any script, with all that could turn, hide or break a line.
 pub(super) fn text() -> impl Strategy<Value = String> {
-    let piece = Union::new(
+    // Reading an expression takes far longer than making a text by it.
+    static PIECES: LazyLock<[SBoxedStrategy<String>; 4]> = LazyLock::new(|| {
         [r"[a-z ]{0,20}", r"[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]{1,4}", r"[äöü漢字🦀]{1,6}", r"\PC{0,10}"]
-            .map(|r| string_regex(r).unwrap()),
-    );
+            .map(|r| string_regex(r).unwrap().sboxed())
+    });
+    let piece = Union::new(PIECES.iter().cloned());
     (vec(piece, 0..8), prop_oneof![9 => Just(1_usize), 1 => 1..80_usize])
         .prop_map(|(pieces, times)| pieces.concat().repeat(times))
 }
@@ -130,7 +142,13 @@ fn bindings() -> impl Strategy<Value = Vec<BindingRecord>> {
 }
 
 fn end() -> impl Strategy<Value = End> {
-    let reason = vec![EndReason::Expired, EndReason::Deleted, EndReason::RemovedInRancher, EndReason::Refused];
+    let reason = vec![
+        EndReason::Expired,
+        EndReason::Deleted,
+        EndReason::RemovedInRancher,
+        EndReason::Refused,
+        EndReason::ExtendedGrantEnded,
+    ];
     (select(reason), whole()).prop_map(|(reason, time)| End { reason, time: Time(time) })
 }
 
@@ -149,7 +167,7 @@ fn details() -> AccessDetails {
 
 /// A status with or without an intent. With one, the end is nearly always recorded; a finished one has the time when
 /// all was proven gone, and nothing left.
-fn status(recorded: bool) -> impl Strategy<Value = AccessGrantStatus> {
+pub(super) fn status(recorded: bool) -> impl Strategy<Value = AccessGrantStatus> {
     let phases = if recorded {
         vec![Phase::Activating, Phase::Active, Phase::Revoking, Phase::Expired, Phase::Revoked, Phase::Failed]
     } else {
@@ -181,22 +199,30 @@ fn status(recorded: bool) -> impl Strategy<Value = AccessGrantStatus> {
 }
 
 /// Any grant: half of them with a recorded intent.
-pub(super) fn grant() -> impl Strategy<Value = GrantView> {
-    any::<bool>().prop_flat_map(view)
+pub(super) fn grant() -> BoxedStrategy<GrantView> {
+    any::<bool>().prop_flat_map(view).prop_flat_map(perhaps_extending).boxed()
 }
 
 /// Any grant whose intent is recorded.
-pub(super) fn recorded() -> impl Strategy<Value = GrantView> {
-    view(true)
+pub(super) fn recorded() -> BoxedStrategy<GrantView> {
+    view(true).prop_flat_map(perhaps_extending).boxed()
 }
 
-fn view(recorded: bool) -> impl Strategy<Value = GrantView> {
+fn perhaps_extending(grant: GrantView) -> BoxedStrategy<GrantView> {
+    prop_oneof![2 => Just(grant.clone()), 1 => extending(grant)].boxed()
+}
+
+/// When it was created and deleted, whether our finalizer is on it, and its generation.
+pub(super) fn meta() -> impl Strategy<Value = (Timestamp, Option<Timestamp>, bool, Option<i64>)> {
+    (whole(), option::weighted(0.3, whole()), any::<bool>(), option::of(1..9_i64))
+}
+
+pub(super) fn view(recorded: bool) -> BoxedStrategy<GrantView> {
     let summary =
         (line(600), line(600), line(600)).prop_map(|(subject, target, role)| Summary { subject, target, role });
     let asked = (option::weighted(0.3, time()), option::weighted(0.4, time()));
-    let meta = (whole(), option::weighted(0.3, whole()), any::<bool>(), option::of(1..9_i64));
-    (meta, asked, summary, status(recorded)).prop_map(
-        |((created, deleted, finalizer, generation), (start_time, end_time), summary, status)| GrantView {
+    (meta(), asked, summary, status(recorded))
+        .prop_map(|((created, deleted, finalizer, generation), (start_time, end_time), summary, status)| GrantView {
             key: GrantKey { namespace: "web".into(), name: "grant".into() },
             uid: "grant-uid".into(),
             generation,
@@ -205,10 +231,11 @@ fn view(recorded: bool) -> impl Strategy<Value = GrantView> {
             finalizer,
             start_time,
             end_time,
+            extends: None,
             summary,
             status,
-        },
-    )
+        })
+        .boxed()
 }
 
 /// Any length of time, in seconds, from one second to what no timestamp can hold.
@@ -256,9 +283,10 @@ fn progress() -> impl Strategy<Value = Progress> {
 pub(super) fn world(grant: &GrantView) -> impl Strategy<Value = Observed> + use<> {
     let tried = vec(progress(), grant.status.bindings.len());
     let progress = prop_oneof![1 => Just(Vec::new()), 2 => tried];
-    (any::<bool>(), judged(), progress).prop_map(|(may_create, request, progress)| Observed {
+    (any::<bool>(), judged(), extended(), progress).prop_map(|(may_create, request, extended, progress)| Observed {
         may_create,
         request,
+        extended,
         progress,
     })
 }
@@ -273,7 +301,7 @@ pub(super) fn recorded_case() -> impl Strategy<Value = (GrantView, Observed)> {
     recorded().prop_flat_map(with_world)
 }
 
-fn with_world(grant: GrantView) -> impl Strategy<Value = (GrantView, Observed)> {
+pub(super) fn with_world(grant: GrantView) -> impl Strategy<Value = (GrantView, Observed)> {
     let world = world(&grant);
     (Just(grant), world)
 }

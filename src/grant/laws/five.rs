@@ -3,11 +3,14 @@
 use jiff::{SignedDuration, Timestamp};
 use proptest::prelude::*;
 
-use super::arbitrary::{case, judged, limits, recorded_case, time};
+use super::{
+    arbitrary::{case, judged, limits, recorded_case, time},
+    before::extended,
+};
 use crate::{
     api::status::{BindingState, Phase},
     grant::{
-        Decision, GrantView, Judged, OVERDUE_AFTER, Observed, Progress, Step, Wake, binding::Goal, decide,
+        Decision, Extended, GrantView, Judged, OVERDUE_AFTER, Observed, Progress, Step, Wake, binding::Goal, decide,
         view::is_terminal,
     },
 };
@@ -23,6 +26,13 @@ fn takes(decision: &Decision) -> bool {
 /// The grant as it stands once the decision's status is taken over.
 fn after(grant: &GrantView, decision: &Decision) -> GrantView {
     GrantView { status: decision.status.clone(), ..grant.clone() }
+}
+
+/// Whether it goes on from an end that lies back so far that nothing is left of its own time.
+fn no_time_left(now: Timestamp, grant: &GrantView, world: &Observed) -> bool {
+    let Judged::Allowed(terms) = &world.request else { return false };
+    let from = grant.status.extends.as_ref().map(|extended| extended.end_time.0);
+    from.is_some_and(|from| from.checked_add(terms.duration).is_ok_and(|end| end <= now))
 }
 
 proptest! {
@@ -48,18 +58,18 @@ proptest! {
             let Judged::Allowed(terms) = &world.request else { panic!("an intent that nobody allowed") };
             prop_assert_eq!(decision.status.bindings.len(), terms.bindings.len());
             prop_assert!(world.may_create && terms.required_approvals == 0 && grant.deleted.is_none());
-            prop_assert!(grant.start_time.is_none_or(|start| start <= now));
+            prop_assert!(after(&grant, &decision).start().is_none_or(|start| start <= now));
         }
     }
 
     #[test]
     fn revoke_from_the_record(
-        (grant, world) in recorded_case(), now in time(), request in judged(), may_create: bool,
+        (grant, world) in recorded_case(), now in time(), request in judged(), may_create: bool, extended in extended(),
         limits in (limits(), limits()),
     ) {
         prop_assume!(!grant.is_finished() && grant.ended(now).is_some());
         let decision = decide(now, &grant, &world, &limits.0);
-        let other = Observed { request, may_create, progress: world.progress.clone() };
+        let other = Observed { request, may_create, extended, progress: world.progress.clone() };
         prop_assert_eq!(&decision, &decide(now, &grant, &other, &limits.1), "it asks more than the record");
         let first = match (grant.is_settled(), world.progress.is_empty()) {
             (true, _) => vec![Step::Record],
@@ -88,9 +98,11 @@ proptest! {
                 // What is not known is no reason to give up.
                 Judged::NotAsked | Judged::Unknown(_) => false,
             };
-            let over = too_long || grant.end_time.is_some_and(|end| crate::grant::record::whole_seconds(end) <= now);
+            let over = too_long || no_time_left(now, &grant, &world) || grant.end_time.is_some_and(|end| crate::grant::record::whole_seconds(end) <= now);
             let nothing_given = phase == Some(Phase::TimedOut) && !grant.is_recorded() && over;
-            prop_assert!(proven || nothing_given || phase == grant.status.phase, "{phase:?} without proof");
+            let known = matches!(world.extended, Extended::Missing | Extended::Seen(_)) && grant.extends.is_some();
+            let fails = phase == Some(Phase::Failed) && !grant.is_recorded() && known;
+            prop_assert!(proven || nothing_given || fails || phase == grant.status.phase, "{phase:?} without proof");
         }
         let in_force = phase == Some(Phase::Active)
             && crate::api::condition::find(&decision.status.conditions, "Ready").is_some_and(
@@ -191,8 +203,8 @@ proptest! {
     ) {
         prop_assume!(!grant.is_recorded() && grant.deleted.is_none() && grant.end_time.is_none());
         prop_assume!(!matches!(&world.request, Judged::Allowed(terms) if terms.required_approvals > 0));
-        prop_assume!(grant.status.phase != Some(Phase::TimedOut));
-        let Some(start) = grant.start_time else { return Ok(()) };
+        prop_assume!(grant.status.phase != Some(Phase::TimedOut) && !no_time_left(now, &grant, &world));
+        let Some(start) = grant.start() else { return Ok(()) };
         let Ok(until) = start.checked_add(limits.pending) else { return Ok(()) };
         prop_assume!(now < until && limits.pending > SignedDuration::ZERO);
         let decision = decide(now, &grant, &world, &limits);

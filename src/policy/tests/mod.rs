@@ -1,5 +1,6 @@
 //! The two stages together. What the tests share is here: a policy `web`, and a request that it allows.
 
+mod limits;
 mod properties;
 mod requesters;
 mod rules;
@@ -14,7 +15,7 @@ use serde_json::{Value, json};
 
 use super::{
     Allowed, ClusterFacts, Facts, MESSAGE_MAX, NamespaceFacts, Policy, ProjectFacts, Refusal, RefusalReason, Request,
-    RoleFacts, SubjectFacts, TargetFacts, candidates, judge,
+    RoleFacts, SubjectFacts, TargetFacts, Unfinished, candidates, judge,
 };
 use crate::api::{AccessGrantSpec, integration::IdentityMapping};
 
@@ -110,7 +111,14 @@ fn mapping() -> IdentityMapping {
 /// Both stages, from a namespace of team `web`.
 fn both(spec: &AccessGrantSpec, policies: &[Policy], facts: &Facts) -> Result<Allowed, Refusal> {
     let (labels, mapping) = (labels(&[("team", "web")]), mapping());
-    let request = Request { namespace: "web-prod", namespace_labels: &labels, spec, mapping: Some(&mapping) };
+    let request = Request {
+        namespace: "web-prod",
+        namespace_labels: &labels,
+        spec,
+        mapping: Some(&mapping),
+        from: None,
+        unfinished: &Unfinished::default(),
+    };
     let found = candidates(&request, policies, now())?;
     judge(&request, &found, facts, now())
 }
@@ -118,7 +126,14 @@ fn both(spec: &AccessGrantSpec, policies: &[Policy], facts: &Facts) -> Result<Al
 /// The first stage alone.
 fn first(spec: &AccessGrantSpec, policies: &[Policy]) -> Result<Vec<String>, Refusal> {
     let (labels, mapping) = (labels(&[("team", "web")]), mapping());
-    let request = Request { namespace: "web-prod", namespace_labels: &labels, spec, mapping: Some(&mapping) };
+    let request = Request {
+        namespace: "web-prod",
+        namespace_labels: &labels,
+        spec,
+        mapping: Some(&mapping),
+        from: None,
+        unfinished: &Unfinished::default(),
+    };
     let found = candidates(&request, policies, now())?;
     Ok(found.into_iter().map(|policy| policy.name.clone()).collect())
 }

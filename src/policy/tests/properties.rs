@@ -150,7 +150,7 @@ proptest! {
     #[test]
     fn the_first_stage_refuses_nothing_that_the_second_allows(policies in any_policies(), (spec, facts) in any_grant()) {
         let (labels, mapping) = (labels(&[("team", "web")]), mapping());
-        let request = Request { namespace: "web-prod", namespace_labels: &labels, spec: &spec, mapping: Some(&mapping) };
+        let request = Request { namespace: "web-prod", namespace_labels: &labels, spec: &spec, mapping: Some(&mapping), from: None, unfinished: &Unfinished::default() };
         let all: Vec<_> = policies.iter().collect();
         let direct = judge(&request, &all, &facts, now());
         prop_assert_eq!(direct.ok(), both(&spec, &policies, &facts).ok());

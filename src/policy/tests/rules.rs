@@ -66,14 +66,28 @@ fn a_namespace_cannot_pass_for_another_by_a_label() {
     let policies = [policy("web", named)];
     let (spec, mapping) = (grant(json!({})), mapping());
     let forged = labels(&[("kubernetes.io/metadata.name", "admin")]);
-    let request = Request { namespace: "web-prod", namespace_labels: &forged, spec: &spec, mapping: Some(&mapping) };
+    let request = Request {
+        namespace: "web-prod",
+        namespace_labels: &forged,
+        spec: &spec,
+        mapping: Some(&mapping),
+        from: None,
+        unfinished: &Unfinished::default(),
+    };
     refused(candidates(&request, &policies, now()), R::NamespaceNotAllowed, &["web-prod"]);
 }
 
 #[test]
 fn the_second_stage_does_not_trust_the_first() {
     let (spec, none, mapping) = (grant(json!({})), BTreeMap::new(), mapping());
-    let request = Request { namespace: "x", namespace_labels: &none, spec: &spec, mapping: Some(&mapping) };
+    let request = Request {
+        namespace: "x",
+        namespace_labels: &none,
+        spec: &spec,
+        mapping: Some(&mapping),
+        from: None,
+        unfinished: &Unfinished::default(),
+    };
     let web = policy("web", json!({}));
     refused(judge(&request, &[&web], &facts(), now()), R::NamespaceNotAllowed, &[]);
     refused(judge(&request, &[], &facts(), now()), R::NoPolicy, &[]);

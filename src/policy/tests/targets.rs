@@ -138,7 +138,14 @@ fn a_policy_that_only_lacks_privilege_is_the_nearest() {
         [policy("web", json!({})), policy("emergency", json!({"allowPrivileged": true, "requireReason": true}))];
     let labels = labels(&[("team", "web")]);
     let mapping = mapping();
-    let request = Request { namespace: "web-prod", namespace_labels: &labels, spec: &spec, mapping: Some(&mapping) };
+    let request = Request {
+        namespace: "web-prod",
+        namespace_labels: &labels,
+        spec: &spec,
+        mapping: Some(&mapping),
+        from: None,
+        unfinished: &Unfinished::default(),
+    };
     let all: Vec<_> = policies.iter().collect();
     refused(judge(&request, &all, &facts, now()), R::PrivilegedTarget, &["web comes nearest"]);
 }

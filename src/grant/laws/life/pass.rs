@@ -1,9 +1,11 @@
 //! One pass over a grant, as the operator goes through it: decide, do the steps, decide again.
 
+use jiff::SignedDuration;
+
 use super::{Crashed, Life, Stored, terms};
 use crate::{
     api::AccessGrantStatus,
-    grant::{Because, Decision, GrantView, Judged, Limits, Observed, Step, Wake, decide},
+    grant::{Because, Decision, GrantView, Judged, Limits, Observed, Step, Wake, decide, extension},
 };
 
 /// A pass over one grant, under way.
@@ -25,12 +27,14 @@ impl Life {
         }
         let mut pass = self.memory.passes.remove(&index).unwrap_or_else(|| Pass {
             view: stored.view.clone(),
-            world: Observed::nothing(false),
+            world: Observed { extended: self.extended(index), ..Observed::nothing(false) },
             version: stored.version,
             stood: stored.view.status.clone(),
         });
         pass.world.may_create = self.leads;
-        let Decision { steps, status, wake } = decide(self.now(), &pass.view, &pass.world, &Limits::default());
+        // Given up sooner than in life, so that it comes to rest.
+        let limits = Limits { pending: SignedDuration::from_mins(30), ..Limits::default() };
+        let Decision { steps, status, wake } = decide(self.now(), &pass.view, &pass.world, &limits);
         pass.view.status = status;
         if steps.is_empty() {
             let changed = pass.view.status != pass.stood;
@@ -39,6 +43,9 @@ impl Life {
                 return None;
             }
             return (!changed).then_some(wake);
+        }
+        if steps.contains(&Step::RemoveFinalizer) && self.is_waited_for(index) {
+            return Some(Wake::after(self.now(), SignedDuration::from_secs(1)));
         }
         for step in steps {
             match self.step(index, &mut pass, step, durations[index]) {
@@ -52,6 +59,13 @@ impl Life {
         }
         self.memory.passes.insert(index, pass);
         None
+    }
+
+    /// Whether the other has yet to see how this one ended.
+    fn is_waited_for(&self, index: usize) -> bool {
+        let (this, other) = (&self.stored[index].view, &self.stored[1 - index]);
+        let follows = other.view.extends.as_ref() == Some(&this.key.name) && !other.gone;
+        follows && extension::must_see(self.now(), this, &other.view)
     }
 
     /// One step. Says whether the pass goes on.
