@@ -1,10 +1,12 @@
-//! A Rancher in memory: answers as Rancher 2.15.0 with webhook 0.11.0 was recorded to, without sockets unless asked.
+//! A Rancher in memory: answers as Rancher 2.15.0 with webhook 0.11.0 was recorded to, and as the source of the releases back
+//! to 2.11.0 says that they do ([`Version`]), without sockets unless asked.
 //!
 //! Everything that Rancher keeps lives as objects in an [`ApiServer`] (its own cluster) and one more per downstream cluster.
 //! Controllers run as tasks on tokio's time, so paused time works, and do what Rancher's were seen to do, when they were seen to:
 //! finalizers, subjects, RBAC objects with their owner labels, and what they leave behind.
 //!
-//! What is not modelled: Steve (`/v1`), Norman's bindings under `/v3`, Tables, the kubeconfig endpoints, replicas.
+//! What is not modelled: Steve (`/v1`), Norman's bindings under `/v3`, Tables, the kubeconfig endpoints, replicas, what global
+//! roles give in Fleet's workspaces.
 use std::{sync::Arc, time::Duration};
 
 use jiff::Timestamp;

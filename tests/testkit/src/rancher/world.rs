@@ -199,7 +199,7 @@ impl Rancher {
         self.edit("settings", "install-uuid", |setting| setting["value"] = uuid.into());
     }
 
-    /// Switches the RBAC model, for bindings made from now on.
+    /// Switches the RBAC model, for bindings made from now on; others follow when Rancher next looks at them.
     ///
     /// # Panics
     /// Before 2.14, where the installation decides.

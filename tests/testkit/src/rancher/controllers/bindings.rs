@@ -1,7 +1,7 @@
 //! The life of cluster and project bindings.
 use std::{sync::Arc, time::Duration};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{
     super::{
@@ -11,7 +11,7 @@ use super::{
         delivery::{Reference, role_is_gone, wait_for_repair},
         downstream::plan,
         grants::{self, Part},
-        subject,
+        names, subject,
     },
     Meaning, Memory, duplicates, follow,
     status::{rancher_side, settle},
@@ -48,6 +48,7 @@ async fn ensure(core: &Core, kind: Kind, binding: &Value, model: Model, part: Pa
 }
 
 async fn live(core: Arc<Core>, kind: Kind, binding: Value) {
+    migrate(&core, kind, &binding).await;
     match core.model() {
         Model::Legacy => live_legacy(&core, kind, binding).await,
         Model::Aggregated => live_aggregated(&core, kind, binding).await,
@@ -164,9 +165,31 @@ async fn touch(core: Arc<Core>, kind: Kind, binding: Value) {
     if !is_realised(&core, kind, &binding) {
         return;
     }
+    migrate(&core, kind, &binding).await;
     for part in [Part::Management, Part::Downstream] {
         ensure(&core, kind, &binding, core.model(), part).await;
     }
+}
+
+/// A binding that was realised in the other model loses what it got there when Rancher next looks at it: its own controller
+/// makes it anew. Its label says which model that was.
+async fn migrate(core: &Core, kind: Kind, binding: &Value) {
+    let aggregated = core.model() == Model::Aggregated;
+    let was_aggregated = binding["metadata"]["labels"][names::AGGREGATION] == "true";
+    let switches = core.version().switches_models();
+    if !switches || aggregated == was_aggregated || !is_realised(core, kind, binding) {
+        return;
+    }
+    for part in [Part::Downstream, Part::Management, Part::Fleet] {
+        let _ = grants::clean(core, kind, binding, part).await;
+    }
+    let label = if aggregated { json!("true") } else { Value::Null };
+    let it = Reference::of(&kind.gvr(), binding);
+    it.write(core, "", |object| {
+        let there = object["metadata"]["labels"][names::AGGREGATION] == label;
+        (!there).then(|| json!({"metadata": {"labels": {names::AGGREGATION: label}}}))
+    })
+    .await;
 }
 
 /// Of its finalizers Rancher puts back those that say nothing of having been there: one from 2.14, none before in the legacy

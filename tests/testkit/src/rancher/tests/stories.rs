@@ -126,3 +126,26 @@ async fn a_setting_is_what_it_was_set_to() {
     rancher.set_setting("system-namespaces", "kube-system,mine");
     assert_eq!(ask(&rancher, "GET", &it, None).await.json()["value"], "kube-system,mine");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_switched_model_takes_bindings_along_when_they_are_looked_at() {
+    let (rancher, one, _) = world(Model::Legacy).await;
+    bind_project(&rancher, "b", "read-only", ("c-m-prod", &one), ("groupPrincipalName", DEVS)).await;
+    rest(1000).await;
+    let touch = |n: &str| json!({"metadata": {"annotations": {"touched": n}}});
+    let it = path(Kind::Project, &format!("c-m-prod-{one}"), "b");
+    for (model, has, has_not) in
+        [(Model::Aggregated, "read-only-aggregator", "view"), (Model::Legacy, "view", "read-only-aggregator")]
+    {
+        rancher.set_model(model);
+        rest(60_000).await;
+        assert!(roles(&rancher, DEVS).contains(&has_not.to_owned()), "{model:?}: not before it is looked at");
+        ask(&rancher, "PATCH", &it, Some(&touch(has))).await;
+        rest(2000).await;
+        let now = roles(&rancher, DEVS);
+        assert!(now.contains(&has.to_owned()) && !now.contains(&has_not.to_owned()), "{model:?}: {now:?}");
+    }
+    ask(&rancher, "DELETE", &it, None).await;
+    rest(1000).await;
+    assert_eq!(roles(&rancher, DEVS), Vec::<String>::new());
+}
