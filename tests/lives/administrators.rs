@@ -20,6 +20,7 @@ stories![
     a_project_binding_that_is_removed_ends_the_grant,
     ours_yields_to_a_permanent_one_and_an_upgrade_takes_nothing,
     all_who_share_ours_yield,
+    ours_yields_on_a_project,
     what_yields_is_yielded_after_a_crash,
     what_yields_is_made_again_where_the_other_goes_meanwhile,
     ours_yields_by_group_and_by_principal,
@@ -261,4 +262,30 @@ async fn a_grant_that_ends_while_it_yields_takes_only_its_own(given: Given) {
     assert!(said(&expired, "ResidualAccess").message.contains("by-hand"));
     assert_eq!(world.bindings_of("u-alice"), ["by-hand"]);
     world.until("it works", SOON, || async { world.has_access("u-alice") }).await;
+}
+
+async fn ours_yields_on_a_project(given: Given) {
+    if given.version >= Version::V2_15 {
+        return;
+    }
+    let world = world(given).await;
+    world.ask("alice", "g", json!({"access": world.on_project(), "duration": "1h"})).await;
+    world.reaches("g", Phase::Active, SOON).await;
+    tokio::time::sleep(Duration::from_secs(30)).await;
+    let rights = || {
+        let all = world.rancher.access_of("u-alice").into_iter().filter(|access| access.cluster == CLUSTER);
+        let mut all: Vec<_> = all.map(|access| (access.namespace, access.role)).collect();
+        all.sort();
+        all
+    };
+    let before = rights();
+    let by_hand = hands::on_project(&world, "u-alice", "project-member", "by-hand");
+    hands::post(&world, &by_hand).await.expect("equals are legal");
+    yields(&world, "g", "u-alice").await;
+    world.until("the same access goes on", SOON, || async { rights() == before }).await;
+    world.rancher.upgrade(Version::V2_15).await;
+    world.reaches("g", Phase::Expired, Duration::from_secs(3700)).await;
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert_eq!(world.bindings_of("u-alice"), ["by-hand"]);
+    assert_eq!(rights(), before);
 }
