@@ -76,7 +76,8 @@ async fn sandbox() -> Result<(), Failure> {
         ended = operator.wait() => return Err(ended_early(&plane, &format!("{ended:?}")).into()),
     }
     step("Ready");
-    tell(&plane, &integration, &metrics)?;
+    let administrator = rancher_kubeconfig(&plane, &rancher, &served)?;
+    tell(&plane, &integration, &administrator, &metrics)?;
     tokio::select! {
         _ = tokio::signal::ctrl_c() => eprintln!("\nEnding; nothing stays."),
         ended = operator.wait() => return Err(ended_early(&plane, &format!("{ended:?}")).into()),
@@ -105,6 +106,10 @@ async fn rancher() -> (Rancher, Served) {
     {
         rancher.local().create_unchecked(&kind, object).expect("the simulator takes what it has not");
     }
+    rancher.add_namespace(CLUSTER, PROJECT, "web-api").await;
+    rancher
+        .add_global_role(json!({"metadata": {"name": "view-rancher-metrics"}, "displayName": "View Rancher Metrics",
+        "rules": [{"apiGroups": ["management.cattle.io"], "resources": ["ranchermetrics"], "verbs": ["get"]}]}));
     for (id, name) in [("u-alice", "alice"), ("u-bob", "bob"), ("u-extjo", "ext-jo")] {
         rancher.add_user(id, name, &[&format!("okta_user://{name}")]);
     }
@@ -128,6 +133,23 @@ fn manifest(plane: &ControlPlane, rancher: &Rancher, served: &Served) -> Result<
     let texts: Vec<_> = objects.iter().map(serde_saphyr::to_string).collect::<Result<_, _>>()?;
     let path = plane.directory().join("rancherintegration.yaml");
     fs::write(&path, texts.join("---\n"))?;
+    Ok(path)
+}
+
+/// A kubeconfig for Rancher's administrator: what somebody else does in Rancher. Its contexts are Rancher's own cluster and
+/// the one of the samples.
+fn rancher_kubeconfig(plane: &ControlPlane, rancher: &Rancher, served: &Served) -> Result<PathBuf, Failure> {
+    let ca = plane.directory().join("rancher-ca.crt");
+    fs::write(&ca, &served.ca_pem)?;
+    let clusters = ["local", CLUSTER].map(|id| {
+        let server = format!("{}/k8s/clusters/{id}", served.url);
+        json!({"name": id, "cluster": {"server": server, "certificate-authority": ca}})
+    });
+    let contexts = ["local", CLUSTER].map(|id| json!({"name": id, "context": {"cluster": id, "user": "admin"}}));
+    let config = json!({"apiVersion": "v1", "kind": "Config", "current-context": "local", "clusters": clusters,
+        "contexts": contexts, "users": [{"name": "admin", "user": {"token": rancher.admin_token()}}]});
+    let path = plane.directory().join("rancher.kubeconfig");
+    fs::write(&path, config.to_string())?;
     Ok(path)
 }
 
@@ -192,7 +214,7 @@ async fn ready(plane: &ControlPlane) -> Result<(), Failure> {
     Err(format!("the integration is not ready:\n{}{}", said.stdout, said.stderr).into())
 }
 
-fn tell(plane: &ControlPlane, integration: &Path, metrics: &str) -> Result<(), Failure> {
+fn tell(plane: &ControlPlane, integration: &Path, administrator: &Path, metrics: &str) -> Result<(), Failure> {
     let alice = plane.kubeconfig_for("alice", &["web-devs"])?;
     let samples = config("samples");
     println!(
@@ -206,8 +228,11 @@ You are alice of web-devs; {samples}/accesspolicy.yaml says what she may have.
   kubectl get agrant -n team-web -w
   kubectl describe agrant -n team-web
 
+A namespace, a role in Rancher: {samples}/accessgrant-namespace.yaml, {samples}/accessgrant-global.yaml
 One that ends while you look:  sed 's/2h/20s/' {samples}/accessgrant.yaml | kubectl create -f -
 As the administrator:          export KUBECONFIG={admin}
+As Rancher's administrator:    export KUBECONFIG={rancher}   (--context {CLUSTER} for that cluster)
+                               kubectl get clusterroletemplatebindings.management.cattle.io -A
 This Rancher's integration:    {integration}
 The operator's log:            {log}
 Its metrics:                   {metrics}
@@ -218,6 +243,7 @@ Ctrl-C ends it all; nothing stays.",
         admin = plane.kubeconfig().display(),
         samples = samples.display(),
         integration = integration.display(),
+        rancher = administrator.display(),
         log = log(plane).display(),
     );
     Ok(())

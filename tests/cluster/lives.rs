@@ -34,6 +34,32 @@ fn a_role_on_a_cluster_and_one_on_a_project_are_given_and_end() {
 }
 
 #[test]
+fn a_role_in_a_namespace_and_one_in_rancher_are_given_and_end() {
+    run(async {
+        let world = shared::world().await;
+        world.namespace("elsewhere").await;
+        world.rancher.add_namespace(CLUSTER, &world.project, "web-api").await;
+        let access = json!([{"namespace": {"clusters": [CLUSTER], "names": ["web-*"], "roles": ["edit"]}}, {"global": {"roles": ["user-base"]}}]);
+        let mut policy = crate::kinds::policy("elsewhere", &world.project);
+        policy["spec"]["access"] = access;
+        world.apply(&policy).await;
+        let id = world.person("nora");
+        let spec = json!({"integrationRef": {"name": "prod"}, "duration": "5s", "reason": "INC-4711", "access": [
+            {"namespace": {"cluster": CLUSTER, "name": "web-api", "role": "edit"}}, {"global": {"role": "user-base"}}]});
+        let grant = apply(&world, "nora", "elsewhere", "life-nora", spec).await;
+        let active = grant.until(Phase::Active, 20).await;
+        assert_eq!(active.bindings.len(), 3, "with membership of the cluster: {:?}", active.bindings);
+        let has = |role: &str| world.rancher.access_of(&id).iter().any(|access| access.role == role);
+        until("the access is there", 5, async || (has("edit") && has("cattle-globalrole-user-base")).then_some(()))
+            .await;
+        let over = grant.until(Phase::Expired, 30).await;
+        assert!(says(&over, "Revoked").message.contains("3 of 3 proven gone"), "{over:?}");
+        assert_eq!(world.rancher.access_of(&id), [], "nothing is left in Rancher");
+        tell(&world, "elsewhere", "life-nora").await;
+    });
+}
+
+#[test]
 fn access_comes_and_goes_within_a_second_or_two() {
     run(async {
         let world = shared::world().await;
