@@ -65,9 +65,12 @@ async fn watch(
             Some(Ok(watcher::Event::InitDone)) => missing(ctx, integration, kind, &there),
             Some(Ok(watcher::Event::Apply(binding))) if binding.metadata.deletion_timestamp.is_none() => {
                 unknown(ctx, integration, &binding.name_any());
+                awaited(ctx, &binding.name_any());
             }
-            Some(Ok(watcher::Event::Apply(binding) | watcher::Event::Delete(binding))) => {
-                suspect(ctx, &binding.name_any())
+            Some(Ok(watcher::Event::Apply(binding))) => suspect(ctx, &binding.name_any()),
+            Some(Ok(watcher::Event::Delete(binding))) => {
+                suspect(ctx, &binding.name_any());
+                awaited(ctx, &binding.name_any());
             }
             Some(Err(error)) => {
                 debug!(integration, kind = name, %error, "The watch on Rancher was interrupted and goes on")
@@ -93,6 +96,17 @@ fn missing(ctx: &Context, integration: &str, kind: BindingKind, there: &BTreeSet
             bindings.filter(|b| b.kind == kind && b.state == BindingState::Present && !there.contains(&b.name))
         {
             suspect(ctx, &binding.name);
+        }
+    }
+}
+
+/// Has every grant that is to take that binding away look at it: it has its finalizers, or is gone.
+fn awaited(ctx: &Context, binding: &str) {
+    let now = ctx.now();
+    for grant in ctx.grants.naming(binding) {
+        let view = GrantView::from(grant.as_ref());
+        if view.is_concerned_with(binding) && view.ended(now).is_some() {
+            ctx.queue.push(grants::key_of(&grant));
         }
     }
 }

@@ -81,8 +81,8 @@ async fn cleared(hand: &Hand<'_>, case: &Case) -> Result<usize, String> {
         return Err("Rancher has not said so in so many words yet. Looked for again".to_owned());
     };
     let (rancher, cluster) = (&hand.connection.rancher, &case.record.cluster);
-    let reach = hand.connection.cluster(cluster);
-    if !reach.may_try() && !is_gone(hand.connection, cluster).await {
+    let clusters = &hand.connection.clusters;
+    if !clusters.answers(cluster) && !is_gone(hand.connection, cluster).await {
         return Err(format!(
             "cluster {cluster} does not answer, so what it left behind there cannot be read. Looked for again until the cluster answers, or is removed from Rancher"
         ));
@@ -95,9 +95,7 @@ async fn cleared(hand: &Hand<'_>, case: &Case) -> Result<usize, String> {
     };
     let Looked { found, unreadable } = rancher.leftovers(&trace).await;
     if unreadable.iter().any(|place| place.cluster == *cluster && place.error.is_transient()) {
-        reach.failed();
-    } else {
-        reach.succeeded();
+        clusters.failed(cluster);
     }
     let removal = rancher.remove_leftovers(&trace, &found, proof).await.map_err(|error| error.to_string())?;
     for left in &removal.removed {

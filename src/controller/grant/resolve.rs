@@ -184,8 +184,8 @@ impl Resolver<'_> {
             }
         };
         // Where the operator runs is told by the cluster itself, not by what somebody wrote on an object.
-        let uid = rancher.kube_system_uid(id).await.map_err(|error| {
-            Unresolved::Unknown(Because::new("ClusterUnreachable", format!("spec.access[{index}]: cluster {id} cannot be reached through Rancher, so it is not known whether this operator runs there: {error}. Tried again.")))
+        let uid = self.downstream(id, rancher.kube_system_uid(id)).await.map_err(|why| {
+            Unresolved::Unknown(Because::new("ClusterUnreachable", format!("spec.access[{index}]: cluster {id} cannot be reached through Rancher, so it is not known whether this operator runs there: {why}. Tried again.")))
         })?;
         let facts = ClusterFacts {
             id: id.to_owned(),
@@ -195,6 +195,23 @@ impl Resolver<'_> {
         };
         self.clusters.insert(id.to_owned(), facts.clone());
         Ok(facts)
+    }
+
+    /// Asks a downstream cluster, unless it is known not to answer. Says why there is no answer.
+    async fn downstream<T, F>(&self, cluster: &str, asked: F) -> std::result::Result<T, String>
+    where
+        F: Future<Output = std::result::Result<T, Error>>,
+    {
+        let clusters = &self.connection.clusters;
+        if !clusters.answers(cluster) {
+            return Err("it did not answer, and is probed until it does".to_owned());
+        }
+        asked.await.map_err(|error| {
+            if error.is_transient() {
+                clusters.failed(cluster);
+            }
+            error.to_string()
+        })
     }
 
     async fn project(&self, index: usize, cluster: &str, id: &str) -> Result<(ProjectFacts, String)> {
@@ -268,8 +285,10 @@ impl Resolver<'_> {
     async fn rules(&self, cluster: &str, template: &RoleTemplate) -> Result<RoleRules> {
         let external = if template.external {
             // Where the ClusterRole is not there, whoever makes it decides what the role means: then nothing is known.
-            let mut rules =
-                self.connection.rancher.cluster_role_rules(cluster, &template.meta.name).await.map_err(unknown)?;
+            let asked = self.connection.rancher.cluster_role_rules(cluster, &template.meta.name);
+            let mut rules = self.downstream(cluster, asked).await.map_err(|why| {
+                Unresolved::Unknown(Because::new("ClusterUnreachable", format!("Cluster {cluster} cannot be reached through Rancher, so it is not known what role {} means there: {why}. Tried again.", template.meta.name)))
+            })?;
             if !rules.is_empty() {
                 rules.extend(template.external_rules.clone().unwrap_or_default());
             }
