@@ -178,6 +178,16 @@ pub struct Access {
     pub global: Option<GlobalAccess>,
 }
 
+impl Access {
+    /// Id of the cluster that it is about; `None` for a role in Rancher as a whole.
+    pub fn cluster_id(&self) -> Option<&str> {
+        let cluster = self.cluster.as_ref().map(|on| on.name.as_str());
+        let project = self.project.as_ref().map(|on| on.cluster.as_str());
+        let namespace = self.namespace.as_ref().map(|on| on.cluster.as_str());
+        cluster.or(project).or(namespace)
+    }
+}
+
 /// A role on a cluster.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ClusterAccess {

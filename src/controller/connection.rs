@@ -14,10 +14,11 @@ use kube::client::Body;
 use tokio::time::Instant;
 use tower::{BoxError, Service, util::BoxCloneSyncService};
 
+use super::clusters::Clusters;
 use crate::{
     grant::Because,
     rancher::{Error, Rancher, Release, Transport},
-    runtime::{Backoff, Breaker, CircuitConfig, Metrics},
+    runtime::{Breaker, Metrics},
 };
 
 /// How long Rancher's identity, once verified, is taken to stand: a 404 that proves an end is never older proof than this.
@@ -35,19 +36,12 @@ pub struct Connection {
     /// Opens after failures in a row, so that nobody waits for a server that is down.
     pub breaker: Breaker,
     verified: Mutex<Instant>,
-    /// One for each downstream cluster: who is away holds up nobody else.
-    clusters: Mutex<HashMap<String, Breaker>>,
+    /// Its downstream clusters: who is away holds up nobody else.
+    pub clusters: Clusters,
 }
 
 /// From when on a call that is dropped without an answer has run into its deadline of 10 s.
 const NEARLY_TIMED_OUT: Duration = Duration::from_secs(9);
-
-/// A cluster that did not answer once is left alone at first for a second, at most for half a minute.
-const CLUSTER_CIRCUIT: CircuitConfig = CircuitConfig {
-    threshold: 1,
-    backoff: Backoff::new(Duration::from_secs(1), Duration::from_secs(30), 0),
-    probe_timeout: Duration::from_secs(30),
-};
 
 impl Connection {
     /// A connection to the Rancher with that identity, which was verified just now.
@@ -58,14 +52,8 @@ impl Connection {
             release,
             breaker,
             verified: Mutex::new(Instant::now()),
-            clusters: Mutex::default(),
+            clusters: Clusters::default(),
         }
-    }
-
-    /// Says whether a downstream cluster may be asked.
-    pub fn cluster(&self, id: &str) -> Breaker {
-        let mut clusters = self.clusters.lock().unwrap_or_else(PoisonError::into_inner);
-        clusters.entry(id.to_owned()).or_insert_with(|| Breaker::new(CLUSTER_CIRCUIT)).clone()
     }
 
     /// Makes sure that it is still the same Rancher that answers.

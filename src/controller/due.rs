@@ -41,6 +41,7 @@ pub async fn run(
         tokio::select! {
             biased;
             () = shutdown.cancelled() => return Ok(()),
+            () = ctx.queue.sooner() => {}
             () = sleep(wait.clamp(SHORTEST, TICK)) => {}
         }
     }

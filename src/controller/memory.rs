@@ -9,7 +9,7 @@ use std::{
 use jiff::Timestamp;
 use tokio::{sync::Notify, time::Instant};
 
-use crate::grant::GrantKey;
+use crate::{grant::GrantKey, rancher::wire::Subject};
 
 /// How long after it was sent a create may still land: Rancher's webhooks answer within 10 s each and its API server
 /// within 60 s, and a proxy in between may hold a request as long.
@@ -33,6 +33,12 @@ struct Inner {
     clean_clusters: HashMap<String, HashSet<String>>,
     /// Bindings that are proven gone with all that Rancher made for them, though it could not be written down yet.
     cleared: HashSet<String>,
+    /// Bindings that are proven gone, with what they left behind still to be looked for.
+    to_clear: HashSet<String>,
+    /// Since when a grant has been waiting for Rancher to get on with a binding.
+    going: HashMap<(String, GrantKey), Instant>,
+    /// Whom a binding that is being taken away was seen to be for, in every form.
+    subjects: HashMap<String, Subject>,
     /// Who holds which binding until when, as decided under that binding's lock.
     holders: HashMap<String, BTreeMap<GrantKey, Timestamp>>,
     /// Who let go of which binding under its lock, and has not written that down yet.
@@ -134,11 +140,16 @@ impl Memory {
         let mut inner = self.inner();
         inner.clean_clusters.remove(binding);
         inner.lacking.remove(binding);
+        inner.subjects.remove(binding);
+        inner.to_clear.remove(binding);
     }
 
     /// That binding is proven gone, with all that Rancher made for it.
     pub fn cleared(&self, binding: &str) {
-        self.inner().cleared.insert(binding.to_owned());
+        let mut inner = self.inner();
+        inner.cleared.insert(binding.to_owned());
+        inner.to_clear.remove(binding);
+        inner.subjects.remove(binding);
     }
 
     /// Whether it was, and was not asked for since.
@@ -148,7 +159,39 @@ impl Memory {
 
     /// That it was is written down, or no longer matters.
     pub fn forget_cleared(&self, binding: &str) {
-        self.inner().cleared.remove(binding);
+        let mut inner = self.inner();
+        inner.cleared.remove(binding);
+        inner.to_clear.remove(binding);
+    }
+
+    /// That binding is proven gone; what it left behind is to be looked for.
+    pub fn to_clear(&self, binding: &str) {
+        self.inner().to_clear.insert(binding.to_owned());
+    }
+
+    /// Whether what it left behind is to be looked for.
+    pub fn is_to_clear(&self, binding: &str) -> bool {
+        self.inner().to_clear.contains(binding)
+    }
+
+    /// How long that grant has been waiting for Rancher to get on with the binding; from now on, if it has not.
+    pub fn going(&self, binding: &str, grant: &GrantKey) -> Duration {
+        self.inner().going.entry((binding.to_owned(), grant.clone())).or_insert_with(Instant::now).elapsed()
+    }
+
+    /// Rancher got on with the binding.
+    pub fn got_going(&self, binding: &str, grant: &GrantKey) {
+        self.inner().going.remove(&(binding.to_owned(), grant.clone()));
+    }
+
+    /// Whom a binding is for, as it was seen before it went: what is left behind names him in forms that the record may lack.
+    pub fn seen_for(&self, binding: &str, subject: Subject) {
+        self.inner().subjects.insert(binding.to_owned(), subject);
+    }
+
+    /// Whom that binding was seen to be for.
+    pub fn subject_of(&self, binding: &str) -> Option<Subject> {
+        self.inner().subjects.get(binding).cloned()
     }
 
     /// That grant holds the binding until then. Said under the binding's lock.
@@ -230,6 +273,7 @@ impl Memory {
         let mut inner = self.inner();
         inner.waits.remove(grant);
         inner.failures.remove(grant);
+        inner.going.retain(|(_, of), _| of != grant);
         inner.released.retain(|(_, by)| by != grant);
         inner.suspects.retain(|(_, of)| of != grant);
         inner.besides.retain(|(_, of)| of != grant);

@@ -3,11 +3,12 @@
 //! - [`watch`], [`shared`], [`grants`]: what the API server said, kept in memory.
 //! - [`queue`], [`due`], [`pools`], [`workers`]: which grants are looked at, when, and how many at once.
 //! - [`grant`]: one grant's way. [`seats`]: how many are under way under each policy with limits.
-//! - [`integration`]: one Rancher's way; [`connection`] is what it hands to the grants.
+//! - [`integration`]: one Rancher's way; [`connection`] is what it hands to the grants, with its [`clusters`].
 //! - [`drift`]: what happens to our bindings behind our back. [`sweep`]: what nobody remembers.
 //! - [`proof`]: whether identities are proven. [`installation`]: who we are.
 //! - [`operator`]: how all of it is put together.
 
+pub mod clusters;
 pub mod connection;
 pub mod context;
 pub mod drift;

@@ -9,7 +9,7 @@ use std::{
 };
 
 use jiff::Timestamp;
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 
 use crate::grant::GrantKey;
 
@@ -20,6 +20,8 @@ pub struct Queue(Arc<Inner>);
 struct Inner {
     state: Mutex<State>,
     ready: mpsc::UnboundedSender<GrantKey>,
+    /// Something is due sooner than all else.
+    sooner: Notify,
 }
 
 #[derive(Default)]
@@ -49,7 +51,7 @@ impl Queue {
     /// A queue and its reading end.
     pub fn new() -> (Self, Ready) {
         let (ready, receiver) = mpsc::unbounded_channel();
-        let queue = Self(Arc::new(Inner { state: Mutex::default(), ready }));
+        let queue = Self(Arc::new(Inner { state: Mutex::default(), ready, sooner: Notify::new() }));
         (queue.clone(), Ready(receiver, queue))
     }
 
@@ -74,7 +76,15 @@ impl Queue {
         }
         state.forget_due(&key);
         state.due_of.insert(key.clone(), at);
-        state.due.insert((at, key), ());
+        state.due.insert((at, key.clone()), ());
+        if state.due.first_key_value().is_some_and(|((_, first), ())| *first == key) {
+            self.0.sooner.notify_one();
+        }
+    }
+
+    /// Waits until something is due sooner than what [`Queue::push_due`] said was next.
+    pub async fn sooner(&self) {
+        self.0.sooner.notified().await;
     }
 
     /// Pushes everything that is due by now; says when the next is.

@@ -155,7 +155,7 @@ async fn all(ctx: &Context, connection: &Connection) -> Result<Vec<Binding>, Swe
     let clusters = rancher.clusters().await?;
     let reachable = clusters.into_iter().filter(|cluster| cluster.is_reachable()).map(|cluster| cluster.meta.name);
     let reachable = reachable.filter(|id| !rancher.is_keyless() || id == LOCAL);
-    let listed = stream::iter(reachable.filter(|id| connection.cluster(id).may_try()).collect::<Vec<_>>())
+    let listed = stream::iter(reachable.filter(|id| connection.clusters.answers(id)).collect::<Vec<_>>())
         .map(|id| {
             let selector = &selector;
             async move { (rancher.role_bindings(&id, None, Some(selector)).await, id) }
@@ -165,12 +165,11 @@ async fn all(ctx: &Context, connection: &Connection) -> Result<Vec<Binding>, Swe
         .await;
     for (listed, id) in listed {
         match listed {
-            Ok(found) => {
-                connection.cluster(&id).succeeded();
-                all.extend(found);
-            }
+            Ok(found) => all.extend(found),
             Err(error) => {
-                connection.cluster(&id).failed();
+                if error.is_transient() {
+                    connection.clusters.failed(&id);
+                }
                 debug!(cluster = id, %error, "A cluster cannot be swept now; it is later");
             }
         }

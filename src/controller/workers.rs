@@ -5,7 +5,6 @@ use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 use futures::FutureExt;
 use jiff::SignedDuration;
 use tokio::{
-    sync::OwnedSemaphorePermit,
     task::JoinSet,
     time::{Instant, timeout},
 };
@@ -15,11 +14,12 @@ use tracing::{debug, error, warn};
 use super::{
     Context,
     grant::{GrantError, reconcile},
+    pools::Work,
     queue::{Ready, Ticket},
 };
 use crate::{
     grant::{GrantKey, GrantView, Lane, Wake},
-    runtime::Backoff,
+    runtime::{Backoff, Place},
 };
 
 /// The longest that one pass over one grant may take. Every call within has its own deadline of 10 s; this only ends
@@ -46,7 +46,7 @@ pub async fn run(
             Some(_) = running.join_next(), if !running.is_empty() => {}
             ticket = ready.next() => match ticket {
                 Some(ticket) => {
-                    running.spawn(work(ctx.clone(), ticket, shutdown.clone()));
+                    running.spawn(one(ctx.clone(), ticket, shutdown.clone()));
                 }
                 None => break,
             },
@@ -56,12 +56,12 @@ pub async fn run(
     Ok(())
 }
 
-async fn work(ctx: Arc<Context>, ticket: Ticket, shutdown: CancellationToken) {
+async fn one(ctx: Arc<Context>, ticket: Ticket, shutdown: CancellationToken) {
     let key = ticket.key().clone();
-    let Some((_place, lane)) = place(&ctx, &ticket, &shutdown).await else { return };
+    let Some((_place, work)) = place(&ctx, &ticket, &shutdown).await else { return };
     ticket.begin();
     let began = Instant::now();
-    let failed = match pass(&ctx, &ticket, lane).await {
+    let failed = match pass(&ctx, &ticket, work).await {
         Pass::Done(Ok(wake)) => {
             ctx.memory.succeeded(&key);
             plan(&ctx, &key, wake);
@@ -111,8 +111,8 @@ enum Pass {
     Panicked,
 }
 
-async fn pass(ctx: &Context, ticket: &Ticket, lane: Lane) -> Pass {
-    let pass = AssertUnwindSafe(timeout(PASS, reconcile(ctx, ticket.key()))).catch_unwind();
+async fn pass(ctx: &Context, ticket: &Ticket, work: Work) -> Pass {
+    let pass = AssertUnwindSafe(timeout(PASS, reconcile(ctx, ticket.key(), work))).catch_unwind();
     tokio::select! {
         biased;
         ended = pass => match ended {
@@ -121,7 +121,7 @@ async fn pass(ctx: &Context, ticket: &Ticket, lane: Lane) -> Pass {
             Err(_) => Pass::Panicked,
         },
         // What takes away is never interrupted; what gives must not keep an end waiting.
-        () = changed(ctx, ticket.key(), lane), if lane == Lane::Grant => Pass::Overtaken,
+        () = changed(ctx, ticket.key(), Lane::Grant), if work == Work::Grant => Pass::Overtaken,
     }
 }
 
@@ -142,17 +142,18 @@ fn plan(ctx: &Context, key: &GrantKey, wake: Wake) {
 
 /// A place in the pool of what the grant needs *now*: who waits to be granted and must be revoked meanwhile changes
 /// over to the other queue. `None` at shutdown, or where the grant is gone.
-async fn place(ctx: &Context, ticket: &Ticket, shutdown: &CancellationToken) -> Option<(OwnedSemaphorePermit, Lane)> {
+async fn place(ctx: &Context, ticket: &Ticket, shutdown: &CancellationToken) -> Option<(Place, Work)> {
     loop {
         let grant = ctx.grants.get(ticket.key())?;
         let lane = GrantView::from(grant.as_ref()).lane(ctx.now());
+        let (work, cluster) = Work::next(&grant, lane, &ctx.memory);
         // Whoever names an integration that is not there shares one pool: names cost nothing.
         let name = &grant.spec.integration_ref.name;
         let pool = if ctx.integrations.get(name).is_some() { name } else { "" };
         tokio::select! {
             biased;
             () = shutdown.cancelled() => return None,
-            place = ctx.pools.place(pool, lane) => return place.map(|place| (place, lane)),
+            place = ctx.pools.place(pool, &grant, work, cluster) => return Some((place, work)),
             () = changed(ctx, ticket.key(), lane) => {}
         }
     }

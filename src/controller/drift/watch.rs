@@ -102,6 +102,7 @@ impl<'a> Watch<'a> {
             watcher::Event::Apply(binding) if binding.metadata.deletion_timestamp.is_none() => {
                 self.seen(&binding, Some(Instant::now()));
                 let since = self.there.get(&binding.name_any()).and_then(|known| known.since);
+                awaited(self.ctx, &binding.name_any());
                 if !self.is_ours(&binding) && since.is_some_and(|since| since.elapsed() < NEW) {
                     self.sweep();
                 }
@@ -175,6 +176,17 @@ impl<'a> Watch<'a> {
             for binding in grant.status.iter().flat_map(|s| &s.bindings).filter(gone) {
                 suspect(self.ctx, &binding.name, false);
             }
+        }
+    }
+}
+
+/// Has every grant that is to take that binding away look at it: it may have its finalizers by now.
+fn awaited(ctx: &Context, binding: &str) {
+    let now = ctx.now();
+    for grant in ctx.grants.naming(binding) {
+        let view = GrantView::from(grant.as_ref());
+        if view.is_concerned_with(binding) && view.ended(now).is_some() {
+            ctx.queue.push(view.key);
         }
     }
 }

@@ -5,34 +5,29 @@ use std::time::Duration;
 
 use futures::{StreamExt, stream};
 use jiff::Timestamp;
-use tokio::time::{Instant, sleep};
-use tracing::warn;
 
-use super::{clear, gone, holders, membership, wait::Waiting};
+use super::{clear, gone, holders, wait::Waiting};
 use crate::{
-    api::{
-        ANNOTATION_GRANT, LABEL_INSTALLATION, LABEL_INTEGRATION,
-        status::{BindingRecord, BindingState},
-    },
+    api::status::{BindingKind, BindingRecord, BindingState},
     controller::{Context, connection::Connection, words},
     grant::{
         Because, GrantView, Progress,
-        binding::{self, BindingWorld, Equal, Goal, Holders, Move, Sight, WaitFor},
+        binding::{self, BindingWorld, Goal, Holders, Move, Sight, WaitFor},
         name::{SubjectKey, binding_name},
         record::whole_seconds,
     },
-    rancher::{Deleted, Error, NewBinding, ProofOfAbsence, wire::Subject},
+    rancher::{Error, ProofOfAbsence, wire::Subject},
 };
 
 /// How many bindings of one grant are worked on at once.
 const AT_ONCE: usize = 8;
 
-/// How long a worker stays with a binding that is about to get on, before it lets others have its place. Rancher needs
-/// 0.1 to 0.6 s for a delete (measured on 2.15.0).
+/// How long a binding that is about to get on is looked at often, before it is said that it waits. Rancher needs 0.1 to
+/// 0.6 s for a delete (measured on 2.15.0). Nobody keeps his place meanwhile.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// How often it looks meanwhile.
-const GLANCE: Duration = Duration::from_millis(60);
+/// How often then: at first, and at last.
+const GLANCE: (Duration, Duration) = (Duration::from_millis(60), Duration::from_millis(400));
 
 /// What acting on one grant needs.
 pub(super) struct Hand<'a> {
@@ -42,6 +37,32 @@ pub(super) struct Hand<'a> {
     pub connection: &'a Connection,
     /// Whether access may be given on that server at present.
     pub may_grant: &'a Result<(), Because>,
+    /// Whether it may be looked downstream for what was left behind: that has places of its own.
+    pub clears: bool,
+}
+
+/// Why a binding gets no further at the moment, though nothing is wrong.
+enum Later {
+    /// Rancher has begun something and will end it by itself.
+    Going(WaitFor),
+    /// It is gone, and what it left behind is to be looked for: from a place for that.
+    Clear,
+}
+
+/// How far a binding got.
+pub(super) enum Outcome {
+    /// So far, in this pass.
+    So(Progress),
+    /// It is about to get on: it is looked at again in this time, and until then others have the place.
+    Soon(Duration),
+}
+
+/// What settling came to.
+pub(super) struct Settled {
+    /// The records as they now stand, in their order.
+    pub bindings: Vec<BindingRecord>,
+    /// How far each got, unless one is about to get on.
+    pub outcome: Result<Vec<Progress>, Duration>,
 }
 
 /// One binding, while it is worked on under its lock.
@@ -65,32 +86,64 @@ pub(super) struct Case {
 }
 
 impl Hand<'_> {
-    /// Brings all bindings to where they should be. The records come back as they then stand, in their order.
-    pub(super) async fn settle(&self, goal: Goal) -> (Vec<BindingRecord>, Vec<Progress>) {
+    /// Brings all bindings to where they should be.
+    pub(super) async fn settle(&self, goal: Goal) -> Settled {
         let settled: Vec<_> = stream::iter(self.grant.status.bindings.clone())
             .map(|record| self.settle_one(goal, record))
             .buffered(AT_ONCE)
             .collect()
             .await;
-        settled.into_iter().unzip()
+        let (bindings, outcomes): (Vec<_>, Vec<_>) = settled.into_iter().unzip();
+        let ends = |o: &Outcome| matches!(o, Outcome::So(Progress::Refused(_) | Progress::RemovedInRancher(_)));
+        let soonest =
+            outcomes.iter().filter_map(|o| if let Outcome::Soon(wait) = o { Some(*wait) } else { None }).min();
+        let outcome = match soonest {
+            // What ends the grant is not put off for what gets on.
+            Some(wait) if !outcomes.iter().any(ends) => Err(wait),
+            _ => Ok(outcomes.into_iter().map(|outcome| self.said(outcome)).collect()),
+        };
+        Settled { bindings, outcome }
     }
 
-    async fn settle_one(&self, goal: Goal, record: BindingRecord) -> (BindingRecord, Progress) {
+    fn said(&self, outcome: Outcome) -> Progress {
+        match outcome {
+            Outcome::So(progress) => progress,
+            Outcome::Soon(wait) => {
+                Waiting::new(self.ctx, &self.grant.key).in_(wait, "InProgress", "Rancher is at work on it.".to_owned())
+            }
+        }
+    }
+
+    async fn settle_one(&self, goal: Goal, record: BindingRecord) -> (BindingRecord, Outcome) {
         if record.is_settled() {
-            return (record, Progress::Done);
+            return (record, Outcome::So(Progress::Done));
         }
         let Ok(subject) = record.subject.parse::<SubjectKey>() else {
             let message = format!(
                 "The recorded subject {:?} cannot be read: restore the grant's status from a backup.",
                 record.subject
             );
-            return (record, self.waiting("RecordUnreadable", message));
+            return (
+                record,
+                Outcome::So(Waiting::new(self.ctx, &self.grant.key).progress("RecordUnreadable", message)),
+            );
         };
         let lock = self.ctx.locks.lock(format!("{}/{}", self.connection.install_uuid, record.name)).await;
         let mut case = self.open(record, subject);
-        let progress = self.under_lock(goal, &mut case).await;
+        let outcome = match self.under_lock(goal, &mut case).await {
+            Ok(progress) => {
+                self.ctx.memory.got_going(&case.record.name, &self.grant.key);
+                Outcome::So(progress)
+            }
+            Err(Later::Going(wait)) => self.soon(goal, wait, &mut case).await,
+            Err(Later::Clear) => {
+                self.ctx.memory.to_clear(&case.record.name);
+                self.ctx.memory.seen_for(&case.record.name, case.named);
+                Outcome::Soon(Duration::ZERO)
+            }
+        };
         drop(lock);
-        (case.record, progress)
+        (case.record, outcome)
     }
 
     fn open(&self, record: BindingRecord, subject: SubjectKey) -> Case {
@@ -106,26 +159,42 @@ impl Hand<'_> {
             taken_by_co_holder: holders::taken_by_co_holder(self.ctx, self.grant, &record.name, record.since.0),
             created: false,
         };
-        let named = words::subject(&subject);
+        let seen = self.ctx.memory.subject_of(&record.name);
+        let named = seen.unwrap_or_else(|| words::subject(&subject));
         let around = record.state == BindingState::Yielding;
         Case { record, subject, named, world, trouble: None, proof: None, unclean: false, around, made: None }
     }
 
-    async fn under_lock(&self, goal: Goal, case: &mut Case) -> Progress {
+    /// Waits for what Rancher has begun: with patience at first, and without keeping the place.
+    async fn soon(&self, goal: Goal, wait: WaitFor, case: &mut Case) -> Outcome {
+        let memory = &self.ctx.memory;
+        match goal {
+            Goal::Give => memory.suspect(&case.record.name, &self.grant.key),
+            Goal::Take => memory.seen_for(&case.record.name, case.named.clone()),
+        }
+        let waited = memory.going(&case.record.name, &self.grant.key);
+        // Of a cluster that is away nothing is to be expected soon.
+        if waited >= PATIENCE || !self.connection.clusters.answers(&case.record.cluster) {
+            return Outcome::So(self.wait(wait, goal, case).await);
+        }
+        Outcome::Soon((waited / 2).clamp(GLANCE.0, GLANCE.1))
+    }
+
+    /// As far as it gets now.
+    async fn under_lock(&self, goal: Goal, case: &mut Case) -> Result<Progress, Later> {
         if goal == Goal::Give && case.record.state == BindingState::Present {
             // What is in force is looked at only when a watch or a sweep said something about it.
             let (name, key) = (&case.record.name, &self.grant.key);
             case.around = self.ctx.memory.take_beside(name, key);
             if !self.ctx.memory.take_suspect(name, key) && !case.around {
-                return Progress::Done;
+                return Ok(Progress::Done);
             }
             self.look(goal, case).await;
         }
-        let began = Instant::now();
         loop {
             case.world.may_create = self.may_create();
             let refused = match binding::next(goal, case.record.state, &case.world) {
-                Move::Done => return Progress::Done,
+                Move::Done => return Ok(Progress::Done),
                 Move::Look => {
                     self.look(goal, case).await;
                     None
@@ -135,7 +204,7 @@ impl Hand<'_> {
                     None
                 }
                 Move::Create => match self.own_name(case) {
-                    Some(name) => return self.renamed(case, name),
+                    Some(name) => return Ok(self.renamed(case, name)),
                     None => match gone::subject(self, case).await {
                         Ok(()) => self.create(case).await,
                         Err(progress) => Some(progress),
@@ -145,35 +214,37 @@ impl Hand<'_> {
                     self.delete(case, &uid).await;
                     None
                 }
-                Move::ClearLeftovers => return clear::clear(self, goal, case).await,
+                Move::ClearLeftovers if self.may_clear(case) => return Ok(clear::clear(self, goal, case).await),
+                Move::ClearLeftovers => return Err(Later::Clear),
                 // A create of ours without an answer may still land beside it: then there is something to take away.
                 Move::Become(BindingState::AlreadyHeld, _) if self.ctx.memory.is_unanswered(&case.record.name) => {
-                    return self.wait(WaitFor::LateCreates, goal, case).await;
+                    return Ok(self.wait(WaitFor::LateCreates, goal, case).await);
                 }
                 Move::Become(BindingState::Yielding, uid) => {
                     self.settle_in(case, BindingState::Yielding, uid);
-                    return self.yields(case);
+                    return Ok(self.yields(case));
                 }
                 Move::Become(state, uid) => {
                     if self.settle_in(case, state, uid) {
-                        return Progress::Done;
+                        return Ok(Progress::Done);
                     }
                     None
                 }
-                Move::Rename(name) => return self.renamed(case, name),
-                Move::RemovedInRancher => return gone::removed(self, case).await,
-                Move::NameTaken => return name_taken(&case.record),
-                Move::Wait(WaitFor::Gone | WaitFor::Finalizers) if began.elapsed() < PATIENCE => {
-                    sleep(GLANCE).await;
-                    self.look(goal, case).await;
-                    None
-                }
-                Move::Wait(wait) => return self.wait(wait, goal, case).await,
+                Move::Rename(name) => return Ok(self.renamed(case, name)),
+                Move::RemovedInRancher => return Ok(gone::removed(self, case).await),
+                Move::NameTaken => return Ok(name_taken(&case.record)),
+                Move::Wait(wait @ (WaitFor::Gone | WaitFor::Finalizers)) => return Err(Later::Going(wait)),
+                Move::Wait(wait) => return Ok(self.wait(wait, goal, case).await),
             };
             if let Some(refused) = refused {
-                return refused;
+                return Ok(refused);
             }
         }
+    }
+
+    /// Whether it may be looked for left-overs from this place: where there are any to look for.
+    fn may_clear(&self, case: &Case) -> bool {
+        self.clears || case.record.kind == BindingKind::RoleBinding || self.ctx.memory.is_cleared(&case.record.name)
     }
 
     /// The name to create under, where the record has another: that of an equal binding which is gone by now.
@@ -245,87 +316,6 @@ impl Hand<'_> {
                 true
             }
         }
-    }
-
-    async fn create(&self, case: &mut Case) -> Option<Progress> {
-        let record = &case.record;
-        let new = NewBinding {
-            name: record.name.clone(),
-            namespace: record.namespace.clone(),
-            subject: words::new_subject(&case.subject),
-            scope: words::scope(record),
-            role: record.role.clone(),
-            labels: [(LABEL_INSTALLATION, self.ctx.installation.id.as_str()), (LABEL_INTEGRATION, self.integration)]
-                .map(|(k, v)| (k.to_owned(), v.to_owned()))
-                .into(),
-            annotations: [(ANNOTATION_GRANT.to_owned(), self.grant.key.to_string())].into(),
-        };
-        // Held until the create is answered: whoever removes the role waits for that.
-        let role = match membership::ensure(self, record).await {
-            Ok(held) => held,
-            Err(because) => return Some(self.waiting(&because.reason, because.message)),
-        };
-        case.world.created = true;
-        let earlier = self.ctx.memory.attempting(&record.name);
-        let answer = self.connection.rancher.create_binding(&new).await;
-        if answer.as_ref().err().is_none_or(Error::is_clear) {
-            self.ctx.memory.answered(&record.name, earlier);
-        }
-        match answer {
-            Ok(made) => {
-                self.there(case, &made);
-                None
-            }
-            Err(Error::AlreadyExists { .. } | Error::Duplicate { .. }) => {
-                case.world.sight = Sight::NotLooked;
-                None
-            }
-            // Rancher's webhook learns of a role a moment after it was made.
-            Err(Error::Refused { message, .. }) if role.is_some() && message.contains("not found") => {
-                Some(self.waiting(
-                    "MembershipRoleNew",
-                    format!("Rancher does not know the role {} yet: {message}", case.record.role),
-                ))
-            }
-            Err(Error::Refused { code, reason, message }) => {
-                let target = words::access(&case.record).target;
-                Some(Progress::Refused(format!(
-                    "Rancher refused role {} on {target} ({code} {reason}): {message}",
-                    case.record.role
-                )))
-            }
-            Err(error) => {
-                case.world.sight = Sight::Unknown;
-                case.trouble = Some(error);
-                None
-            }
-        }
-    }
-
-    async fn delete(&self, case: &mut Case, uid: &str) {
-        let name = &case.record.name;
-        self.ctx.memory.forget_cleared(name);
-        if case.unclean {
-            self.ctx.memory.take_clean_delete(name);
-            self.ctx.memory.lacked_finalizers(name);
-            warn!(grant = %self.grant.key, binding = name, "This binding lacks finalizers that Rancher cleans up by: Rancher never put them on, or somebody stripped them. What it leaves behind is looked for twice");
-        } else {
-            self.ctx.memory.deleted_cleanly(name);
-        }
-        case.record.uid = Some(uid.to_owned());
-        match self.connection.rancher.delete_binding(&words::reference(&case.record), uid).await {
-            Ok(Deleted::Gone(proof)) => self.gone(case, proof, Equal::NotLooked).await,
-            Ok(Deleted::Terminating(object)) => self.there(case, &object),
-            Ok(Deleted::Accepted | Deleted::UidMismatch) => case.world.sight = Sight::NotLooked,
-            Err(error) => {
-                case.world.sight = Sight::Unknown;
-                case.trouble = Some(error);
-            }
-        }
-    }
-
-    pub(super) fn waiting(&self, reason: &str, message: String) -> Progress {
-        Waiting::new(self.ctx, &self.grant.key).progress(reason, message)
     }
 }
 

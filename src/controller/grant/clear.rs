@@ -114,14 +114,10 @@ async fn cleared(hand: &Hand<'_>, case: &mut Case) -> Result<usize, String> {
     let rancher = &hand.connection.rancher;
     let Looked { found, unreadable } = rancher.leftovers(&trace).await;
     for cluster in &trace.clusters {
-        let breaker = hand.connection.cluster(cluster);
         if unreadable.iter().any(|place| place.cluster == *cluster && place.error.is_transient()) {
-            breaker.failed();
-        } else {
-            breaker.succeeded();
-            if !found.iter().any(|left| left.cluster == *cluster) {
-                hand.ctx.memory.cluster_is_clean(&case.record.name, cluster);
-            }
+            hand.connection.clusters.failed(cluster);
+        } else if !found.iter().any(|left| left.cluster == *cluster) {
+            hand.ctx.memory.cluster_is_clean(&case.record.name, cluster);
         }
     }
     let removal = rancher.remove_leftovers(&trace, &found, &proof).await.map_err(|error| error.to_string())?;

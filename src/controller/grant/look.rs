@@ -26,10 +26,16 @@ impl Hand<'_> {
     pub(super) async fn look(&self, goal: Goal, case: &mut Case) {
         case.trouble = None;
         let looked = match goal {
+            _ if !self.answers(case) => Err(Error::Unavailable {
+                what: format!("cluster {} did not answer, and is probed until it does", case.record.cluster),
+            }),
             Goal::Give if case.record.uid.is_none() || case.around => self.look_around(case).await,
             Goal::Give | Goal::Take => self.look_at(case).await,
         };
         if let Err(error) = looked {
+            if case.record.kind == BindingKind::RoleBinding && error.is_transient() {
+                self.connection.clusters.failed(&case.record.cluster);
+            }
             // What lived on a cluster that Rancher does not know any more is out of reach with it.
             let gone = match goal {
                 Goal::Take if case.record.kind == BindingKind::RoleBinding => {
@@ -45,6 +51,11 @@ impl Hand<'_> {
                 }
             }
         }
+    }
+
+    /// Whether the cluster that keeps the binding answers: Rancher's own, but for a RoleBinding.
+    fn answers(&self, case: &Case) -> bool {
+        case.record.kind != BindingKind::RoleBinding || self.connection.clusters.answers(&case.record.cluster)
     }
 
     async fn look_around(&self, case: &mut Case) -> Result<(), Error> {

@@ -2,8 +2,8 @@
 //!
 //! - `observe` holds a request against policies and Rancher (`resolve`); [`extended`] looks at the grant that it extends.
 //! - [`crate::grant::decide`] decides.
-//! - `act` brings bindings to where they should be (`look`, `holders`, `membership`, `clear` with `reach`, `gone`, `wait`);
-//!   [`orphan`] does so for a binding that has no grant.
+//! - `settle` and `act` bring bindings to where they should be (`look`, `holders`, `membership`, `write`, `clear` with `reach`, `gone`,
+//!   `wait`); [`orphan`] does so for a binding that has no grant.
 //! - `record` writes it down, and `report` tells it.
 
 mod act;
@@ -20,23 +20,19 @@ mod reach;
 mod record;
 mod report;
 mod resolve;
+mod settle;
 mod wait;
+mod write;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use jiff::SignedDuration;
 use tracing::{debug, info};
 
-use super::{Context, brief, grants, operator, seats};
+use super::{Context, brief, grants, operator, pools::Work, seats};
 use crate::{
-    api::{
-        AccessGrant, AccessGrantStatus,
-        status::{BindingRecord, BindingState},
-    },
-    grant::{
-        Because, Decision, GrantKey, GrantView, Judged, Lane, Observed, Progress, Step, Wake, binding::Goal, decide,
-        extension, view,
-    },
+    api::{AccessGrant, AccessGrantStatus},
+    grant::{Decision, GrantKey, GrantView, Judged, Lane, Observed, Step, Wake, decide, extension, view},
     runtime::Standing,
 };
 
@@ -85,14 +81,21 @@ impl GrantError {
     }
 }
 
-/// Looks at one grant and does what is to be done. Says when to look again.
+/// Looks at one grant and does what is to be done, as far as the place that it has is for that. Says when to look again.
 ///
 /// # Errors
 /// See [`GrantError`].
-pub async fn reconcile(ctx: &Context, key: &GrantKey) -> Result<Wake, GrantError> {
+pub async fn reconcile(ctx: &Context, key: &GrantKey, work: Work) -> Result<Wake, GrantError> {
     let Some(grant) = ctx.grants.get(key) else { return Ok(Wake::OnChange) };
-    let mut pass =
-        Pass { ctx, view: GrantView::from(grant.as_ref()), world: Observed::nothing(false), grant, serves: true };
+    let mut pass = Pass {
+        ctx,
+        view: GrantView::from(grant.as_ref()),
+        world: Observed::nothing(false),
+        grant,
+        serves: true,
+        clears: work == Work::Clear,
+        soon: None,
+    };
     pass.serves = pass.is_served();
     if !pass.serves {
         // A lease that lapsed may come back: what waits for it is looked at again.
@@ -116,6 +119,10 @@ struct Pass<'a> {
     view: GrantView,
     world: Observed,
     serves: bool,
+    /// Whether it may look downstream.
+    clears: bool,
+    /// Something is about to get on: in what time to look again.
+    soon: Option<Duration>,
 }
 
 impl Pass<'_> {
@@ -160,6 +167,9 @@ impl Pass<'_> {
                 if self.step(step).await? {
                     return Ok(Wake::OnChange);
                 }
+                if let Some(wait) = self.soon.take() {
+                    return self.put_off(wait).await;
+                }
             }
         }
         debug!(grant = %self.view.key, "Still changing after many rounds; others have their turn first");
@@ -202,81 +212,11 @@ impl Pass<'_> {
         Ok(false)
     }
 
-    async fn settle(&mut self, goal: Goal) {
-        if goal == Goal::Give && self.is_quiet() {
-            self.world.progress = vec![Progress::Done; self.view.status.bindings.len()];
-            return;
-        }
-        let (connection, may_grant) = match self.connection() {
-            Ok(found) => found,
-            Err(because) => {
-                let waiting = wait::Waiting::new(self.ctx, &self.view.key).progress(&because.reason, because.message);
-                let progress = |b: &BindingRecord| {
-                    if b.is_settled() { Progress::Done } else { waiting.clone() }
-                };
-                self.world.progress = self.view.status.bindings.iter().map(progress).collect();
-                return;
-            }
-        };
-        let hand = act::Hand {
-            ctx: self.ctx,
-            grant: &self.view,
-            integration: self.integration(),
-            connection: &connection,
-            may_grant: &may_grant,
-        };
-        let (bindings, progress) = hand.settle(goal).await;
-        if progress.iter().all(|p| *p == Progress::Done) {
-            self.ctx.memory.got_on(&self.view.key);
-        }
-        self.view.status.bindings = bindings;
-        self.world.progress = progress;
-    }
-
-    /// Whether all is in force, and nothing was heard that would say otherwise: then Rancher is not asked.
-    fn is_quiet(&self) -> bool {
-        self.view.status.bindings.iter().all(|b| {
-            b.is_settled()
-                || b.state == BindingState::Present && !self.ctx.memory.is_to_be_seen(&b.name, &self.view.key)
-        })
-    }
-
-    /// The Rancher that the record names, if it is the one that answers.
-    fn connection(&self) -> Result<(Arc<super::connection::Connection>, Result<(), Because>), Because> {
-        let name = self.integration();
-        let link = self.ctx.registry.get(name);
-        let Some(link) = link else {
-            let message = match self.ctx.integrations.get(name) {
-                Some(_) => format!("The RancherIntegration {name} has not been reached yet."),
-                None => format!(
-                    "The RancherIntegration {name} is gone, and with it the way to Rancher: create it again, so that this access can be taken away."
-                ),
-            };
-            return Err(Because::new("IntegrationNotReady", message));
-        };
-        let Some(connection) = link.connection else {
-            let why = link.may_grant.err().map_or_else(String::new, |because| because.message);
-            return Err(Because::new(
-                "IntegrationNotReady",
-                format!("The RancherIntegration {name} cannot be reached: {why}"),
-            ));
-        };
-        let recorded = self.view.status.rancher.as_ref().and_then(|r| r.install_uuid.as_deref());
-        if recorded.is_some_and(|recorded| recorded != connection.install_uuid) {
-            let message = format!(
-                "The RancherIntegration {name} leads to another Rancher (install-uuid {}) than the one on which this access was given ({}): point it back, so that the access can be taken away there.",
-                connection.install_uuid,
-                recorded.unwrap_or_default()
-            );
-            return Err(Because::new("DifferentRancher", message));
-        }
-        if !connection.breaker.may_try() {
-            let message = format!(
-                "The Rancher of integration {name} does not answer; it is probed, and this goes on as soon as it does."
-            );
-            return Err(Because::new("RancherUnreachable", message));
-        }
-        Ok((connection, link.may_grant))
+    /// Lets others have the place for a moment. What did get on is written; that something is under way is not worth it.
+    async fn put_off(&mut self, wait: Duration) -> Result<Wake, GrantError> {
+        self.write_status().await?;
+        let wait = SignedDuration::try_from(wait).unwrap_or(AGAIN);
+        Ok(Wake::after(self.ctx.now(), wait))
     }
 
     /// Touches what is still to be touched. Says whether to stop here: a touch that fails is tried again later.

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use tokio::time::sleep;
 
 use super::act::Hand;
 use crate::{
@@ -59,8 +60,14 @@ pub async fn take(ctx: &Context, integration: &str, connection: &Arc<Connection>
             ..AccessGrantStatus::default()
         },
     };
-    let hand = Hand { ctx, grant: &nobody, integration, connection, may_grant: &Ok(()) };
-    let (_, progress) = hand.settle(Goal::Take).await;
+    let hand = Hand { ctx, grant: &nobody, integration, connection, may_grant: &Ok(()), clears: true };
+    let progress = loop {
+        match hand.settle(Goal::Take).await.outcome {
+            Ok(progress) => break progress,
+            // It has no place that others could want.
+            Err(wait) => sleep(wait).await,
+        }
+    };
     ctx.memory.forget(&nobody.key);
     progress.into_iter().next().unwrap_or(Progress::Done)
 }

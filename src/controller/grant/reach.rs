@@ -43,7 +43,7 @@ async fn one(hand: &Hand<'_>, case: &mut Case) -> Result<Reach, String> {
         case.record.unverified = true;
         return Ok(reach);
     }
-    if !hand.connection.cluster(&cluster).may_try() && !gone::cluster(hand, &cluster).await {
+    if !hand.connection.clusters.answers(&cluster) && !gone::cluster(hand, &cluster).await {
         return Err(format!(
             "cluster {cluster} does not answer, so what it left behind there cannot be read. Looked for again until the cluster answers, or is removed from Rancher"
         ));
@@ -69,7 +69,7 @@ async fn everywhere(hand: &Hand<'_>, case: &Case) -> Result<Reach, Error> {
         if rancher.is_keyless() && id != LOCAL || hand.ctx.memory.is_clean_cluster(&case.record.name, &id) {
             continue;
         }
-        let list = if hand.connection.cluster(&id).may_try() { &mut reach.clusters } else { &mut reach.away };
+        let list = if hand.connection.clusters.answers(&id) { &mut reach.clusters } else { &mut reach.away };
         list.push(id);
     }
     Ok(reach)

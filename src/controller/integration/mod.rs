@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
 use super::{
-    Context, brief,
+    Context, brief, clusters,
     connection::{Connection, Link},
     drift, grants, sweep,
 };
@@ -122,10 +122,10 @@ fn serve(
     }
 }
 
-/// What goes on beside a connection: its watch and its sweep. Ends when it is dropped.
+/// What goes on beside a connection: its watch, its sweep, and the probes of clusters that are away. Ends when it is dropped.
 struct Company {
     connection: Arc<Connection>,
-    tasks: [tokio::task::JoinHandle<()>; 2],
+    tasks: [tokio::task::JoinHandle<()>; 3],
     _stop: tokio_util::sync::DropGuard,
 }
 
@@ -232,11 +232,12 @@ fn keep_company(
         return;
     }
     let (token, asked) = (stop.child_token(), ctx.memory.sweep_of(name));
-    let (drift, sweep) = (
+    let (clusters, drift, sweep) = (
+        clusters::run(ctx.clone(), name.to_owned(), connection.clone(), token.clone()),
         drift::run(ctx.clone(), name.to_owned(), connection.clone(), token.clone()),
         sweep::run(ctx.clone(), name.to_owned(), connection.clone(), asked, token.clone()),
     );
-    let tasks = [tokio::spawn(drift), tokio::spawn(sweep)];
+    let tasks = [tokio::spawn(clusters), tokio::spawn(drift), tokio::spawn(sweep)];
     *company = Some(Company { connection: connection.clone(), tasks, _stop: token.drop_guard() });
 }
 

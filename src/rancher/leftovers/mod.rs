@@ -1,6 +1,6 @@
 //! What Rancher made for a binding and did not take back. A proven 404 of the binding does not prove that its access is gone:
 //! Rancher forgets what a binding deleted too soon, or stripped of its finalizers, had been given.
-use std::fmt;
+use std::{collections::BTreeSet, fmt, sync::Mutex};
 
 use futures::{StreamExt as _, stream};
 use serde_json::{Value, json};
@@ -117,16 +117,27 @@ pub struct Removal {
 }
 
 impl Rancher {
-    /// Looks for what a binding may have left, downstream and on Rancher's own cluster.
+    /// Looks for what a binding may have left, downstream and on Rancher's own cluster. A cluster that once gives no answer is
+    /// asked nothing more: each question could take as long as a call may.
     pub async fn leftovers(&self, trace: &Trace) -> Looked {
+        let silent = Mutex::new(BTreeSet::new());
         let answers = stream::iter(judge::queries(trace))
-            .map(|query| async move {
+            .map(|query| async {
+                let is_silent = silent.lock().is_ok_and(|silent| silent.contains(&query.cluster));
+                if is_silent {
+                    return None;
+                }
                 let answer = self.ask(&query).await;
-                (query, answer)
+                if answer.as_ref().is_err_and(Error::is_transient)
+                    && let Ok(mut silent) = silent.lock()
+                {
+                    silent.insert(query.cluster.clone());
+                }
+                Some((query, answer))
             })
             .buffered(AT_ONCE);
         let mut looked = Looked::default();
-        for (query, answer) in answers.collect::<Vec<_>>().await {
+        for (query, answer) in answers.collect::<Vec<_>>().await.into_iter().flatten() {
             match answer {
                 Ok(objects) => {
                     let ours = objects.iter().filter_map(|o| judge::judge(trace, &query.cluster, query.kind, o));

@@ -46,15 +46,15 @@ impl Resolver<'_> {
                 format!("spec.access[{index}]: role {id} is locked in Rancher: unlock it there, or name another."),
             ));
         }
-        let rules = self.all_rules(Some(cluster), &templates).await?;
+        let rules = self.all_rules(index, Some(cluster), &templates).await?;
         let privileged = privilege::privileged_rule(id, scope, &|role| rules.get(role).cloned()).into_words();
         Ok(RoleFacts { id: id.to_owned(), privileged })
     }
 
     /// A ClusterRole of a cluster, for a namespace there.
     pub(super) async fn cluster_role(&self, index: usize, cluster: &str, id: &str) -> Result<RoleFacts> {
-        let rules = self.connection.rancher.cluster_role_rules(cluster, id).await.map_err(unknown)?;
-        let Some(rules) = rules else {
+        let asked = self.connection.rancher.cluster_role_rules(cluster, id);
+        let Some(rules) = self.downstream(index, cluster, asked).await? else {
             return Err(wrong(
                 "RoleNotFound",
                 format!(
@@ -78,7 +78,7 @@ impl Resolver<'_> {
             ));
         };
         let templates = self.templates(role.inherited_cluster_roles.clone()).await?;
-        let mut rules = self.all_rules(None, &templates).await?;
+        let mut rules = self.all_rules(index, None, &templates).await?;
         // Role templates and global roles have names of their own: `admin` is one of each.
         let global = format!("{id} (global)");
         let own = role.all_rules().map(words::rule).collect();
@@ -108,13 +108,14 @@ impl Resolver<'_> {
     /// What role templates allow on that cluster; without one, on all of them.
     async fn all_rules(
         &self,
+        index: usize,
         cluster: Option<&str>,
         templates: &BTreeMap<String, RoleTemplate>,
     ) -> Result<BTreeMap<String, RoleRules>> {
         let mut rules = BTreeMap::new();
         for (id, template) in templates {
             let external = match template.external {
-                true => Some(self.external_rules(cluster, template).await?),
+                true => Some(self.external_rules(index, cluster, template).await?),
                 false => None,
             };
             let own =
@@ -129,13 +130,15 @@ impl Resolver<'_> {
     /// counts, as it does for Rancher's webhook (rancher/webhook 0.11, `pkg/auth`). For all clusters nothing is known.
     async fn external_rules(
         &self,
+        index: usize,
         cluster: Option<&str>,
         template: &RoleTemplate,
     ) -> Result<Vec<k8s_openapi::api::rbac::v1::PolicyRule>> {
         let rancher = &self.connection.rancher;
         let Some(cluster) = cluster else { return Ok(Vec::new()) };
         let cluster = if rancher.is_keyless() { LOCAL } else { cluster };
-        let found = rancher.cluster_role_rules(cluster, &template.meta.name).await.map_err(unknown)?;
+        let asked = rancher.cluster_role_rules(cluster, &template.meta.name);
+        let found = self.downstream(index, cluster, asked).await?;
         let mut rules = found.unwrap_or_default();
         if !rules.is_empty() {
             rules.extend(template.external_rules.clone().unwrap_or_default());

@@ -11,7 +11,7 @@ use crate::{
         name::{self, Target},
     },
     policy::{ClusterFacts, NamespaceFacts, ProjectFacts, TargetFacts, is_system_namespace, privilege::Scope},
-    rancher::{Sighting, client::LOCAL},
+    rancher::{Error, Sighting, client::LOCAL},
 };
 
 pub(super) struct Resolver<'a> {
@@ -104,10 +104,33 @@ impl<'a> Resolver<'a> {
             // Without a key it is the cluster that Rancher runs in, and no other.
             return Ok(id == LOCAL);
         }
-        let uid = rancher.kube_system_uid(id).await.map_err(|error| {
-            Unresolved::Unknown(Because::new("ClusterUnreachable", format!("spec.access[{index}]: cluster {id} cannot be reached through Rancher, so it is not known whether this operator runs there: {error}. Tried again.")))
-        })?;
+        let uid = self.downstream(index, id, rancher.kube_system_uid(id)).await?;
         Ok(uid == self.ctx.cluster_uid)
+    }
+
+    /// Asks a downstream cluster, unless it is known not to answer.
+    pub(super) async fn downstream<T, F>(&self, index: usize, cluster: &str, asked: F) -> Result<T>
+    where
+        F: Future<Output = std::result::Result<T, Error>>,
+    {
+        let clusters = &self.connection.clusters;
+        let unreachable = |why: &str| {
+            Unresolved::Unknown(Because::new(
+                "ClusterUnreachable",
+                format!(
+                    "spec.access[{index}]: cluster {cluster} cannot be reached through Rancher, so it is not known what this request means there: {why}. Tried again."
+                ),
+            ))
+        };
+        if !clusters.answers(cluster) {
+            return Err(unreachable("it did not answer, and is probed until it does"));
+        }
+        asked.await.map_err(|error| {
+            if error.is_transient() {
+                clusters.failed(cluster);
+            }
+            unreachable(&error.to_string())
+        })
     }
 
     async fn project(&self, index: usize, cluster: &str, id: &str) -> Result<(ProjectFacts, String)> {
@@ -137,7 +160,7 @@ impl<'a> Resolver<'a> {
                 ),
             ));
         }
-        if !rancher.has_namespace(cluster, name).await.map_err(unknown)? {
+        if !self.downstream(index, cluster, rancher.has_namespace(cluster, name)).await? {
             return Err(wrong(
                 "TargetNotFound",
                 format!(
