@@ -233,6 +233,7 @@ One that ends while you look:  sed 's/2h/20s/' {samples}/accessgrant.yaml | kube
 As the administrator:          export KUBECONFIG={admin}
 As Rancher's administrator:    export KUBECONFIG={rancher}   (--context {CLUSTER} for that cluster)
                                kubectl get clusterroletemplatebindings.management.cattle.io -A
+                               (a simulator, without schemas: create and apply want --validate=false)
 This Rancher's integration:    {integration}
 The operator's log:            {log}
 Its metrics:                   {metrics}

@@ -5,13 +5,24 @@
 //! were there (0.3 to 0.6 s after the creation), up to 84 objects of 24 bindings where they were not. Which they are depends
 //! on the release: see [`Release::finalizers`]. A cluster that is unreachable never puts on its own: the caller waits no
 //! longer than 30 s from the binding's creation.
-use super::{release::Release, wire::Binding};
+use super::{
+    release::Release,
+    wire::{Binding, BindingKind},
+};
 
 /// Which of the expected finalizers a binding lacks.
 pub fn missing(binding: &Binding, cluster: &str, release: &Release) -> Vec<String> {
     let mut wanted = release.finalizers(binding.kind, cluster);
     wanted.retain(|finalizer| !binding.meta.finalizers.contains(finalizer));
     wanted
+}
+
+/// Which of a binding's finalizers this Rancher does not take off: somebody else's, or those of an older release. 2.14 and
+/// later know nothing of `wrangler.cattle.io/cluster-crtb-remove-handler` and its like, which the aggregated model of 2.11 to
+/// 2.13 puts on every binding.
+pub fn foreign(held: &[String], kind: BindingKind, cluster: &str, release: &Release) -> Vec<String> {
+    let own = release.finalizers(kind, cluster);
+    held.iter().filter(|finalizer| !own.contains(finalizer)).cloned().collect()
 }
 
 /// Whether Rancher will clean up after this binding if it is deleted now.
@@ -63,5 +74,15 @@ mod tests {
         let older = Release { version: Some("v2.13.8".to_owned()), model: Model::Legacy };
         assert!(ready_to_delete(&binding(BindingKind::Cluster, &crtb[1..]), "local", &older));
         assert!(ready_to_delete(&binding(BindingKind::Namespace, &[]), "local", &newest()));
+    }
+
+    #[test]
+    fn what_this_release_never_takes_off_is_foreign() {
+        let older = Release { version: Some("v2.13.8".to_owned()), model: Model::Aggregated };
+        let held = older.finalizers(BindingKind::Cluster, "c-1");
+        assert!(foreign(&held, BindingKind::Cluster, "c-1", &older).is_empty());
+        let left = "wrangler.cattle.io/cluster-crtb-remove-handler";
+        assert_eq!(foreign(&held, BindingKind::Cluster, "c-1", &newest()), [left]);
+        assert_eq!(foreign(&["a/b".to_owned()], BindingKind::Namespace, "c-1", &newest()), ["a/b"]);
     }
 }

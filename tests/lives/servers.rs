@@ -11,7 +11,7 @@ use serde_json::json;
 use crate::{
     SOON,
     embedded::world::{Given, World},
-    hands::said,
+    hands::{self, said},
     holds, states, world,
 };
 
@@ -20,6 +20,7 @@ stories![
     another_rancher_at_the_end_settles_nothing,
     a_backup_restored_after_the_end_brings_nothing_back_for_long,
     a_backup_from_before_ends_the_grant_and_leaves_nothing,
+    a_finalizer_of_an_older_release_is_named_and_left_to_people,
 ];
 
 async fn active(world: &World) {
@@ -103,4 +104,28 @@ async fn a_backup_from_before_ends_the_grant_and_leaves_nothing(given: Given) {
     assert_eq!(said(&revoked, "Granted").reason, "RemovedInRancher");
     assert_eq!(states(&revoked), [BindingState::Removed]);
     assert!(world.rancher.access_of("u-alice").is_empty(), "{:?}", world.rancher.access_of("u-alice"));
+}
+
+async fn a_finalizer_of_an_older_release_is_named_and_left_to_people(given: Given) {
+    let world = world(given).await;
+    active(&world).await;
+    let binding = hands::ours(&world, "u-alice");
+    let older = "wrangler.cattle.io/left-by-an-older-release";
+    let own = binding["metadata"]["finalizers"].as_array().expect("Rancher's finalizers").clone();
+    let both: Vec<_> = own.into_iter().chain([older.into()]).collect();
+    hands::patch(&world, &binding, json!({"metadata": {"finalizers": both}})).await;
+    world.reaches("g", Phase::Revoking, Duration::from_secs(700)).await;
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    let waiting = world.grant("g").await.expect("the grant");
+    let ready = said(&waiting, "Ready");
+    assert_eq!(ready.reason, "ForeignFinalizer", "{}", ready.message);
+    assert!(ready.message.contains(older) && ready.message.contains("is gone already"), "{}", ready.message);
+    assert!(!world.has_access("u-alice"));
+    assert_eq!(said(&waiting, "RevocationOverdue").status, ConditionStatus::True);
+    let stands = hands::read(&world, &binding).expect("it is not ours to take off");
+    assert_eq!(stands["metadata"]["finalizers"], json!([older]));
+    hands::strip(&world, &binding).await;
+    let expired = world.reaches("g", Phase::Expired, Duration::from_secs(40)).await;
+    assert_eq!(states(&expired), [BindingState::Removed]);
+    assert!(world.rancher.access_of("u-alice").is_empty());
 }

@@ -79,6 +79,8 @@ pub(super) struct Case {
     pub proof: Option<ProofOfAbsence>,
     /// Whether it was last seen without the finalizers that Rancher cleans up by.
     pub unclean: bool,
+    /// The finalizers that it was last seen with.
+    pub finalizers: Vec<String>,
     /// Whether equal ones that somebody else made are looked for beside it.
     pub around: bool,
     /// When Rancher says that it was made, where it was seen.
@@ -162,7 +164,18 @@ impl Hand<'_> {
         let seen = self.ctx.memory.subject_of(&record.name);
         let named = seen.unwrap_or_else(|| words::subject(&subject));
         let around = record.state == BindingState::Yielding;
-        Case { record, subject, named, world, trouble: None, proof: None, unclean: false, around, made: None }
+        Case {
+            record,
+            subject,
+            named,
+            world,
+            trouble: None,
+            proof: None,
+            unclean: false,
+            finalizers: Vec::new(),
+            around,
+            made: None,
+        }
     }
 
     /// Waits for what Rancher has begun: with patience at first, and without keeping the place.

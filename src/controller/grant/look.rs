@@ -121,6 +121,7 @@ impl Hand<'_> {
             merge(&mut case.named, Subject::of(binding));
             case.made = binding.meta.creation_timestamp;
         }
+        case.finalizers.clone_from(&binding.meta.finalizers);
         let ready = finalizers::ready_to_delete(binding, &case.record.cluster, &self.connection.release);
         let old = self.age(case, binding) >= FINALIZERS_WITHIN;
         if ours && !binding.meta.is_terminating() {

@@ -14,7 +14,6 @@ mod holders;
 mod look;
 pub mod membership;
 mod observe;
-
 pub mod orphan;
 mod reach;
 mod record;

@@ -15,7 +15,7 @@ use crate::{
         Because, GrantKey, Progress,
         binding::{Goal, WaitFor},
     },
-    rancher::Error,
+    rancher::{Error, finalizers},
     runtime::Backoff,
 };
 
@@ -134,9 +134,18 @@ impl Hand<'_> {
                 ),
             );
         }
+        let (kind, held) = (words::reference(&case.record).kind, case.finalizers.join(", "));
+        let foreign = finalizers::foreign(&case.finalizers, kind, &case.record.cluster, &self.connection.release);
+        if foreign.is_empty() || foreign.len() < case.finalizers.len() {
+            return waiting.progress(
+                "AwaitingRemoval",
+                format!("{target}: the binding {place} is being deleted, but Rancher has not cleaned up after it yet (finalizers: {held}): the cluster or Rancher's webhook may be away."),
+            );
+        }
+        let truth = self.downstream(case).await;
         waiting.progress(
-            "AwaitingRemoval",
-            format!("{target}: the binding {place} is being deleted, but Rancher has not cleaned up after it yet: the cluster or Rancher's webhook may be away."),
+            "ForeignFinalizer",
+            format!("{target}: the binding {place} is being deleted, and Rancher has done its part; what keeps it is {held}, which this Rancher never takes off: an older release or somebody else put it there. Find out who waits by it; if nobody does, take it off in Rancher (kubectl edit). {truth}"),
         )
     }
 }
