@@ -192,7 +192,7 @@ pub struct KeyStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 253), regex(pattern = schema::TEXT))]
     pub name: Option<String>,
-    /// When the key expires, in UTC. Absent: it does not expire.
+    /// When the key expires, in UTC. Absent: it does not expire, or Rancher does not say when (see `Authenticated`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_time: Option<Time>,
 }

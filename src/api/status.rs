@@ -159,6 +159,10 @@ pub struct BindingRecord {
     /// Id of the role template or global role, or name of the ClusterRole.
     #[schemars(length(max = 253), regex(pattern = schema::TEXT))]
     pub role: String,
+    /// True: the role reached into all clusters when it was bound, as that of an administrator does. Rancher judges by what
+    /// the role says when the binding is deleted, and then forgets what an earlier one had given.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub reaches_clusters: bool,
     /// How far it is.
     pub state: BindingState,
     /// Since when it is so, in UTC.
@@ -167,10 +171,13 @@ pub struct BindingRecord {
     /// is made again. It delays nothing.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub touch_pending: bool,
-    /// True: what Rancher made for it on its cluster could not be looked at, for without a key there is no way there.
+    /// True: what Rancher made for it on other clusters could not be looked at, for without a key there is no way there.
     /// Rancher could clean up after it when it was deleted.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub unverified: bool,
+    /// True: it was seen without the finalizers that Rancher cleans up by, so what Rancher made for it may outlive it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub lacked_finalizers: bool,
     /// Somebody else's bindings that gave the subject the same access when this one was removed, or that were made for
     /// him on this cluster while this one was in force, as `namespace/name`, with the role where it is another.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -10,10 +10,7 @@ use std::{
 };
 
 use futures::{StreamExt, stream::FuturesUnordered};
-use tokio::{
-    sync::Notify,
-    time::{sleep_until, timeout},
-};
+use tokio::{sync::Notify, time::sleep_until};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
@@ -34,9 +31,6 @@ const CIRCUIT: CircuitConfig = CircuitConfig {
     backoff: Backoff::new(Duration::from_secs(1), Duration::from_secs(5), 0),
     probe_timeout: Duration::from_secs(30),
 };
-
-/// How long a probe waits for its answer.
-const PROBE: Duration = Duration::from_secs(3);
 
 /// Rancher's own cluster: it answers as long as Rancher does.
 const LOCAL: &str = "local";
@@ -112,8 +106,9 @@ async fn until_back(connection: &Connection, id: String) -> String {
             sleep_until(due).await;
         }
         circuit.may_try();
-        let answer = timeout(PROBE, connection.rancher.kube_system_uid(&id)).await;
-        let answers = matches!(&answer, Ok(answer) if answer.as_ref().err().is_none_or(|error| !error.is_transient()));
+        // As long as any call may take: what is slow is not away.
+        let answer = connection.rancher.kube_system_uid(&id).await;
+        let answers = answer.as_ref().err().is_none_or(|error| !error.is_silence());
         if answers || matches!(connection.rancher.cluster(&id).await, Ok(Sighting::Gone(_))) {
             connection.clusters.forget(&id);
         } else {

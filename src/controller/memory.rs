@@ -63,6 +63,11 @@ impl Memory {
         let mut inner = self.inner();
         inner.attempts.retain(|_, sent| now.duration_since(*sent) < LATE_CREATE);
         inner.cleared.remove(binding);
+        // What was found of an earlier binding of that name says nothing of this one.
+        inner.clean_clusters.remove(binding);
+        inner.clean_deletes.remove(binding);
+        inner.second_looks.remove(binding);
+        inner.to_clear.remove(binding);
         inner.attempts.insert(binding.to_owned(), now)
     }
 
@@ -319,5 +324,19 @@ mod tests {
         assert!(!memory.may_land_late("rao-2", Some(led_since)));
         tokio::time::advance(LATE_CREATE).await;
         assert!(!memory.may_land_late("rao-1", Some(led_since)));
+    }
+
+    #[test]
+    fn what_was_found_of_one_binding_says_nothing_of_the_next_of_its_name() {
+        let memory = Memory::default();
+        memory.cluster_is_clean("rao-1", "c-1");
+        memory.deleted_cleanly("rao-1");
+        memory.set_second_look("rao-1", Some(Instant::now()));
+        memory.to_clear("rao-1");
+        memory.attempting("rao-1");
+        assert!(!memory.is_clean_cluster("rao-1", "c-1"));
+        assert!(!memory.take_clean_delete("rao-1"));
+        assert_eq!(memory.second_look("rao-1"), None);
+        assert!(!memory.is_to_clear("rao-1"));
     }
 }

@@ -37,7 +37,7 @@ use super::{
 };
 use crate::{
     api::{AccessGrant, LABEL_INSTALLATION},
-    grant::{GrantView, Progress},
+    grant::{GrantView, Progress, name::membership_role},
     rancher::{
         Error,
         client::LOCAL,
@@ -120,7 +120,8 @@ async fn sweep(
     ours.extend(
         begun.into_iter().filter(|b| !ours.iter().any(|listed| listed.meta.name == b.meta.name)).collect::<Vec<_>>(),
     );
-    ours.retain(|binding| !held.contains(&binding.meta.name));
+    let names: BTreeSet<_> = held.iter().map(|held| held.name.as_str()).collect();
+    ours.retain(|binding| !names.contains(binding.meta.name.as_str()));
     for orphan in ours {
         if !may_sweep(ctx, integration) {
             unfinished.push(orphan);
@@ -139,7 +140,12 @@ async fn sweep(
             }
         }
     }
-    membership::retire(ctx, connection).await?;
+    // A create under way may refer to the role later than any list shows it.
+    let role = membership_role(&ctx.installation.id);
+    let awaited = held.iter().any(|held| held.role == role && held.state == "Intended");
+    if may_sweep(ctx, integration) && !awaited {
+        membership::retire(ctx, connection).await?;
+    }
     Ok(unfinished.is_empty())
 }
 
@@ -167,7 +173,7 @@ async fn all(ctx: &Context, connection: &Connection) -> Result<Vec<Binding>, Swe
         match listed {
             Ok(found) => all.extend(found),
             Err(error) => {
-                if error.is_transient() {
+                if error.is_silence() {
                     connection.clusters.failed(&id);
                 }
                 debug!(cluster = id, %error, "A cluster cannot be swept now; it is later");
@@ -218,18 +224,18 @@ fn may_sweep(ctx: &Context, integration: &str) -> bool {
     ctx.leader.may_create() && ctx.registry.get(integration).is_some_and(|link| link.may_sweep)
 }
 
-/// The names of all bindings that a grant still has to do with.
-async fn held(ctx: &Context) -> Result<BTreeSet<String>, SweepError> {
+/// All bindings that a grant still has to do with.
+async fn held(ctx: &Context) -> Result<Vec<Held>, SweepError> {
     // Only what is needed is read, so that a grant which is wrong elsewhere keeps nothing from being swept.
     let kind = ApiResource::erase::<AccessGrant>(&());
     let api: Api<DynamicObject> = Api::all_with(ctx.client.clone(), &kind);
-    let mut held = BTreeSet::new();
+    let mut held = Vec::new();
     for grant in api.list(&ListParams::default()).await.map_err(|error| SweepError::Grants(brief(&error)))? {
         let bindings = grant.data.pointer("/status/bindings").cloned().unwrap_or_else(|| Value::Array(Vec::new()));
         let bindings: Vec<Held> = serde_json::from_value(bindings).map_err(|_| {
             SweepError::Unreadable(format!("{}/{}", grant.namespace().unwrap_or_default(), grant.name_any()))
         })?;
-        held.extend(bindings.into_iter().filter(Held::is_unsettled).map(|b| b.name));
+        held.extend(bindings.into_iter().filter(Held::is_unsettled));
     }
     Ok(held)
 }
@@ -239,6 +245,8 @@ async fn held(ctx: &Context) -> Result<BTreeSet<String>, SweepError> {
 struct Held {
     name: String,
     state: String,
+    #[serde(default)]
+    role: String,
 }
 
 impl Held {

@@ -154,7 +154,7 @@ fn refused(now: Timestamp, grant: &GrantView, because: &Because, limits: &Limits
 fn unknown(now: Timestamp, grant: &GrantView, because: &Because, limits: &Limits) -> Decision {
     Decision {
         steps: Vec::new(),
-        status: record::pending(now, grant, because),
+        status: record::unclear(now, grant, because),
         wake: Wake::after(now, limits.unknown_again).or_at(asked_end(grant)),
     }
 }
@@ -182,7 +182,7 @@ fn allowed(now: Timestamp, grant: &GrantView, terms: &Terms, may_create: bool, l
     if !may_create {
         let because = Because::new(
             "NoLeader",
-            "Allowed, but this operator does not hold its lease at the moment; it goes on as soon as it does.",
+            "Allowed, but this operator does not hold its lease at the moment, or its clock is behind; it goes on as soon as that is over.",
         );
         return unknown(now, grant, &because, limits);
     }

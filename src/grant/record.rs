@@ -13,7 +13,7 @@ use crate::api::{
         self,
         ConditionStatus::{False, True},
     },
-    status::{BindingRecord, BindingState, Display, End, EndReason, Phase},
+    status::{BindingKind, BindingRecord, BindingState, Display, End, EndReason, Phase},
 };
 
 /// One condition: whether, why, and why in words.
@@ -28,13 +28,21 @@ struct Picture<'a> {
     revoked: Option<Face<'a>>,
 }
 
-/// Not allowed, or not to be judged, as things stand.
+/// Not allowed as things stand. What an earlier judgement allowed no longer counts.
 pub(super) fn pending(now: Timestamp, grant: &GrantView, because: &Because) -> AccessGrantStatus {
+    let kept = AccessGrantStatus { policy: None, rancher: None, access_details: None, ..grant.status.clone() };
+    not_yet(now, grant, kept, because)
+}
+
+/// Not to be judged as things stand. What an earlier judgement allowed stays: it keeps its place under the policy's limits.
+pub(super) fn unclear(now: Timestamp, grant: &GrantView, because: &Because) -> AccessGrantStatus {
+    not_yet(now, grant, grant.status.clone(), because)
+}
+
+fn not_yet(now: Timestamp, grant: &GrantView, kept: AccessGrantStatus, because: &Because) -> AccessGrantStatus {
     let face = (False, because.reason.as_str(), because.message.as_str());
     let picture =
         Picture { phase: Phase::Pending, ready: face, approved: Some(face), granted: not_given(), revoked: None };
-    // What an earlier judgement allowed no longer counts.
-    let kept = AccessGrantStatus { policy: None, rancher: None, access_details: None, ..grant.status.clone() };
     paint(now, grant, kept, &picture)
 }
 
@@ -298,10 +306,16 @@ fn settled_words(bindings: &[BindingRecord]) -> String {
             words.push(format!("{n} of {} {text}", bindings.len()));
         }
     }
-    let unverified = bindings.iter().filter(|b| b.unverified).count();
-    if unverified > 0 {
+    let unverified: Vec<_> = bindings.iter().filter(|b| b.unverified).collect();
+    if !unverified.is_empty() {
+        let but = if unverified.iter().any(|b| b.kind == BindingKind::GlobalRoleBinding) {
+            ", but on a cluster that was away at that moment it leaves an administrator's ClusterRoleBinding globaladmin-<user>"
+        } else {
+            ""
+        };
         words.push(format!(
-            "of {unverified} what Rancher made on its cluster could not be looked at, for without a key there is no way there; Rancher had all it needs to clean up"
+            "of {} what Rancher made on other clusters could not be looked at, for without a key there is no way there; Rancher cleans up there by its finalizers, and none was seen missing{but}",
+            unverified.len()
         ));
     }
     format!("Bindings: {}.", words.join("; "))

@@ -92,9 +92,9 @@ impl Error {
         !matches!(self, Self::Unknown { .. })
     }
 
-    /// Whether the same call may do better later by itself.
-    pub fn is_transient(&self) -> bool {
-        matches!(self, Self::Unknown { .. } | Self::Unavailable { .. } | Self::Throttled { .. } | Self::Conflict { .. })
+    /// Whether nobody answered: what was asked may be away.
+    pub fn is_silence(&self) -> bool {
+        matches!(self, Self::Unknown { .. } | Self::Unavailable { .. })
     }
 
     /// A word for metrics and conditions, stable across releases.

@@ -10,6 +10,7 @@ mod embedded;
 mod extending;
 mod fairness;
 mod faults;
+mod global;
 mod grantee;
 mod hands;
 mod integrations;

@@ -1,4 +1,4 @@
-//! Namespaces, and Rancher as a whole.
+//! Roles in namespaces.
 
 use std::time::Duration;
 
@@ -7,7 +7,10 @@ use rancher_access_operator::api::{
     status::{BindingKind, BindingState, EndReason, Phase},
 };
 use serde_json::{Value, json};
-use testkit::apiserver::Gvr;
+use testkit::{
+    apiserver::Gvr,
+    rancher::{FaultAction, FaultRule},
+};
 
 use crate::{
     SOON,
@@ -27,12 +30,9 @@ stories![
     a_namespace_grant_settles_with_its_cluster,
     a_role_binding_that_nobody_remembers_is_swept,
     a_namespaces_project_decides_nothing,
-    a_global_grant_lives_and_ends_on_time,
-    an_equal_global_binding_is_never_touched,
-    a_deleted_global_role_ends_the_grant,
-    an_administrator_for_a_while_needs_allow_privileged,
-    an_administrator_leaves_nothing_on_a_cluster_that_was_away,
-    a_permanent_administrator_stays_one,
+    a_membership_role_deleted_by_hand_is_made_again,
+    a_slow_cluster_is_not_away,
+    what_waits_for_its_turn_says_that_it_has_ended,
 ];
 
 fn role_bindings() -> Gvr {
@@ -47,20 +47,13 @@ fn on_namespace() -> Value {
     json!([{"namespace": {"cluster": CLUSTER, "name": "web-frontend", "role": "edit"}}])
 }
 
-fn everywhere(role: &str) -> Value {
-    json!([{"global": {"role": role}}])
-}
-
-/// A world whose policy offers namespaces and global roles.
+/// A world whose policy offers namespaces.
 async fn offered(given: Given) -> World {
     let world = world(given).await;
     let access = json!([
         {"cluster": {"names": [CLUSTER], "roles": ["cluster-member"]}},
         {"namespace": {"clusters": ["c-m-*"], "names": ["web-*", "kube-system"], "roles": ["edit", "view"]}},
-        {"global": {"roles": ["user-base", "reader", "admin"]}},
     ]);
-    world.rancher.add_global_role(json!({"metadata": {"name": "reader"}, "displayName": "Reader",
-        "rules": [{"apiGroups": ["management.cattle.io"], "resources": ["settings"], "verbs": ["get"]}]}));
     world.patch_policy(json!({"access": access})).await;
     world
 }
@@ -83,7 +76,7 @@ fn membership_roles(world: &World) -> Vec<Value> {
     all.into_iter().filter(|r| r["metadata"]["name"].as_str().is_some_and(|n| n.starts_with("rao-member-"))).collect()
 }
 
-fn message(grant: &rancher_access_operator::api::AccessGrant, type_: &str) -> String {
+pub fn message(grant: &rancher_access_operator::api::AccessGrant, type_: &str) -> String {
     let conditions = &grant.status.as_ref().expect("a status").conditions;
     condition::find(conditions, type_).map(|c| format!("{}: {}", c.reason, c.message)).unwrap_or_default()
 }
@@ -259,120 +252,57 @@ async fn a_namespaces_project_decides_nothing(given: Given) {
     assert!(said.starts_with("PrivilegedTarget") && said.contains("kube-system"), "{said}");
 }
 
-fn grbs_of(world: &World, who: &str) -> Vec<String> {
-    let all = world.rancher.local().list(&management("globalrolebindings"), None);
-    let theirs = all.iter().filter(|b| ["userName", "userPrincipalName"].iter().any(|field| b[*field] == who));
-    theirs.filter_map(|b| b["metadata"]["name"].as_str().map(str::to_owned)).collect()
-}
-
-async fn a_global_grant_lives_and_ends_on_time(given: Given) {
+async fn a_membership_role_deleted_by_hand_is_made_again(given: Given) {
     let world = offered(given).await;
-    world.ask("alice", "g", json!({"access": everywhere("reader"), "duration": "10m"})).await;
-    let active = world.reaches("g", Phase::Active, SOON).await;
-    assert_eq!(states(&active), [BindingState::Present]);
-    assert_eq!(active.status.as_ref().and_then(|s| s.target.as_deref()), Some("Rancher"));
-    let has = || world.rancher.access_of("u-alice").iter().any(|a| a.role == "cattle-globalrole-reader");
-    world.until("she has it", SOON, || async { has() }).await;
-    let expired = world.reaches("g", Phase::Expired, Duration::from_secs(700)).await;
-    assert!(message(&expired, "Revoked").contains("proven gone"));
-    assert!(grbs_of(&world, "u-alice").is_empty() && !has());
-    let zoe = json!({"principal": "okta_user://ext-zoe"});
-    world.ask("alice", "p", json!({"access": everywhere("user-base"), "duration": "5m", "subject": zoe})).await;
-    world.reaches("p", Phase::Active, SOON).await;
-    world.reaches("p", Phase::Expired, Duration::from_secs(400)).await;
-    assert!(grbs_of(&world, "okta_user://ext-zoe").is_empty());
-}
-
-async fn an_equal_global_binding_is_never_touched(given: Given) {
-    let world = offered(given).await;
-    let by_hand = |name: &str| {
-        json!({"apiVersion": "management.cattle.io/v3", "kind": "GlobalRoleBinding",
-        "metadata": {"name": name}, "globalRoleName": "reader", "userName": "u-alice"})
-    };
-    let local = world.rancher.local();
-    local.create(&management("globalrolebindings"), &by_hand("before")).await.expect("by hand");
-    world.ask("alice", "held", json!({"access": everywhere("reader"), "duration": "5m"})).await;
-    let held = world.reaches("held", Phase::Active, SOON).await;
-    assert_eq!(states(&held), [BindingState::AlreadyHeld]);
-    world.reaches("held", Phase::Expired, Duration::from_secs(400)).await;
-    assert_eq!(grbs_of(&world, "u-alice"), ["before"]);
-    local.delete(&management("globalrolebindings"), "", "before", None).await.expect("deleted");
-    // No webhook refuses a second one: it stands beside ours, and stays.
-    world.ask("alice", "beside", json!({"access": everywhere("reader"), "duration": "5m"})).await;
-    world.reaches("beside", Phase::Active, SOON).await;
-    local.create(&management("globalrolebindings"), &by_hand("during")).await.expect("by hand");
-    let expired = world.reaches("beside", Phase::Expired, Duration::from_secs(400)).await;
-    assert_eq!(grbs_of(&world, "u-alice"), ["during"]);
-    assert_eq!(holds(&expired, "ResidualAccess"), Some(ConditionStatus::True), "{:?}", expired.status);
-    let said = message(&expired, "ResidualAccess");
-    assert!(said.contains("during"), "{said}");
-}
-
-async fn a_deleted_global_role_ends_the_grant(given: Given) {
-    let world = offered(given).await;
-    world.ask("alice", "g", json!({"access": everywhere("reader"), "duration": "1h"})).await;
+    world.ask("alice", "g", json!({"access": on_namespace(), "duration": "5m"})).await;
     world.reaches("g", Phase::Active, SOON).await;
     tokio::time::sleep(Duration::from_secs(5)).await;
-    world.rancher.local().delete(&management("globalroles"), "", "reader", None).await.expect("deleted");
-    let revoked = world.reaches("g", Phase::Revoked, Duration::from_secs(120)).await;
-    assert_eq!(revoked.status.expect("a status").end.expect("an end").reason, EndReason::RemovedInRancher);
-    assert!(grbs_of(&world, "u-alice").is_empty());
+    let role = membership_roles(&world).remove(0);
+    let name = role["metadata"]["name"].as_str().expect("a name");
+    world.rancher.local().delete(&management("roletemplates"), "", name, None).await.expect("somebody deleted it");
+    world.reaches("g", Phase::Expired, Duration::from_secs(400)).await;
+    assert!(ours(&world).is_empty() && world.bindings_of("u-alice").is_empty());
+    world.until("the role is gone", Duration::from_secs(30), || async { membership_roles(&world).is_empty() }).await;
 }
 
-async fn an_administrator_for_a_while_needs_allow_privileged(given: Given) {
+async fn a_slow_cluster_is_not_away(given: Given) {
     let world = offered(given).await;
-    world.ask("alice", "g", json!({"access": everywhere("admin"), "duration": "10m"})).await;
-    let pending = world.reaches("g", Phase::Pending, SOON).await;
-    let said = message(&pending, "Ready");
-    assert!(said.starts_with("PrivilegedRole") && said.contains("admin (global)"), "{said}");
-    assert!(grbs_of(&world, "u-alice").is_empty());
-}
-
-/// Whether that user is administrator of the cluster.
-fn is_admin(world: &World, who: &str, cluster: &str) -> bool {
-    let all = world.rancher.access_of(who);
-    all.iter().any(|a| a.cluster == cluster && a.name == format!("globaladmin-{who}"))
-}
-
-async fn an_administrator_leaves_nothing_on_a_cluster_that_was_away(given: Given) {
-    let world = offered(given).await;
-    world.patch_policy(json!({"allowPrivileged": true})).await;
-    world.rancher.add_cluster("c-m-other001", "other", &[]);
-    tokio::time::sleep(Duration::from_secs(2)).await;
-    world.ask("alice", "g", json!({"access": everywhere("admin"), "duration": "10m"})).await;
+    world.ask("alice", "g", json!({"access": on_namespace(), "duration": "5m"})).await;
     world.reaches("g", Phase::Active, SOON).await;
-    for cluster in ["local", CLUSTER, "c-m-other001"] {
-        world.until("she is administrator", SOON, || async { is_admin(&world, "u-alice", cluster) }).await;
-    }
-    // Rancher skips clusters that are away, and never comes back to them.
-    world.rancher.cluster_away("c-m-other001", true);
-    world
-        .until("the binding is gone", Duration::from_secs(700), || async { grbs_of(&world, "u-alice").is_empty() })
-        .await;
-    let revoking = world.reaches("g", Phase::Revoking, SOON).await;
-    tokio::time::sleep(Duration::from_secs(60)).await;
-    let said = message(&world.grant("g").await.unwrap_or(revoking), "Revoked");
-    assert!(said.starts_with("DownstreamUnverified") && said.contains("c-m-other001"), "{said}");
-    assert!(!is_admin(&world, "u-alice", CLUSTER) && is_admin(&world, "u-alice", "c-m-other001"));
-    world.rancher.cluster_away("c-m-other001", false);
-    world.reaches("g", Phase::Expired, Duration::from_secs(90)).await;
-    for cluster in ["local", CLUSTER, "c-m-other001"] {
-        assert!(!is_admin(&world, "u-alice", cluster), "{cluster}: {:?}", world.rancher.access_of("u-alice"));
-    }
+    tokio::time::sleep(Duration::from_secs(280)).await;
+    world.rancher.cluster_away(CLUSTER, true);
+    world.reaches("g", Phase::Revoking, Duration::from_secs(60)).await;
+    // It is back, but overloaded.
+    let slow = FaultAction::DelayAnswer(Duration::from_secs(5));
+    world.rancher.fault(FaultRule::on("", &format!("/k8s/clusters/{CLUSTER}/"), slow));
+    world.rancher.cluster_away(CLUSTER, false);
+    world.reaches("g", Phase::Expired, Duration::from_secs(60)).await;
+    assert!(ours(&world).is_empty());
 }
 
-async fn a_permanent_administrator_stays_one(given: Given) {
+async fn what_waits_for_its_turn_says_that_it_has_ended(given: Given) {
     let world = offered(given).await;
-    world.patch_policy(json!({"allowPrivileged": true})).await;
-    world.ask("alice", "g", json!({"access": everywhere("admin"), "duration": "10m"})).await;
-    world.reaches("g", Phase::Active, SOON).await;
-    let by_hand = json!({"apiVersion": "management.cattle.io/v3", "kind": "GlobalRoleBinding",
-        "metadata": {"name": "for-good"}, "globalRoleName": "admin", "userName": "u-alice"});
-    world.rancher.local().create(&management("globalrolebindings"), &by_hand).await.expect("by hand");
-    world.reaches("g", Phase::Expired, Duration::from_secs(700)).await;
-    assert_eq!(grbs_of(&world, "u-alice"), ["for-good"]);
-    // Rancher takes away what the two shared, and makes it again for the one that is touched.
-    world.until("she is administrator", SOON, || async { is_admin(&world, "u-alice", CLUSTER) }).await;
-    tokio::time::sleep(Duration::from_secs(60)).await;
-    assert!(is_admin(&world, "u-alice", CLUSTER));
+    let names: Vec<_> = (0..18).map(|i| format!("g{i}")).collect();
+    for name in &names {
+        let subject = json!({"principal": format!("okta_user://ext-{name}")});
+        world.ask("alice", name, json!({"access": world.on_cluster(), "duration": "5m", "subject": subject})).await;
+    }
+    for name in &names {
+        world.reaches(name, Phase::Active, SOON).await;
+    }
+    tokio::time::sleep(Duration::from_secs(200)).await;
+    // Rancher removes them, and to look for what is left takes long.
+    let slow = FaultAction::DelayAnswer(Duration::from_secs(9));
+    world.rancher.fault(FaultRule::on("GET", &format!("/k8s/clusters/{CLUSTER}/"), slow));
+    let gone = || async { names.iter().all(|name| world.bindings_of(&format!("okta_user://ext-{name}")).is_empty()) };
+    world.until("their bindings are gone", Duration::from_secs(120), gone).await;
+    // Those that are looked at are done by then; the others wait.
+    tokio::time::sleep(Duration::from_secs(30)).await;
+    for name in &names {
+        assert_ne!(world.phase(name).await, Some(Phase::Active), "{}", world.tell().await);
+    }
+    world.rancher.clear_faults();
+    for name in &names {
+        world.reaches(name, Phase::Expired, Duration::from_secs(120)).await;
+    }
 }

@@ -131,6 +131,7 @@ impl<'a> Watch<'a> {
         if known.complete && !complete {
             // They were on it, and somebody took them off.
             self.ctx.memory.lacked_finalizers(&name);
+            suspect(self.ctx, &name, false);
         }
         known.complete |= complete;
     }

@@ -148,7 +148,8 @@ impl Hand<'_> {
         (case.record, outcome)
     }
 
-    fn open(&self, record: BindingRecord, subject: SubjectKey) -> Case {
+    fn open(&self, mut record: BindingRecord, subject: SubjectKey) -> Case {
+        record.lacked_finalizers |= self.ctx.memory.has_lacked_finalizers(&record.name);
         let world = BindingWorld {
             sight: Sight::NotLooked,
             beside: false,

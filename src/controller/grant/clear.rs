@@ -114,9 +114,11 @@ async fn cleared(hand: &Hand<'_>, case: &mut Case) -> Result<usize, String> {
     let rancher = &hand.connection.rancher;
     let Looked { found, unreadable } = rancher.leftovers(&trace).await;
     for cluster in &trace.clusters {
-        if unreadable.iter().any(|place| place.cluster == *cluster && place.error.is_transient()) {
+        let mut unread = unreadable.iter().filter(|place| place.cluster == *cluster).peekable();
+        let nothing = unread.peek().is_none() && !found.iter().any(|left| left.cluster == *cluster);
+        if unread.any(|place| place.error.is_silence()) {
             hand.connection.clusters.failed(cluster);
-        } else if !found.iter().any(|left| left.cluster == *cluster) {
+        } else if nothing {
             hand.ctx.memory.cluster_is_clean(&case.record.name, cluster);
         }
     }

@@ -29,11 +29,13 @@ impl Hand<'_> {
             _ if !self.answers(case) => Err(Error::Unavailable {
                 what: format!("cluster {} did not answer, and is probed until it does", case.record.cluster),
             }),
-            Goal::Give if case.record.uid.is_none() || case.around => self.look_around(case).await,
+            Goal::Give if case.around || case.record.uid.is_none() || case.record.state == BindingState::Intended => {
+                self.look_around(case).await
+            }
             Goal::Give | Goal::Take => self.look_at(case).await,
         };
         if let Err(error) = looked {
-            if case.record.kind == BindingKind::RoleBinding && error.is_transient() {
+            if case.record.kind == BindingKind::RoleBinding && error.is_silence() {
                 self.connection.clusters.failed(&case.record.cluster);
             }
             // What lived on a cluster that Rancher does not know any more is out of reach with it.

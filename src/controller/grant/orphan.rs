@@ -36,10 +36,13 @@ pub async fn take(ctx: &Context, integration: &str, connection: &Arc<Connection>
         subject: subject.to_string(),
         subject_uid: None,
         role: access.role,
+        // What its role said then, nobody knows any more.
+        reaches_clusters: true,
         state: BindingState::Present,
         since: seen.into(),
         touch_pending: false,
         unverified: false,
+        lacked_finalizers: false,
         residual: None,
     };
     let now = ctx.now();

@@ -6,7 +6,7 @@ use jiff::SignedDuration;
 
 use super::{
     act::{Case, Hand},
-    clear,
+    clear, membership,
 };
 use crate::{
     api::status::BindingKind,
@@ -80,7 +80,7 @@ impl Hand<'_> {
             ),
             WaitFor::Leadership => {
                 let because = self.may_grant.clone().err().unwrap_or_else(|| {
-                    Because::new("NoLeader", "This operator does not hold its lease at the moment, or the grant has ended; nothing is created.")
+                    Because::new("NoLeader", "This operator does not hold its lease at the moment, its clock is behind, or the grant has ended; nothing is created.")
                 });
                 waiting.progress(&because.reason, format!("{target}: {}", because.message))
             }
@@ -124,7 +124,11 @@ impl Hand<'_> {
         let (target, place, role) = (words::access(&case.record).target, words::place(&case.record), &case.record.role);
         let of_a_template =
             case.record.kind != BindingKind::RoleBinding && case.record.kind != BindingKind::GlobalRoleBinding;
-        if goal == Goal::Take && of_a_template && matches!(self.connection.rancher.role_template(role).await, Ok(None))
+        if goal == Goal::Take
+            && of_a_template
+            && matches!(self.connection.rancher.role_template(role).await, Ok(None))
+            // Our own role is made again.
+            && !matches!(membership::ensure(self, &case.record).await, Ok(Some(_)))
         {
             let truth = self.downstream(case).await;
             return waiting.progress(

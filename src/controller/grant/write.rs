@@ -80,7 +80,7 @@ impl Hand<'_> {
         self.ctx.memory.forget_cleared(name);
         if case.unclean {
             self.ctx.memory.take_clean_delete(name);
-            self.ctx.memory.lacked_finalizers(name);
+            case.record.lacked_finalizers = true;
             warn!(grant = %self.grant.key, binding = name, "This binding lacks finalizers that Rancher cleans up by: Rancher never put them on, or somebody stripped them. What it leaves behind is looked for twice");
         } else {
             self.ctx.memory.deleted_cleanly(name);

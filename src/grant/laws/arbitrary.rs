@@ -119,10 +119,12 @@ fn binding() -> impl Strategy<Value = BindingRecord> {
             subject: "user:u-1".into(),
             subject_uid: None,
             role: "cluster-member".into(),
+            reaches_clusters: false,
             state,
             since: Time(since),
             touch_pending,
             unverified: false,
+            lacked_finalizers: false,
             residual: None,
         }
     })

@@ -128,7 +128,7 @@ impl Rancher {
                     return None;
                 }
                 let answer = self.ask(&query).await;
-                if answer.as_ref().is_err_and(Error::is_transient)
+                if answer.as_ref().is_err_and(Error::is_silence)
                     && let Ok(mut silent) = silent.lock()
                 {
                     silent.insert(query.cluster.clone());

@@ -223,6 +223,11 @@ impl GlobalRole {
         self.meta.name == "admin" || self.rules.iter().any(everything) && self.rules.iter().any(paths)
     }
 
+    /// Whether Rancher makes something for it on every cluster.
+    pub fn reaches_clusters(&self) -> bool {
+        self.is_admin() || !self.inherited_namespaced_rules.is_empty()
+    }
+
     /// All rules that it names itself, wherever they hold.
     pub fn all_rules(&self) -> impl Iterator<Item = &PolicyRule> {
         let fleet = &self.inherited_fleet_workspace_permissions.resource_rules;

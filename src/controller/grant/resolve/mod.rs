@@ -64,10 +64,12 @@ pub(super) async fn resolve(
         subject: key.to_string(),
         subject_uid: found.uid.clone(),
         role: place.access.role.clone(),
+        reaches_clusters: place.reaches_clusters,
         state: BindingState::Intended,
         since: jiff::Timestamp::UNIX_EPOCH.into(),
         touch_pending: false,
         unverified: false,
+        lacked_finalizers: false,
         residual: None,
     };
     let of_kubernetes = found.of_kubernetes();
@@ -91,6 +93,7 @@ pub(super) async fn resolve(
 struct Place {
     access: Access,
     namespace: String,
+    reaches_clusters: bool,
 }
 
 /// Rancher lets nobody into a cluster who has nothing but a RoleBinding there: each cluster with a namespace that is asked
@@ -109,6 +112,7 @@ fn memberships(ctx: &Context, places: &[Place]) -> Vec<Place> {
         .map(|cluster| Place {
             namespace: cluster.clone(),
             access: Access { target: Target::Cluster { cluster }, role: role.clone() },
+            reaches_clusters: false,
         })
         .collect()
 }

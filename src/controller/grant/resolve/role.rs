@@ -18,6 +18,9 @@ use crate::{
 /// How many roles are followed from one to those that it inherits.
 const INHERITED: usize = 64;
 
+/// Roles that are in every Kubernetes cluster, and mean the same in each. Rancher's project roles inherit them.
+const OF_KUBERNETES: [&str; 3] = ["admin", "edit", "view"];
+
 impl Resolver<'_> {
     /// A role template, for a cluster or a project.
     pub(super) async fn template(&self, index: usize, cluster: &str, id: &str, scope: Scope) -> Result<RoleFacts> {
@@ -67,8 +70,9 @@ impl Resolver<'_> {
         Ok(RoleFacts { id: id.to_owned(), privileged })
     }
 
-    /// A role in Rancher as a whole: with what it allows anywhere, and the role templates that it gives on other clusters.
-    pub(super) async fn global_role(&self, index: usize, id: &str) -> Result<RoleFacts> {
+    /// A role in Rancher as a whole: with what it allows anywhere, and the role templates that it gives on other clusters;
+    /// and whether it reaches into all clusters by itself.
+    pub(super) async fn global_role(&self, index: usize, id: &str) -> Result<(RoleFacts, bool)> {
         let Some(role) = self.connection.rancher.global_role(id).await.map_err(unknown)? else {
             return Err(wrong(
                 "RoleNotFound",
@@ -87,7 +91,8 @@ impl Resolver<'_> {
             RoleRules { rules: own, inherits: role.inherited_cluster_roles.clone(), external: None },
         );
         let privilege = privilege::privileged_rule(&global, Scope::Global, &|role| rules.get(role).cloned());
-        Ok(RoleFacts { id: id.to_owned(), privileged: privilege.into_words() })
+        let facts = RoleFacts { id: id.to_owned(), privileged: privilege.into_words() };
+        Ok((facts, role.reaches_clusters()))
     }
 
     /// These role templates and all that they inherit; those that are not there are left out.
@@ -126,8 +131,9 @@ impl Resolver<'_> {
     }
 
     /// An external role template allows what the ClusterRole of its name allows on that cluster. Where that is not there,
-    /// whoever makes it decides what the role means. Where there is no way there, the ClusterRole of Rancher's own cluster
-    /// counts, as it does for Rancher's webhook (rancher/webhook 0.11, `pkg/auth`). For all clusters nothing is known.
+    /// whoever makes it decides what the role means. Where there is no way there, only Kubernetes' own roles are known, by
+    /// those of Rancher's cluster; of others nothing is, though Rancher's webhook goes by that cluster for all of them
+    /// (rancher/webhook 0.11, `pkg/auth`). For all clusters nothing is known.
     async fn external_rules(
         &self,
         index: usize,
@@ -135,8 +141,13 @@ impl Resolver<'_> {
         template: &RoleTemplate,
     ) -> Result<Vec<k8s_openapi::api::rbac::v1::PolicyRule>> {
         let rancher = &self.connection.rancher;
-        let Some(cluster) = cluster else { return Ok(Vec::new()) };
-        let cluster = if rancher.is_keyless() { LOCAL } else { cluster };
+        let Some(mut cluster) = cluster else { return Ok(Vec::new()) };
+        if rancher.is_keyless() && cluster != LOCAL {
+            if !OF_KUBERNETES.contains(&template.meta.name.as_str()) {
+                return Ok(Vec::new());
+            }
+            cluster = LOCAL;
+        }
         let asked = rancher.cluster_role_rules(cluster, &template.meta.name);
         let found = self.downstream(index, cluster, asked).await?;
         let mut rules = found.unwrap_or_default();

@@ -62,14 +62,19 @@ impl<'a> Resolver<'a> {
             "" => None,
             id => Some(self.cluster(index, id).await?),
         };
+        let mut reaches_clusters = false;
         let role = match &target {
             Target::Cluster { cluster } => self.template(index, cluster, role, Scope::Cluster).await?,
             Target::Project { cluster, .. } => self.template(index, cluster, role, Scope::Project).await?,
             Target::Namespace { cluster, .. } => self.cluster_role(index, cluster, role).await?,
-            Target::Global => self.global_role(index, role).await?,
+            Target::Global => {
+                let (facts, reaches) = self.global_role(index, role).await?;
+                reaches_clusters = reaches;
+                facts
+            }
         };
         let access = name::Access { target, role: role.id.clone() };
-        Ok((TargetFacts { cluster, project, namespace, role }, Place { access, namespace: lives_in }))
+        Ok((TargetFacts { cluster, project, namespace, role }, Place { access, namespace: lives_in, reaches_clusters }))
     }
 
     async fn cluster(&mut self, index: usize, id: &str) -> Result<ClusterFacts> {
@@ -126,7 +131,7 @@ impl<'a> Resolver<'a> {
             return Err(unreachable("it did not answer, and is probed until it does"));
         }
         asked.await.map_err(|error| {
-            if error.is_transient() {
+            if error.is_silence() {
                 clusters.failed(cluster);
             }
             unreachable(&error.to_string())

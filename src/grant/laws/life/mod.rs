@@ -123,10 +123,12 @@ fn record(name: &str) -> BindingRecord {
         subject: "user:u-1".into(),
         subject_uid: None,
         role: "cluster-member".into(),
+        reaches_clusters: false,
         state: BindingState::Intended,
         since: Timestamp::UNIX_EPOCH.into(),
         touch_pending: false,
         unverified: false,
+        lacked_finalizers: false,
         residual: None,
     }
 }
