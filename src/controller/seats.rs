@@ -5,14 +5,14 @@
 //! leads, and what it wrote last counts at once, however late the watch echoes it.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
 use super::{Context, grants};
 use crate::{
-    api::{AccessGrant, condition, policy::GrantLimits},
-    grant::{GrantKey, GrantView},
+    api::{AccessGrant, AccessPolicySpec, condition, policy::GrantLimits},
+    grant::GrantKey,
     policy::{Allowed, Count, Policy, Refusal, RefusalReason, Unfinished},
 };
 
@@ -24,10 +24,18 @@ const TOLD: usize = 16;
 #[derive(Debug, Default)]
 pub struct Seats(Mutex<HashMap<GrantKey, Seat>>);
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Seat {
     policy: String,
     requester: String,
+    extends: Option<String>,
+}
+
+impl Seat {
+    fn of(grant: &AccessGrant, policy: String) -> Self {
+        let extends = grant.spec.extends.as_ref().map(|extended| extended.name.clone());
+        Self { policy, requester: grant.spec.requested_by.username.clone(), extends }
+    }
 }
 
 impl Seats {
@@ -44,8 +52,7 @@ impl Seats {
     ) -> Result<Allowed, Refusal> {
         let mut taken = self.taken();
         let allowed = judge(&count(ctx, grant, policies, &taken))?;
-        let seat = Seat { policy: allowed.policy.name.clone(), requester: grant.spec.requested_by.username.clone() };
-        taken.insert(grants::key_of(grant), seat);
+        taken.insert(grants::key_of(grant), Seat::of(grant, allowed.policy.name.clone()));
         Ok(allowed)
     }
 
@@ -65,32 +72,43 @@ impl Seats {
 }
 
 fn count(ctx: &Context, grant: &AccessGrant, policies: &[&Policy], taken: &HashMap<GrantKey, Seat>) -> Unfinished {
-    let view = GrantView::from(grant);
-    let besides = |key: &GrantKey| {
-        let extended = key.namespace == view.key.namespace && view.extends.as_ref() == Some(&key.name);
-        *key != view.key && !extended
-    };
-    let limited = policies.iter().filter(|policy| policy.spec.limits.is_some_and(|l| l != GrantLimits::default()));
-    let mut unfinished = Unfinished::default();
-    for policy in limited {
-        let written = ctx.grants.counted_under(&policy.name);
-        let written = written.iter().map(|other| (grants::key_of(other), other.spec.requested_by.username.clone()));
-        let seats = taken.iter().filter(|(_, seat)| seat.policy == policy.name);
-        let mut all: HashMap<_, _> = seats.map(|(key, seat)| (key.clone(), seat.requester.clone())).collect();
-        all.extend(written);
-        let mut count = Count::default();
-        for (key, requester) in all.iter().filter(|(key, _)| besides(key)) {
-            count.in_namespace += usize::from(key.namespace == view.key.namespace);
-            count.by_requester += usize::from(*requester == grant.spec.requested_by.username);
-        }
-        unfinished.0.insert(policy.name.clone(), count);
+    let limited = policies.iter().filter(|policy| has_limits(&policy.spec));
+    let counted = |policy: &&Policy| (policy.name.clone(), count_under(ctx, grant, &policy.name, taken));
+    Unfinished(limited.map(counted).collect())
+}
+
+/// Everybody under way under that policy but the grant itself, and but those that another one extends, whoever it is.
+fn count_under(ctx: &Context, grant: &AccessGrant, policy: &str, taken: &HashMap<GrantKey, Seat>) -> Count {
+    let own = grants::key_of(grant);
+    let seats = taken.iter().filter(|(_, seat)| seat.policy == policy);
+    let mut all: HashMap<_, _> = seats.map(|(key, seat)| (key.clone(), seat.clone())).collect();
+    let written = ctx.grants.counted_under(policy);
+    all.extend(written.iter().map(|other| (grants::key_of(other), Seat::of(other, policy.to_owned()))));
+    all.insert(own.clone(), Seat::of(grant, policy.to_owned()));
+    let extended: HashSet<_> = all
+        .iter()
+        .filter_map(|(key, seat)| Some(GrantKey { namespace: key.namespace.clone(), name: seat.extends.clone()? }))
+        .collect();
+    let mut count = Count::default();
+    for (key, seat) in all.iter().filter(|(key, _)| **key != own && !extended.contains(key)) {
+        count.in_namespace += usize::from(key.namespace == own.namespace);
+        count.by_requester += usize::from(seat.requester == grant.spec.requested_by.username);
     }
-    unfinished
+    count
+}
+
+fn has_limits(policy: &AccessPolicySpec) -> bool {
+    policy.limits.is_some_and(|limits| limits != GrantLimits::default())
 }
 
 /// A seat is free: those that wait for one in the same namespace or by the same requester are judged again, the oldest
 /// first.
 pub(super) fn freed(ctx: &Context, by: &AccessGrant) {
+    let policy = by.status.as_ref().and_then(|status| status.policy.as_ref());
+    let policy = policy.and_then(|policy| ctx.policies.get(&policy.name));
+    if policy.is_some_and(|policy| !has_limits(&policy.spec)) {
+        return;
+    }
     let all = ctx.grants.all();
     let mut waiting: Vec<_> = all
         .iter()

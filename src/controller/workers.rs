@@ -18,6 +18,7 @@ use super::{
     queue::{Ready, Ticket},
 };
 use crate::{
+    api::AccessGrant,
     grant::{GrantKey, GrantView, Lane, Wake},
     runtime::{Backoff, Place},
 };
@@ -28,6 +29,9 @@ const PASS: Duration = Duration::from_secs(120);
 
 /// How often it is looked whether a grant's end has come while it waits, or is being given.
 const LOOK: Duration = Duration::from_millis(200);
+
+/// The same, for what is to be taken away.
+const SELDOM: Duration = Duration::from_secs(2);
 
 /// How long after a pass that failed the next one follows, at first and at most.
 const RETRY: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(15));
@@ -58,13 +62,22 @@ pub async fn run(
 
 async fn one(ctx: Arc<Context>, ticket: Ticket, shutdown: CancellationToken) {
     let key = ticket.key().clone();
-    let Some((_place, work)) = place(&ctx, &ticket, &shutdown).await else { return };
+    turn(&ctx, &key, &ticket, &shutdown).await;
+    if ctx.grants.get(&key).is_none() {
+        // It went while it was judged: no later pass gives its seat back.
+        ctx.seats.release(&key);
+    }
+}
+
+/// One turn of a grant: a place, a pass, and when the next follows.
+async fn turn(ctx: &Context, key: &GrantKey, ticket: &Ticket, shutdown: &CancellationToken) {
+    let Some((_place, work)) = place(ctx, ticket, shutdown).await else { return };
     ticket.begin();
     let began = Instant::now();
-    let failed = match pass(&ctx, &ticket, work).await {
+    let failed = match pass(ctx, ticket, work).await {
         Pass::Done(Ok(wake)) => {
-            ctx.memory.succeeded(&key);
-            plan(&ctx, &key, wake);
+            ctx.memory.succeeded(key);
+            plan(ctx, key, wake);
             None
         }
         Pass::Done(Err(error)) => {
@@ -77,7 +90,7 @@ async fn one(ctx: Arc<Context>, ticket: Ticket, shutdown: CancellationToken) {
         }
         Pass::Overtaken => {
             // Its end came while it was being given: what was under way is looked at anew, from the other pool.
-            look_anew(&ctx, &key);
+            look_anew(ctx, key);
             ctx.queue.push(key.clone());
             None
         }
@@ -94,11 +107,11 @@ async fn one(ctx: Arc<Context>, ticket: Ticket, shutdown: CancellationToken) {
     };
     ctx.metrics.observe_reconcile("grant", failed, began.elapsed());
     if failed.is_some() {
-        look_anew(&ctx, &key);
-        let attempt = ctx.memory.failed(&key);
+        look_anew(ctx, key);
+        let attempt = ctx.memory.failed(key);
         let wait = Backoff::new(RETRY.0, RETRY.1, 0).delay(attempt.saturating_sub(1));
         let wait = SignedDuration::try_from(wait).unwrap_or(SignedDuration::from_secs(1));
-        plan(&ctx, &key, Wake::after(ctx.now(), wait));
+        plan(ctx, key, Wake::after(ctx.now(), wait));
     }
 }
 
@@ -121,7 +134,7 @@ async fn pass(ctx: &Context, ticket: &Ticket, work: Work) -> Pass {
             Err(_) => Pass::Panicked,
         },
         // What takes away is never interrupted; what gives must not keep an end waiting.
-        () = changed(ctx, ticket.key(), Lane::Grant), if work == Work::Grant => Pass::Overtaken,
+        () = changed(ctx, ticket.key(), Lane::Grant, Work::Grant), if work == Work::Grant => Pass::Overtaken,
     }
 }
 
@@ -145,8 +158,7 @@ fn plan(ctx: &Context, key: &GrantKey, wake: Wake) {
 async fn place(ctx: &Context, ticket: &Ticket, shutdown: &CancellationToken) -> Option<(Place, Work)> {
     loop {
         let grant = ctx.grants.get(ticket.key())?;
-        let lane = GrantView::from(grant.as_ref()).lane(ctx.now());
-        let (work, cluster) = Work::next(&grant, lane, &ctx.memory);
+        let (lane, work, cluster) = next(ctx, &grant);
         // Whoever names an integration that is not there shares one pool: names cost nothing.
         let name = &grant.spec.integration_ref.name;
         let pool = if ctx.integrations.get(name).is_some() { name } else { "" };
@@ -154,17 +166,29 @@ async fn place(ctx: &Context, ticket: &Ticket, shutdown: &CancellationToken) -> 
             biased;
             () = shutdown.cancelled() => return None,
             place = ctx.pools.place(pool, &grant, work, cluster) => return Some((place, work)),
-            () = changed(ctx, ticket.key(), lane) => {}
+            () = changed(ctx, ticket.key(), lane, work) => {}
         }
     }
 }
 
-/// Waits until the grant belongs to another lane. Wall clocks jump, so it looks often.
-async fn changed(ctx: &Context, key: &GrantKey, lane: Lane) {
+/// What a grant needs now, and on which cluster. Who has waited long to look downstream first says that its time is over.
+fn next(ctx: &Context, grant: &AccessGrant) -> (Lane, Work, Option<String>) {
+    let (view, now) = (GrantView::from(grant), ctx.now());
+    let lane = view.lane(now);
+    match Work::next(grant, lane, &ctx.memory) {
+        (Work::Clear, cluster) if view.status.end.is_none() && view.is_late(now) => (lane, Work::Revoke, cluster),
+        (work, cluster) => (lane, work, cluster),
+    }
+}
+
+/// Waits until the grant needs something else. Wall clocks jump, so it looks often; but hardly anything leaves the lane in
+/// which thousands may wait.
+async fn changed(ctx: &Context, key: &GrantKey, lane: Lane, work: Work) {
+    let look = if lane == Lane::Revoke { SELDOM } else { LOOK };
     loop {
-        tokio::time::sleep(LOOK).await;
-        let stands = ctx.grants.get(key).map(|grant| GrantView::from(grant.as_ref()).lane(ctx.now()));
-        if stands != Some(lane) {
+        tokio::time::sleep(look).await;
+        let stands = ctx.grants.get(key).map(|grant| next(ctx, &grant));
+        if stands.is_none_or(|(by_now, needs, _)| (by_now, needs) != (lane, work)) {
             return;
         }
     }

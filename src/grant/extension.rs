@@ -5,7 +5,7 @@
 //! | intent | extended grant | this grant |
 //! |---|---|---|
 //! | no | not looked at, or unknown | Pending, tried again |
-//! | no | this grant itself | refused |
+//! | no | this grant itself, or one that extends it | refused |
 //! | no | none, and none was ever seen | refused |
 //! | no | none by now, another one of that name, or one that ended before its time | Failed |
 //! | no | ended as planned before this one was allowed, or given up | Failed |
@@ -112,6 +112,12 @@ pub(super) fn outlook(now: Timestamp, grant: &GrantView, extended: &Extended) ->
         (None, Some(end)) if seen.grant.status.granted_time.is_some() => {
             Outlook::From(ExtendedRecord { name: name.clone(), uid: seen.grant.uid.clone(), end_time: end.into() })
         }
+        (None, _) if seen.grant.extends.as_ref() == Some(&grant.key.name) => refused(
+            "ExtendsItself",
+            format!(
+                "The grant and {name}, which it extends, extend each other: neither ever begins. Create one of them without spec.extends."
+            ),
+        ),
         (None, _) => {
             let message = format!(
                 "The grant {name}, which this one extends, is not active yet: this one is judged as soon as it is."

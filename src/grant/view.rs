@@ -13,6 +13,9 @@ use crate::api::{
 /// How long after its creation or start a grant that nothing came of is looked at once more, whatever was planned.
 const GIVEN_UP: SignedDuration = SignedDuration::from_hours(24);
 
+/// How long after its end a grant is late. Most have been settled by then, and need no status in between.
+const SAID_AFTER: SignedDuration = SignedDuration::from_secs(2);
+
 /// Namespace and name of a grant.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct GrantKey {
@@ -212,6 +215,11 @@ impl GrantView {
     /// Which pool its work belongs to at that time.
     pub fn lane(&self, now: Timestamp) -> Lane {
         if self.is_recorded() && self.ended(now).is_some() { Lane::Revoke } else { Lane::Grant }
+    }
+
+    /// Whether it ended a while ago: what still has to be done takes long enough for its status to say so meanwhile.
+    pub fn is_late(&self, now: Timestamp) -> bool {
+        self.ended(now).is_some_and(|(_, end)| now.duration_since(end) > SAID_AFTER)
     }
 
     /// How long ago its access should have been gone; `None` while nothing is overdue. A binding that was never seen

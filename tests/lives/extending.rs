@@ -26,6 +26,7 @@ stories![
     an_extension_that_differs_or_names_none_is_refused,
     an_extension_waits_for_a_grant_that_is_not_active,
     an_extension_is_judged_again_before_its_intent,
+    grants_that_extend_each_other_are_refused,
     an_extension_survives_a_restart,
     an_early_end_while_the_operator_is_away_ends_the_extension,
     a_deleted_namespace_waits_until_its_access_is_gone,
@@ -354,4 +355,23 @@ async fn a_deleted_integration_names_the_grants_it_waits_for(given: Given) {
         })
         .await;
     assert!(uids(&world).is_empty());
+}
+
+async fn grants_that_extend_each_other_are_refused(given: Given) {
+    let world = world(given).await;
+    for (name, other) in [("one", "two"), ("two", "one")] {
+        let spec = json!({"access": world.on_cluster(), "extends": {"name": other}, "duration": "10m"});
+        world.ask("alice", name, spec).await;
+    }
+    let is_refused = || async {
+        let conditions = world.grant("one").await.and_then(|g| g.status).unwrap_or_default().conditions;
+        condition::find(&conditions, "Ready").is_some_and(|ready| ready.reason == "ExtendsItself")
+    };
+    world.until("it is refused", SOON, is_refused).await;
+    // As everything that nobody may have, they are given up after a day.
+    world
+        .until("they are given up", Duration::from_secs(90_000), || async {
+            world.phase("one").await == Some(Phase::TimedOut)
+        })
+        .await;
 }

@@ -8,7 +8,10 @@ use kube::{
 };
 use rancher_access_operator::api::{AccessPolicy, condition, status::Phase};
 use serde_json::{Value, json};
-use testkit::apiserver::Gvr;
+use testkit::{
+    apiserver::Gvr,
+    rancher::{FaultAction, FaultRule},
+};
 
 use crate::{
     SOON,
@@ -20,6 +23,8 @@ stories![
     a_burst_gets_no_more_than_its_limit,
     a_requester_over_his_limit_waits_and_others_do_not,
     an_extension_takes_the_place_of_what_it_extends,
+    a_full_namespace_can_extend_all_its_grants,
+    a_moment_of_ignorance_costs_nobody_his_place,
 ];
 
 async fn limit(world: &World, limits: Value) {
@@ -108,4 +113,41 @@ async fn an_extension_takes_the_place_of_what_it_extends(given: Given) {
     world.reaches("first", Phase::Expired, Duration::from_secs(700)).await;
     assert_eq!(world.phase("second").await, Some(Phase::Active));
     world.reaches("other", Phase::Failed, SOON).await;
+}
+
+async fn a_full_namespace_can_extend_all_its_grants(given: Given) {
+    let world = world(given).await;
+    limit(&world, json!({"perNamespace": 2})).await;
+    let access = [world.on_cluster(), world.on_project()];
+    for (name, access) in ["a", "b"].into_iter().zip(&access) {
+        world.ask("alice", name, json!({"access": access, "duration": "10m"})).await;
+        world.reaches(name, Phase::Active, SOON).await;
+    }
+    for (name, access) in ["a", "b"].into_iter().zip(&access) {
+        let next = format!("{name}-next");
+        world.ask("alice", &next, json!({"access": access, "extends": {"name": name}, "duration": "10m"})).await;
+        world.reaches(&next, Phase::Scheduled, SOON).await;
+    }
+    world.ask("bob", "third", json!({"access": access[0], "duration": "10m"})).await;
+    world.reaches("third", Phase::Pending, SOON).await;
+    for name in ["a", "b"] {
+        world.reaches(name, Phase::Expired, Duration::from_secs(700)).await;
+        assert_eq!(world.phase(&format!("{name}-next")).await, Some(Phase::Active));
+    }
+}
+
+async fn a_moment_of_ignorance_costs_nobody_his_place(given: Given) {
+    let world = world(given).await;
+    limit(&world, json!({"perNamespace": 1})).await;
+    world.ask("alice", "planned", json!({"access": world.on_cluster(), "startTime": "2026-12-01T09:00:00Z"})).await;
+    world.reaches("planned", Phase::Scheduled, SOON).await;
+    let looks = |_: &http::Method, path: &str| path.contains("/roletemplates/");
+    world.rancher.fault(FaultRule::new(looks, FaultAction::DropBefore));
+    // Any change of a policy has everything judged again.
+    limit(&world, json!({"perNamespace": 1, "perRequester": 50})).await;
+    world.reaches("planned", Phase::Pending, SOON).await;
+    world.rancher.clear_faults();
+    world.ask("bob", "other", json!({"access": world.on_project(), "duration": "10m"})).await;
+    world.reaches("planned", Phase::Scheduled, Duration::from_secs(120)).await;
+    assert_eq!(world.phase("other").await, Some(Phase::Pending));
 }

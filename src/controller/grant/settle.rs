@@ -51,13 +51,16 @@ impl Pass<'_> {
         self.world.progress = progress;
     }
 
-    /// Keeps what got on, and an end that only this pass knows of: that of a grant's time or deletion anybody can tell again.
+    /// Keeps what got on, and an end that only this pass knows of: that of a grant's time or deletion anybody can tell again,
+    /// so it is written only where the way to its end is long.
     fn keep(&mut self, bindings: Vec<BindingRecord>) {
         let stood = self.grant.status.clone().unwrap_or_default();
         let turned = |end: &End| {
             matches!(end.reason, EndReason::RemovedInRancher | EndReason::Refused | EndReason::ExtendedGrantEnded)
         };
-        if stood.end.is_some() || !self.view.status.end.as_ref().is_some_and(turned) {
+        if !self.view.is_late(self.ctx.now())
+            && (stood.end.is_some() || !self.view.status.end.as_ref().is_some_and(turned))
+        {
             self.view.status = stood;
         }
         self.view.status.bindings = bindings;
