@@ -55,12 +55,17 @@ pub(super) fn another_installation(other: &str, ours: &str) -> Because {
 pub(super) fn verdict(integration: &RancherIntegration, found: &Findings, around: &Surroundings<'_>) -> Verdict {
     let mut status = integration.status.clone().unwrap_or_default();
     let recorded = status.rancher.as_ref().and_then(|r| r.install_uuid.clone());
+    let host = &integration.spec.host;
     let same = match (&recorded, &found.install_uuid) {
         (Some(recorded), Some(found)) if recorded != found => Err(Because::new(
             "DifferentRancher",
             format!(
-                "Another Rancher answers at {} (install-uuid {found}) than the one that was registered ({recorded}): nothing is granted, and access on the first cannot be taken away through this one. Point spec.host back, or register the new one under another name.",
-                integration.spec.host
+                "Another Rancher answers {} (install-uuid {found}) than the one that was registered ({recorded}): nothing is granted, and access on the first cannot be taken away through this one. {}, or register the new one under another name.",
+                match host.as_str() {
+                    "" => "in this cluster".to_owned(),
+                    host => format!("at {host}"),
+                },
+                if host.is_empty() { "Restore the first" } else { "Point spec.host back" }
             ),
         )),
         _ => Ok(()),

@@ -60,7 +60,7 @@ pub(super) async fn look(ctx: &Context, integration: &RancherIntegration, kept: 
             findings.reached = Some(Ok(()));
         }
         Err(error) => {
-            findings.reached = Some(Err(unreachable(&error)));
+            findings.reached = Some(Err(unreachable(&rancher, &error)));
             // What was reached before is still the way to take access away.
             findings.connection = kept.connection.clone();
             return findings;
@@ -106,7 +106,8 @@ async fn which(rancher: &Rancher) -> Result<(String, Model), Because> {
         Because::new(
             "IdentityUnreadable",
             format!(
-                "The key is accepted, but Rancher's setting install-uuid cannot be read with it, so it is not known which Rancher this is: {error}. Give the key's user the right to read settings."
+                "Rancher answers, but its setting install-uuid cannot be read, so it is not known which Rancher this is: {error}. {}",
+                remedy(rancher, "Give the key's user the right to read settings.")
             ),
         )
     })?;
@@ -114,7 +115,8 @@ async fn which(rancher: &Rancher) -> Result<(String, Model), Because> {
         Because::new(
             "ModelUnreadable",
             format!(
-                "The key is accepted, but Rancher's feature aggregated-roletemplates cannot be read with it, so it is not known how Rancher cleans up after bindings: {error}. Give the key's user the right to read features."
+                "Rancher answers, but its feature aggregated-roletemplates cannot be read, so it is not known how Rancher cleans up after bindings: {error}. {}",
+                remedy(rancher, "Give the key's user the right to read features.")
             ),
         )
     })?;
@@ -122,10 +124,10 @@ async fn which(rancher: &Rancher) -> Result<(String, Model), Because> {
 }
 
 async fn authenticated(rancher: &Rancher) -> Result<(WhoAmI, Option<KeyInfo>), Because> {
-    let who = rancher.whoami().await.map_err(|error| refused(&error))?;
+    let who = rancher.whoami().await.map_err(|error| refused(rancher, &error))?;
     let key = rancher.key_info().await.map_err(|error| match error {
         Error::Unauthenticated { .. } => Because::new("KeyScoped", "The key is accepted for cluster local alone: it is scoped to a cluster, and would fail everywhere else. Make one with No Scope."),
-        error => refused(&error),
+        error => refused(rancher, &error),
     })?;
     if let Some(scope) = key.as_ref().and_then(|key| key.cluster_scope.as_ref()) {
         return Err(Because::new(
@@ -138,7 +140,16 @@ async fn authenticated(rancher: &Rancher) -> Result<(WhoAmI, Option<KeyInfo>), B
     Ok((who, key))
 }
 
-fn refused(error: &Error) -> Because {
+/// What to do: without a key, it is always the same.
+fn remedy<'a>(rancher: &Rancher, with_a_key: &'a str) -> &'a str {
+    if rancher.is_keyless() {
+        "Apply config/default-keyless, which gives the operator's ServiceAccount its rights, and see that Rancher runs in this cluster."
+    } else {
+        with_a_key
+    }
+}
+
+fn refused(rancher: &Rancher, error: &Error) -> Because {
     let reason = match error {
         Error::Unauthenticated { .. } => "KeyRefused",
         _ => "Unknown",
@@ -146,16 +157,18 @@ fn refused(error: &Error) -> Because {
     Because::new(
         reason,
         format!(
-            "{error}. If it lasts: make a new key in Rancher (No Scope), and write it into the Secret; it is read at once."
+            "{error}. If it lasts: {}",
+            remedy(rancher, "Make a new key in Rancher (No Scope), and write it into the Secret; it is read at once.")
         ),
     )
 }
 
-fn unreachable(error: &Error) -> Because {
+fn unreachable(rancher: &Rancher, error: &Error) -> Because {
     Because::new(
         "Unreachable",
         format!(
-            "{error}. Look at spec.host, spec.port and spec.certificateAuthority, and whether Rancher runs. Access that ends meanwhile is taken away as soon as it answers."
+            "{error}. {} Access that ends meanwhile is taken away as soon as it answers.",
+            remedy(rancher, "Look at spec.host, spec.port and spec.certificateAuthority, and whether Rancher runs.")
         ),
     )
 }
@@ -212,8 +225,10 @@ async fn authorized(rancher: &Rancher, kept: &mut Kept) -> Result<(), Because> {
     Err(Because::new(
         "MissingRights",
         format!(
-            "The key's user lacks rights on Rancher's own cluster: {}. Give him the global role Administrator, or these.",
-            missing.join(", ")
+            "{} lacks rights on Rancher's own cluster: {}. {}",
+            if rancher.is_keyless() { "The operator's ServiceAccount" } else { "The key's user" },
+            missing.join(", "),
+            remedy(rancher, "Give him the global role Administrator, or these.")
         ),
     ))
 }

@@ -108,7 +108,11 @@ pub(super) fn register() -> (Registry, Families) {
         ),
         calls: add.plain("rancher_calls", "Calls to Rancher", Family::default()),
         call_seconds: add.seconds("rancher_call_duration", "Duration of calls to Rancher", calls()),
-        up: add.plain("integration_up", "Whether Rancher answered the last call: 1 or 0", Family::default()),
+        up: add.plain(
+            "integration_up",
+            "Whether Rancher answered the last look and took the key: 1 or 0",
+            Family::default(),
+        ),
         key_expiry: add.seconds(
             "key_expiry_timestamp",
             "When the operator's key for Rancher expires, in Unix time",
