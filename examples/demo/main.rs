@@ -5,7 +5,14 @@
 mod embedded;
 mod screen;
 
-use std::{process::ExitCode, time::Duration};
+use std::{
+    process::ExitCode,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use embedded::world::{CLUSTER, Given, World, crtbs};
 use jiff::{SignedDuration, Timestamp};
@@ -88,10 +95,18 @@ impl Demo {
 
     async fn a_crash(&mut self) {
         self.screen.chapter("3. The operator is killed in the middle of granting a project role");
-        let project = |method: &http::Method, path: &str| {
-            *method == http::Method::POST && path.contains("projectroletemplatebindings")
+        // The answer to the create is lost, and whoever looks for the binding then gets none.
+        let asked = Arc::new(AtomicBool::new(false));
+        let made = asked.clone();
+        let create = move |method: &http::Method, path: &str| {
+            let is = *method == http::Method::POST && path.contains("projectroletemplatebindings");
+            is && !made.swap(true, Ordering::Relaxed)
         };
-        self.world.rancher.fault(FaultRule::new(project, FaultAction::DropAfter));
+        let look = move |_: &http::Method, path: &str| {
+            asked.load(Ordering::Relaxed) && path.contains("projectroletemplatebindings")
+        };
+        self.world.rancher.fault(FaultRule::new(create, FaultAction::DropAfter));
+        self.world.rancher.fault(FaultRule::new(look, FaultAction::DropBefore));
         self.ask("carol", "web-deploy", json!({"access": self.world.on_project(), "duration": "10s"})).await;
         let made = self.until(10, |world| !world.bindings_of("u-carol").is_empty()).await;
         self.world.kill().await;
