@@ -155,15 +155,15 @@ async fn a_cluster_that_is_away_delays_nobody_elses_end_and_what_waited_goes_whe
     let left = world.rancher.local().list(&crtbs(), Some(SICK));
     assert!(left.iter().filter(|b| b["metadata"]["labels"]["rancheraccess.io/installation"].is_string()).all(going));
     world.rancher.cluster_away(SICK, false);
+    settles(&world, count, "a cluster that was away for 10 minutes").await;
+}
+
+/// What waited for something that is back now goes on at once.
+async fn settles(world: &World, count: usize, waited_for: &str) {
     let back = world.clock.now();
-    world
-        .until("all is settled", Duration::from_secs(60), || async { in_phase(&world, Phase::Expired) == count })
-        .await;
+    world.until("all is settled", Duration::from_secs(60), || async { in_phase(world, Phase::Expired) == count }).await;
     let late = world.clock.now().duration_since(back);
-    println!(
-        "| {count} that waited for a cluster that was away for 10 minutes, all settled | {:.1} s |  |",
-        late.as_secs_f64()
-    );
+    println!("| {count} that waited for {waited_for}, all settled | {:.1} s |  |", late.as_secs_f64());
     assert!(late < SignedDuration::from_secs(20), "{late:#}");
 }
 
@@ -187,29 +187,20 @@ async fn a_cluster_that_hangs_delays_nobody_elses_end() {
         !left.iter().any(|b| b["groupPrincipalName"].as_str().is_some_and(|g| g.starts_with("okta_group://web-a")))
     };
     world.until("the bindings on it are gone", Duration::from_secs(20), gone).await;
-    println!(
-        "| all {count} bindings on that cluster itself | {:.2} s |  |",
-        world.clock.now().duration_since(end()).as_secs_f64()
-    );
+    let late = world.clock.now().duration_since(end());
+    println!("| all {count} bindings on that cluster itself | {:.2} s |  |", late.as_secs_f64());
+    assert!(late < SignedDuration::from_secs(8), "no call that hangs keeps a place for revoking: {late:#}");
     tokio::time::sleep(Duration::from_secs(120)).await;
     world.rancher.clear_requests();
     tokio::time::sleep(Duration::from_secs(60)).await;
     let asked =
         world.rancher.requests().iter().filter(|r| r.path.starts_with(&format!("/k8s/clusters/{SICK}/"))).count();
-    assert!(asked <= 30, "one probes for all: {asked} requests in a minute");
+    println!("| requests to that cluster in a minute | {asked} |  |");
+    assert!(asked <= 10, "one probes for all: {asked} requests in a minute");
     assert_eq!(in_phase(&world, Phase::Revoking), count);
 
     world.rancher.clear_faults();
-    let back = world.clock.now();
-    world
-        .until("all is settled", Duration::from_secs(60), || async { in_phase(&world, Phase::Expired) == count })
-        .await;
-    let late = world.clock.now().duration_since(back);
-    println!(
-        "| {count} that waited for a cluster that hung for 3 minutes, all settled | {:.1} s |  |",
-        late.as_secs_f64()
-    );
-    assert!(late < SignedDuration::from_secs(20), "{late:#}");
+    settles(&world, count, "a cluster that hung for 3 minutes").await;
 }
 
 #[tokio::test(start_paused = true)]

@@ -90,6 +90,11 @@ async fn serve(core: &Arc<Core>, request: Request<Bytes>) -> Result<Response<Bod
     let method = request.method().clone();
     let path = request.uri().path_and_query().map_or_else(String::new, ToString::to_string);
     let fault = lock(&core.faults).iter_mut().find_map(|rule| rule.hit(&method, &path));
+    if matches!(fault, Some(FaultAction::Hang)) {
+        // Who waits for it gives up, and nothing below is ever reached.
+        let path = path.clone();
+        lock(&core.requests).push(Requested { method: method.to_string(), path, user: None, code: 0 });
+    }
     let answer = answer(core, request, fault).await;
     let (user, code) = match &answer {
         Ok((response, user)) => (user.clone(), response.status().as_u16()),
