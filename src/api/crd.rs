@@ -4,14 +4,17 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomRe
 use kube::CustomResourceExt;
 use serde_json::Value;
 
-use super::{AccessGrant, AccessPolicy, RancherIntegration};
+use super::{AccessDecision, AccessGrant, AccessPolicy, RancherIntegration};
 
 /// All kinds, in the order in which they should be applied.
 ///
 /// # Errors
 /// When a generated schema cannot be read back: a fault of this crate, never of its input.
 pub fn crds() -> Result<Vec<CustomResourceDefinition>, serde_json::Error> {
-    [RancherIntegration::crd(), AccessPolicy::crd(), AccessGrant::crd()].into_iter().map(tidy).collect()
+    [RancherIntegration::crd(), AccessPolicy::crd(), AccessGrant::crd(), AccessDecision::crd()]
+        .into_iter()
+        .map(tidy)
+        .collect()
 }
 
 /// Takes out of a generated schema what does not belong into an API: `nullable` (with it `null` would count as set

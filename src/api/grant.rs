@@ -5,7 +5,11 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{reference::ObjectReference, schema, status::AccessGrantStatus};
+use super::{
+    reference::{Caller, ObjectReference},
+    schema,
+    status::AccessGrantStatus,
+};
 
 /// One request for access, and its whole life.
 #[derive(CustomResource, Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
@@ -83,6 +87,9 @@ use super::{reference::ObjectReference, schema, status::AccessGrantStatus};
         .message("reason is immutable: create another grant")
 )]
 #[x_kube(
+    validation = Rule::new("self.dryRun == oldSelf.dryRun").message("dryRun is immutable: create another grant")
+)]
+#[x_kube(
     validation = Rule::new("has(self.endTime) == has(oldSelf.endTime) && (!has(self.endTime) || self.endTime <= oldSelf.endTime)")
         .message("endTime may only move earlier: create another grant to have access for longer").field_path(".endTime")
 )]
@@ -95,7 +102,7 @@ pub struct AccessGrantSpec {
     pub policy_ref: Option<ObjectReference>,
     /// Who asks: always whoever creates the object. Filled in or checked on admission; write it only where the API
     /// server is older than 1.36. Immutable.
-    pub requested_by: Requester,
+    pub requested_by: Caller,
     /// Whom the access is for. Default: the requester. Immutable.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub subject: Option<Subject>,
@@ -125,19 +132,9 @@ pub struct AccessGrantSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 2048), regex(pattern = schema::TEXT))]
     pub reason: Option<String>,
-}
-
-/// Who created the grant, as the API server saw it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
-pub struct Requester {
-    /// The creator's user name. Example: `alice`, `system:serviceaccount:argocd:access-sync`.
-    #[schemars(length(min = 1, max = 512), regex(pattern = schema::TEXT))]
-    pub username: String,
-    /// Groups of the creator that policies may look at: at most 256 of them.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 256), inner(length(min = 1, max = 512), regex(pattern = schema::TEXT)))]
-    #[x_kube(merge_strategy = ListMerge::Atomic)]
-    pub groups: Vec<String>,
+    /// True: resolve and judge all of it, say in status what would be given and who would decide, and give nothing, ever. Immutable.
+    #[serde(default)]
+    pub dry_run: bool,
 }
 
 /// Whom access is for: a Rancher user by id, or a user or group by the principal of its identity provider.

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     condition::Condition,
-    reference::{KeyReference, SecretReference},
+    reference::{Identity, KeyReference, SecretReference},
     schema,
 };
 
@@ -49,6 +49,11 @@ use super::{
     validation = Rule::new("(has(self.host) && self.host != '') || !has(self.certificateAuthority)")
         .message("may not be set without host: nothing is reached over the network then").field_path(".certificateAuthority")
 )]
+#[x_kube(
+    validation = Rule::new("!has(self.resourceOwner) || (has(self.integrationOwner) && self.integrationOwner.size() > 0)")
+        .message("resourceOwner needs integrationOwner: who approves where a cluster or project has no owner that is believed")
+        .field_path(".resourceOwner")
+)]
 #[serde(rename_all = "camelCase")]
 pub struct RancherIntegrationSpec {
     /// Name for people. At most 253 characters; may change. Example: `Production Rancher`.
@@ -88,9 +93,57 @@ pub struct RancherIntegrationSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 400), regex(pattern = schema::TEXT))]
     pub custom_access_details: Option<String>,
+    /// Who stands in where a cluster or project has no owner that is believed; and may revoke any grant on this server. At most 16 users, groups or ServiceAccounts. May change.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
+    #[x_kube(merge_strategy = ListMerge::Atomic)]
+    pub integration_owner: Vec<Identity>,
+    /// How a cluster or project in Rancher says whose it is: who approves as `ResourceOwner`. Needs `integrationOwner`. May change.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resource_owner: Option<ResourceOwner>,
     /// True: nothing new is granted on this server. Revoking goes on. May change.
     #[serde(default)]
     pub suspend: bool,
+}
+
+/// How a cluster or project in Rancher says whose it is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+pub struct ResourceOwner {
+    /// Key of a label or annotation on the Rancher cluster or project whose value names the owner as Kubernetes knows him, or by his Rancher user id. Example: `owner`.
+    #[schemars(length(min = 1, max = 317), regex(pattern = schema::TEXT))]
+    pub key: String,
+    /// Whether the value names a `User` or a `Group`.
+    pub kind: OwnerKind,
+    /// How long a value must have stood before it is believed: whoever manages a cluster or project can write it. Go syntax; `0s` believes it at once. Example: `24h`.
+    #[serde(default = "one_day")]
+    #[schemars(length(min = 2, max = 24), regex(pattern = schema::DURATION))]
+    pub settle: String,
+}
+
+fn one_day() -> String {
+    "24h".to_owned()
+}
+
+/// What kind of owner a label names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum OwnerKind {
+    /// A user.
+    User,
+    /// A group.
+    Group,
+}
+
+/// Whose a cluster or project says it is, and since when.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct OwnerRecord {
+    /// Id of the cluster, or `cluster:project`. Example: `c-m-abc12def:p-x7k2m`.
+    #[schemars(length(max = 128), regex(pattern = schema::TEXT))]
+    pub resource: String,
+    /// The value of its label or annotation.
+    #[schemars(length(max = 253), regex(pattern = schema::TEXT))]
+    pub owner: String,
+    /// Since when it stands so, as far as this operator has seen, in UTC.
+    pub since: Time,
 }
 
 fn default_connector() -> String {
@@ -148,6 +201,11 @@ pub struct RancherIntegrationStatus {
     /// Whose the key is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key: Option<KeyStatus>,
+    /// Whose each cluster and project says it is, and since when: those that say so at all, up to 4096.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 4096))]
+    #[x_kube(merge_strategy = ListMerge::Atomic)]
+    pub owners: Vec<OwnerRecord>,
     /// Id of the operator installation that serves this integration.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 63), regex(pattern = schema::NAME))]

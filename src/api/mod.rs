@@ -6,8 +6,10 @@
 // Each `printcolumn` of kube's derive is an attribute of its own, with keys that clippy takes for repeated.
 #![allow(clippy::duplicated_attributes)]
 
+pub mod approval;
 pub mod condition;
 pub mod crd;
+pub mod decision;
 pub mod grant;
 pub mod integration;
 pub mod policy;
@@ -17,6 +19,7 @@ pub mod status;
 
 pub use condition::{Condition, ConditionStatus};
 pub use crd::crds;
+pub use decision::{AccessDecision, AccessDecisionSpec, AccessDecisionStatus};
 pub use grant::{AccessGrant, AccessGrantSpec};
 pub use integration::{RancherIntegration, RancherIntegrationSpec};
 pub use policy::{AccessPolicy, AccessPolicySpec};
@@ -27,6 +30,10 @@ pub const GROUP: &str = "rancheraccess.io";
 
 /// The finalizer that the operator puts on grants and integrations, so that neither goes before its access is settled.
 pub const FINALIZER: &str = "rancheraccess.io/operator";
+
+/// Annotation on a grant by which an administrator gives up what is left of it in a Rancher that is gone for good. The
+/// value is the grant's UID. Admission lets it be written only by whoever has the verb `abandon` on the integration.
+pub const ANNOTATION_ABANDON: &str = "rancheraccess.io/abandon";
 
 /// Label on what the operator makes in Rancher: the installation's id. A hint for people; ownership is proven by the name.
 pub const LABEL_INSTALLATION: &str = "rancheraccess.io/installation";

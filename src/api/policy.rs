@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
+    approval::Approval,
     reference::{Identity, ObjectReference},
     schema,
 };
@@ -28,24 +29,46 @@ use super::{
     printcolumn(name = "Privileged", type_ = "boolean", json_path = ".spec.allowPrivileged", priority = 1),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
+#[x_kube(
+    validation = Rule::new("self.effect == 'Allow' || !has(self.requesters) || !self.requesters.exists(r, r.kind == 'Group')")
+        .message("requesters of a Require or Deny policy may not be groups, for whoever asks chooses which of his groups he names: name users or ServiceAccounts, or leave it empty for everybody")
+        .field_path(".requesters")
+)]
+#[x_kube(
+    validation = Rule::new("self.effect != 'Allow' || !has(self.access) || !self.access.exists(a, [has(a.cluster) ? a.cluster.roles : [], has(a.project) ? a.project.roles : [], has(a.__namespace__) ? a.__namespace__.roles : [], has(a.global) ? a.global.roles : []].exists(roles, roles.exists(role, role.contains('*'))))")
+        .message("roles of an Allow policy are compared exactly: * is for Require and Deny")
+        .field_path(".access")
+)]
+#[x_kube(
+    validation = Rule::new("self.effect != 'Allow' || !has(self.requesters) || !self.requesters.exists(r, r.kind == 'ServiceAccount') || ((!has(self.namespaceSelector.matchLabels) || self.namespaceSelector.matchLabels.all(key, key == 'kubernetes.io/metadata.name')) && (!has(self.namespaceSelector.matchExpressions) || self.namespaceSelector.matchExpressions.all(e, e.key == 'kubernetes.io/metadata.name' && e.operator == 'In')))")
+        .message("namespaceSelector must name namespaces by kubernetes.io/metadata.name alone where a ServiceAccount may ask: other labels are whoever's may write them")
+        .field_path(".namespaceSelector")
+)]
+#[x_kube(
+    validation = Rule::new("self.effect != 'Deny' || self.approval.required == 0")
+        .message("a Deny policy asks for no approvals: it refuses").field_path(".approval")
+)]
 #[serde(rename_all = "camelCase")]
 pub struct AccessPolicySpec {
-    /// `Allow`: what this policy describes may be granted. Policies add up, like RBAC.
+    /// `Allow`: what this policy describes may be granted; such policies add up, like RBAC. `Require`: its approval and its
+    /// limits hold besides for every grant that it matches. `Deny`: what it matches is refused, whatever allows it. To
+    /// `Require` and `Deny`, what is left out matches everything: an empty selector or list means all.
     #[serde(default)]
     pub effect: Effect,
     /// The integration whose server this policy is about. A policy is about one server.
     pub integration_ref: ObjectReference,
-    /// Namespaces that grants may live in, by their labels. An empty selector selects nothing.
+    /// Namespaces that grants may live in, by their labels. An empty selector selects nothing; for `Require` and `Deny`, everything.
     pub namespace_selector: Selector,
-    /// Who may ask: at most 64 users, groups or ServiceAccounts. An empty list allows nobody.
+    /// Who may ask: at most 64 users, groups or ServiceAccounts. An empty list allows nobody; for `Require` and `Deny` it
+    /// means everybody, and groups may not be named there, for whoever asks chooses which of his groups he names.
     #[serde(default)]
     #[schemars(length(max = 64))]
     #[x_kube(merge_strategy = ListMerge::Atomic)]
     pub requesters: Vec<Identity>,
-    /// Whom the access may be for. Default: the requester alone.
+    /// Whom the access may be for. Default: the requester alone. `Require` and `Deny` match by `users` and `groups`, and everybody where both are empty.
     #[serde(default)]
     pub subjects: Subjects,
-    /// What may be asked for: at most 64 entries. An empty list allows nothing.
+    /// What may be asked for: at most 64 entries. An empty list allows nothing. `Require` and `Deny` match a grant where one entry covers one of its targets; an empty list means everything.
     #[serde(default)]
     #[schemars(length(max = 64))]
     #[x_kube(merge_strategy = ListMerge::Atomic)]
@@ -54,10 +77,14 @@ pub struct AccessPolicySpec {
     /// System projects and the namespaces of Kubernetes and Rancher; and the cluster where this operator runs. Think twice: whoever gets these can give himself more.
     #[serde(default)]
     pub allow_privileged: bool,
-    /// How long access may last.
-    #[serde(default)]
-    pub duration: Durations,
-    /// How many people must approve.
+    /// How long access may last. Absent: up to 8h, and 1h where a grant does not say; for `Require`, no limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub duration: Option<Durations>,
+    /// How far ahead a grant's start may lie. Go syntax. Absent: 168h; for `Require`, no limit. Example: `24h`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 2, max = 24), regex(pattern = schema::DURATION))]
+    pub max_ahead: Option<String>,
+    /// How many people must approve, and who may.
     #[serde(default)]
     pub approval: Approval,
     /// How many grants may be under way at a time. Default: any number.
@@ -66,6 +93,23 @@ pub struct AccessPolicySpec {
     /// True: a grant without a reason is not allowed.
     #[serde(default)]
     pub require_reason: bool,
+    /// What becomes of access in force when this policy changes so that it would not allow it any more, or goes. For
+    /// `Deny`: what becomes of access in force that it matches.
+    #[serde(default)]
+    pub on_policy_change: OnPolicyChange,
+    /// True: this policy is not in force, as if it were not there.
+    #[serde(default)]
+    pub suspend: bool,
+}
+
+/// What becomes of access in force when a policy changes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum OnPolicyChange {
+    /// It stays until its end.
+    #[default]
+    Keep,
+    /// It ends at once.
+    Revoke,
 }
 
 /// What a policy does with the grants it matches.
@@ -74,6 +118,10 @@ pub enum Effect {
     /// It allows them.
     #[default]
     Allow,
+    /// It demands more of them.
+    Require,
+    /// It refuses them.
+    Deny,
 }
 
 /// Selects objects by their labels. Unlike elsewhere in Kubernetes, an empty selector selects nothing.
@@ -214,8 +262,8 @@ pub struct ClusterRule {
     /// Clusters by the labels of their Rancher cluster object.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub selector: Option<Selector>,
-    /// Ids of role templates, compared exactly: 1 to 64. Example: `cluster-member`.
-    #[schemars(length(min = 1, max = 64), inner(length(min = 1, max = 253), regex(pattern = schema::RANCHER_ID)))]
+    /// Ids of role templates, compared exactly (in `Require` and `Deny`, `*` stands for any run of characters): 1 to 64. Example: `cluster-member`.
+    #[schemars(length(min = 1, max = 64), inner(length(min = 1, max = 253), regex(pattern = schema::RANCHER_ID_PATTERN)))]
     #[x_kube(merge_strategy = ListMerge::Atomic)]
     pub roles: Vec<String>,
 }
@@ -240,8 +288,8 @@ pub struct ProjectRule {
     /// Projects by the labels of their Rancher project object. Whoever manages a project may set these.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub selector: Option<Selector>,
-    /// Ids of role templates, compared exactly: 1 to 64. Example: `project-member`.
-    #[schemars(length(min = 1, max = 64), inner(length(min = 1, max = 253), regex(pattern = schema::RANCHER_ID)))]
+    /// Ids of role templates, compared exactly (in `Require` and `Deny`, `*` stands for any run of characters): 1 to 64. Example: `project-member`.
+    #[schemars(length(min = 1, max = 64), inner(length(min = 1, max = 253), regex(pattern = schema::RANCHER_ID_PATTERN)))]
     #[x_kube(merge_strategy = ListMerge::Atomic)]
     pub roles: Vec<String>,
 }
@@ -258,7 +306,7 @@ pub struct NamespaceRule {
     #[x_kube(merge_strategy = ListMerge::Atomic)]
     pub names: Vec<String>,
     /// Names of ClusterRoles on these clusters, compared exactly: 1 to 64. Example: `edit`.
-    #[schemars(length(min = 1, max = 64), inner(length(min = 1, max = 253), regex(pattern = schema::RANCHER_ID)))]
+    #[schemars(length(min = 1, max = 64), inner(length(min = 1, max = 253), regex(pattern = schema::RANCHER_ID_PATTERN)))]
     #[x_kube(merge_strategy = ListMerge::Atomic)]
     pub roles: Vec<String>,
 }
@@ -267,7 +315,7 @@ pub struct NamespaceRule {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 pub struct GlobalRule {
     /// Ids of global roles, compared exactly: 1 to 64. Example: `user-base`.
-    #[schemars(length(min = 1, max = 64), inner(length(min = 1, max = 253), regex(pattern = schema::RANCHER_ID)))]
+    #[schemars(length(min = 1, max = 64), inner(length(min = 1, max = 253), regex(pattern = schema::RANCHER_ID_PATTERN)))]
     #[x_kube(merge_strategy = ListMerge::Atomic)]
     pub roles: Vec<String>,
 }
@@ -278,6 +326,9 @@ pub struct GlobalRule {
     .message("default and max must be longer than 0s"))]
 #[x_kube(validation = Rule::new("duration(self.default) <= duration(self.max)")
     .message("default may not be longer than max"))]
+#[x_kube(validation = Rule::new("!has(self.maxContinuous) || duration(self.maxContinuous) >= duration(self.max)")
+    .message("maxContinuous may not be shorter than max"))]
+#[serde(rename_all = "camelCase")]
 pub struct Durations {
     /// For grants that name neither a duration nor an end. Go syntax; hours, minutes, seconds. Example: `1h`.
     #[serde(default = "one_hour")]
@@ -287,11 +338,16 @@ pub struct Durations {
     #[serde(default = "eight_hours")]
     #[schemars(length(min = 2, max = 24), regex(pattern = schema::DURATION))]
     pub max: String,
+    /// The longest that the same access may last through grants that follow each other with less than 15 minutes
+    /// between them, extensions among them. Default: no limit. Example: `24h`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 2, max = 24), regex(pattern = schema::DURATION))]
+    pub max_continuous: Option<String>,
 }
 
 impl Default for Durations {
     fn default() -> Self {
-        Self { default: one_hour(), max: eight_hours() }
+        Self { default: one_hour(), max: eight_hours(), max_continuous: None }
     }
 }
 
@@ -301,30 +357,6 @@ fn one_hour() -> String {
 
 fn eight_hours() -> String {
     "8h".to_owned()
-}
-
-/// How many people must approve, and how long a grant waits for them.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
-#[x_kube(validation = Rule::new("duration(self.timeout) > duration('0s')").message("timeout must be longer than 0s"))]
-pub struct Approval {
-    /// How many distinct people must approve: 0 to 16. 0: this policy alone allows the grant.
-    #[serde(default)]
-    #[schemars(range(min = 0, max = 16))]
-    pub required: i32,
-    /// How long after its creation a grant waits for approvals before it is `TimedOut`. Example: `24h`.
-    #[serde(default = "one_day")]
-    #[schemars(length(min = 2, max = 24), regex(pattern = schema::DURATION))]
-    pub timeout: String,
-}
-
-impl Default for Approval {
-    fn default() -> Self {
-        Self { required: 0, timeout: one_day() }
-    }
-}
-
-fn one_day() -> String {
-    "24h".to_owned()
 }
 
 /// How many grants may be under way at a time: those that this policy allowed and that are not finished, whether they

@@ -34,7 +34,7 @@ pub struct KeyReference {
 }
 
 /// What kind of identity a name belongs to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 pub enum IdentityKind {
     /// A user, by the name that the API server knows.
     User,
@@ -58,4 +58,44 @@ pub struct Identity {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 63), regex(pattern = schema::NAME))]
     pub namespace: Option<String>,
+}
+
+/// Who created an object, as the API server saw it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+pub struct Caller {
+    /// The creator's user name. Example: `alice`, `system:serviceaccount:argocd:access-sync`.
+    #[schemars(length(min = 1, max = 512), regex(pattern = schema::TEXT))]
+    pub username: String,
+    /// Groups of the creator that policies may look at: at most 256 of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 256), inner(length(min = 1, max = 512), regex(pattern = schema::TEXT)))]
+    #[x_kube(merge_strategy = ListMerge::Atomic)]
+    pub groups: Vec<String>,
+}
+
+impl Caller {
+    /// Whether it is a ServiceAccount.
+    pub fn is_service_account(&self) -> bool {
+        self.username.starts_with(SERVICE_ACCOUNT)
+    }
+}
+
+/// What the user names of ServiceAccounts begin with.
+pub const SERVICE_ACCOUNT: &str = "system:serviceaccount:";
+
+impl Identity {
+    /// Whether the caller is that user or ServiceAccount, or says to be in that group. Compared exactly. A
+    /// ServiceAccount is in no group here unless `by_group` says so.
+    pub fn names(&self, caller: &Caller, by_group: bool) -> bool {
+        match (self.kind, &self.namespace) {
+            (IdentityKind::User, None) => self.name == caller.username,
+            (IdentityKind::Group, None) => {
+                (by_group || !caller.is_service_account()) && caller.groups.contains(&self.name)
+            }
+            (IdentityKind::ServiceAccount, Some(namespace)) => {
+                caller.username == format!("{SERVICE_ACCOUNT}{namespace}:{}", self.name)
+            }
+            _ => false,
+        }
+    }
 }

@@ -5,7 +5,13 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{condition::Condition, integration::RancherStatus, schema};
+use super::{
+    approval::{ApprovalRecord, Vote},
+    condition::Condition,
+    integration::RancherStatus,
+    policy::OnPolicyChange,
+    schema,
+};
 
 /// Where a grant stands. Written by the operator alone.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
@@ -26,6 +32,38 @@ pub struct AccessGrantStatus {
     /// The policy that allowed the grant.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub policy: Option<PolicyRecord>,
+    /// The `Require` policies that hold for the grant besides.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64))]
+    #[x_kube(merge_strategy = ListMerge::Atomic)]
+    pub required_by: Vec<PolicyRecord>,
+    /// Whether it is proven who asked: judged once, by whether the API server checked that when the grant was created.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub identity: Option<IdentityProof>,
+    /// Who may decide, and how far that is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approvers: Option<ApprovalRecord>,
+    /// The decisions that counted. They stay, whatever becomes of the AccessDecisions.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 128))]
+    #[x_kube(merge_strategy = ListMerge::Atomic)]
+    pub votes: Vec<Vote>,
+    /// Stands for all that is approved: subject, targets, roles with their rules, times, approvers and policies, as they
+    /// were resolved. Approvals count for one digest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64), regex(pattern = schema::TEXT))]
+    pub digest: Option<String>,
+    /// Since when the digest stands, in UTC. Decisions made before do not count for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub digest_time: Option<Time>,
+    /// What would be, or was, given, in words: one line for each role on a target, with the names that Rancher shows.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64), inner(length(max = 1024), regex(pattern = schema::TEXT)))]
+    #[x_kube(merge_strategy = ListMerge::Atomic)]
+    pub resolved: Vec<String>,
+    /// Since when the same access has lasted without a pause through this grant and those before it, in UTC.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub continuous_since: Option<Time>,
     /// The Rancher that the access is on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rancher: Option<RancherStatus>,
@@ -98,6 +136,7 @@ pub enum Phase {
 
 /// The policy that allowed the grant, as it stood.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
 pub struct PolicyRecord {
     /// Name of the AccessPolicy.
     #[schemars(length(max = 253), regex(pattern = schema::NAME))]
@@ -107,6 +146,22 @@ pub struct PolicyRecord {
     pub uid: String,
     /// Its generation.
     pub generation: i64,
+    /// What becomes of the access when the policy changes so that it would not allow it any more, or goes.
+    #[serde(default, skip_serializing_if = "keeps")]
+    pub on_policy_change: OnPolicyChange,
+}
+
+fn keeps(on_policy_change: &OnPolicyChange) -> bool {
+    *on_policy_change == OnPolicyChange::Keep
+}
+
+/// Whether it is proven who asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+pub enum IdentityProof {
+    /// The API server checked it when the grant was created.
+    Proven,
+    /// The grant was created while nobody checked: it is never given.
+    Unproven,
 }
 
 /// The grant that another extends, as it stood.
@@ -188,7 +243,10 @@ pub struct BindingRecord {
 impl BindingRecord {
     /// Whether nothing is left to do about it.
     pub fn is_settled(&self) -> bool {
-        matches!(self.state, BindingState::AlreadyHeld | BindingState::Removed | BindingState::HandedOver)
+        matches!(
+            self.state,
+            BindingState::AlreadyHeld | BindingState::Removed | BindingState::HandedOver | BindingState::Abandoned
+        )
     }
 }
 
@@ -221,6 +279,8 @@ pub enum BindingState {
     Removed,
     /// Left to another grant that calls for the same binding for longer.
     HandedOver,
+    /// Given up by an administrator, for its Rancher is gone for good. Nothing is proven; the sweep looks for it if that Rancher ever answers again.
+    Abandoned,
 }
 
 /// Why and when the access ended.
@@ -245,6 +305,10 @@ pub enum EndReason {
     Refused,
     /// The grant that it extends ended before its time.
     ExtendedGrantEnded,
+    /// Somebody who may decided so, by an AccessDecision.
+    RevokedByDecision,
+    /// The policy that allowed it changed, or went, and says that access ends then.
+    PolicyChanged,
 }
 
 /// How to use the access.

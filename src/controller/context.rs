@@ -7,12 +7,12 @@ use kube::Client;
 use tokio::sync::watch;
 
 use super::{
-    connection::Registry, grants::Grants, installation::Installation, memory::Memory, pools::Pools, queue::Queue,
-    seats::Seats, shared::Shared,
+    connection::Registry, grants::Grants, installation::Installation, memory::Memory, pools::Pools, proof::Proof,
+    queue::Queue, seats::Seats, shared::Shared,
 };
 use crate::{
     api::{AccessPolicy, RancherIntegration},
-    grant::{Because, Limits},
+    grant::Limits,
     rancher::{Transport, TransportConfig, TransportError},
     runtime::{Clock, EventSink, KeyedLocks, LeaderHandle, Metrics},
 };
@@ -70,8 +70,8 @@ pub struct Context {
     pub locks: KeyedLocks<String>,
     /// What this process remembers of its own doing.
     pub memory: Memory,
-    /// Whether identities are proven by admission at present.
-    pub proof: watch::Receiver<Result<(), Because>>,
+    /// Whether identities are proven by admission at present, and since when.
+    pub proof: watch::Receiver<Proof>,
     /// How a Rancher is reached.
     pub transports: Transports,
     /// The latest time that was ever told.

@@ -6,6 +6,7 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
 use k8s_openapi::api::admissionregistration::v1::{ValidatingAdmissionPolicy, ValidatingAdmissionPolicyBinding};
 use kube::{
     Api, Client,
@@ -38,7 +39,7 @@ pub async fn run(
     client: Client,
     namespace: String,
     operator: String,
-    told: watch::Sender<Result<(), Because>>,
+    told: watch::Sender<Proof>,
     shutdown: CancellationToken,
 ) -> Result<(), std::convert::Infallible> {
     loop {
@@ -50,7 +51,7 @@ pub async fn run(
         });
         if changed {
             match &found {
-                Ok(()) => info!("Identities are proven: the admission policies stand and refuse a forgery"),
+                Ok(_) => info!("Identities are proven: the admission policies stand and refuse a forgery"),
                 Err(because) => warn!(
                     reason = because.reason,
                     message = because.message,
@@ -67,19 +68,23 @@ pub async fn run(
     }
 }
 
+/// Whether identities are proven at present, and of what: of objects that were created at that time or later.
+pub type Proof = Result<Timestamp, Because>;
+
 /// What is told before the first look is done.
-pub fn unknown() -> Result<(), Because> {
+pub fn unknown() -> Proof {
     Err(Because::new(
         "IdentityUnproven",
         "Whether the API server checks who asks has not been looked at yet; it is in a moment.",
     ))
 }
 
-async fn prove(client: &Client, namespace: &str, operator: &str) -> Result<(), Because> {
+async fn prove(client: &Client, namespace: &str, operator: &str) -> Proof {
     for expected in expected(operator)? {
         stands(client, &expected).await?;
     }
-    forgery_is_refused(client, namespace).await
+    forgery_is_refused(client, namespace).await?;
+    Ok(Timestamp::UNIX_EPOCH)
 }
 
 /// The objects that must stand, with this operator's own name in them.

@@ -181,7 +181,9 @@ pub enum WaitFor {
 /// What to do next for one binding. Pure; see the table above.
 pub fn next(goal: Goal, state: BindingState, world: &BindingWorld) -> Move {
     match (goal, state) {
-        (_, BindingState::AlreadyHeld | BindingState::Removed | BindingState::HandedOver) => Move::Done,
+        (_, BindingState::AlreadyHeld | BindingState::Removed | BindingState::HandedOver | BindingState::Abandoned) => {
+            Move::Done
+        }
         (Goal::Give, BindingState::Intended) => give(world),
         (Goal::Give, BindingState::Present) => keep(world),
         (Goal::Give, BindingState::Yielding) => give_way(world),

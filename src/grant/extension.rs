@@ -207,6 +207,8 @@ fn ended_words(reason: EndReason) -> &'static str {
         EndReason::RemovedInRancher => "lost its access in Rancher",
         EndReason::Refused => "was refused by Rancher",
         EndReason::ExtendedGrantEnded => "ended with the one that it extends",
+        EndReason::RevokedByDecision => "was revoked",
+        EndReason::PolicyChanged => "lost its policy",
     }
 }
 

@@ -179,6 +179,8 @@ pub(super) fn revoking(
         EndReason::RemovedInRancher => "RemovedInRancher",
         EndReason::Refused => "RefusedByRancher",
         EndReason::ExtendedGrantEnded => "ExtendedGrantEnded",
+        EndReason::RevokedByDecision => "RevokedByDecision",
+        EndReason::PolicyChanged => "PolicyChanged",
     };
     // The sentence that was said when the end came is kept: it names what happened.
     let said = condition::find(&status.conditions, "Granted").filter(|c| c.reason == reason).map(|c| c.message.clone());
@@ -218,6 +220,8 @@ pub(super) fn settled(now: Timestamp, grant: &GrantView, end: End) -> AccessGran
         EndReason::RemovedInRancher => (Phase::Revoked, "RemovedInRancher", True),
         EndReason::Refused => (Phase::Failed, "RefusedByRancher", False),
         EndReason::ExtendedGrantEnded => (Phase::Revoked, "ExtendedGrantEnded", True),
+        EndReason::RevokedByDecision => (Phase::Revoked, "RevokedByDecision", True),
+        EndReason::PolicyChanged => (Phase::Revoked, "PolicyChanged", True),
     };
     let said = condition::find(&status.conditions, "Granted").filter(|c| c.reason == reason).map(|c| c.message.clone());
     let why = said.unwrap_or_else(|| ended_words(end.reason, end.time.0));
@@ -290,6 +294,8 @@ fn ended_words(reason: EndReason, time: Timestamp) -> String {
         EndReason::RemovedInRancher => "Somebody removed the binding in Rancher; it is not made again.".to_owned(),
         EndReason::Refused => "Rancher refused a target; what was given has been taken back.".to_owned(),
         EndReason::ExtendedGrantEnded => "The grant that this one extends ended early.".to_owned(),
+        EndReason::RevokedByDecision => format!("The access was revoked by an AccessDecision at {time}."),
+        EndReason::PolicyChanged => format!("The policy that allowed the access no longer does, since {time}."),
     }
 }
 

@@ -6,13 +6,22 @@ use super::{
     duration::{parse_duration, show},
     refusal::{Miss, Refusal, RefusalReason, Step, quote},
 };
-use crate::api::{AccessGrantSpec, AccessPolicySpec};
+use crate::api::{
+    AccessGrantSpec, AccessPolicySpec,
+    policy::{Durations, Effect},
+};
+
+/// How far ahead a start may lie where a policy does not say.
+const MAX_AHEAD: SignedDuration = SignedDuration::from_hours(168);
 
 /// The times and numbers of a policy, read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Limits {
     pub default: SignedDuration,
-    pub max: SignedDuration,
+    /// `None`: no limit. An `Allow` policy always has one.
+    pub max: Option<SignedDuration>,
+    pub max_continuous: Option<SignedDuration>,
+    pub max_ahead: Option<SignedDuration>,
     pub approvals: i32,
     pub timeout: SignedDuration,
 }
@@ -21,8 +30,13 @@ impl Limits {
     /// # Errors
     /// The field that makes no sense, and what to write there.
     pub(super) fn of(spec: &AccessPolicySpec) -> Result<Self, String> {
-        let default = positive("spec.duration.default", &spec.duration.default)?;
-        let max = positive("spec.duration.max", &spec.duration.max)?;
+        let allows = spec.effect == Effect::Allow;
+        let stated = spec.duration.clone().or_else(|| allows.then(Durations::default));
+        let durations = stated.unwrap_or_default();
+        let default = positive("spec.duration.default", &durations.default)?;
+        let max = positive("spec.duration.max", &durations.max)?;
+        let max_continuous = optional("spec.duration.maxContinuous", durations.max_continuous.as_deref())?;
+        let max_ahead = optional("spec.maxAhead", spec.max_ahead.as_deref())?;
         let timeout = positive("spec.approval.timeout", &spec.approval.timeout)?;
         let approvals = spec.approval.required;
         if default > max {
@@ -34,8 +48,14 @@ impl Limits {
         if approvals < 0 {
             return Err("spec.approval.required is negative: the platform team must write 0 or more".to_owned());
         }
-        Ok(Self { default, max, approvals, timeout })
+        let max = (allows || spec.duration.is_some()).then_some(max);
+        let max_ahead = max_ahead.or_else(|| allows.then_some(MAX_AHEAD));
+        Ok(Self { default, max, max_continuous, max_ahead, approvals, timeout })
     }
+}
+
+fn optional(field: &str, text: Option<&str>) -> Result<Option<SignedDuration>, String> {
+    text.map(|text| positive(field, text)).transpose()
 }
 
 fn positive(field: &str, text: &str) -> Result<SignedDuration, String> {
@@ -117,10 +137,8 @@ pub(super) fn check(spec: &AccessGrantSpec, asked: Asked, limits: &Limits) -> Re
         }
         Asked::Default => return Ok(limits.default),
     };
-    if length <= limits.max {
-        return Ok(length);
-    }
-    let (length, max) = (show(length), show(limits.max));
+    let Some(max) = limits.max.filter(|max| length > *max) else { return Ok(length) };
+    let (length, max) = (show(length), show(max));
     Err(Miss::new(
         Step::Time,
         RefusalReason::DurationTooLong,

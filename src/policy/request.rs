@@ -23,7 +23,12 @@ pub struct Policy {
 impl Policy {
     /// What a grant's status keeps of the policy that allowed it.
     pub fn record(&self) -> PolicyRecord {
-        PolicyRecord { name: self.name.clone(), uid: self.uid.clone(), generation: self.generation }
+        PolicyRecord {
+            name: self.name.clone(),
+            uid: self.uid.clone(),
+            generation: self.generation,
+            on_policy_change: self.spec.on_policy_change,
+        }
     }
 }
 

@@ -325,7 +325,7 @@ impl Hand<'_> {
                 case.world.sight = Sight::NotLooked;
                 false
             }
-            BindingState::AlreadyHeld | BindingState::Removed | BindingState::HandedOver => {
+            BindingState::AlreadyHeld | BindingState::Removed | BindingState::HandedOver | BindingState::Abandoned => {
                 self.ctx.memory.release(&record.name, &self.grant.key);
                 true
             }

@@ -161,7 +161,7 @@ async fn one(ctx: Arc<Context>, name: String, poke: Arc<Notify>, stop: Cancellat
 /// One look, its verdict, and what follows. Says whether what waits for this Rancher can go on.
 async fn pass(ctx: &Arc<Context>, name: &str, integration: &RancherIntegration, kept: &mut connect::Kept) -> bool {
     let found = observe::look(ctx, integration, kept).await;
-    let proof = ctx.proof.borrow().clone();
+    let proof = ctx.proof.borrow().clone().map(drop);
     let other = foreign(ctx, integration);
     let needed_by = record::needed_by(ctx, name);
     let around = decide::Surroundings {
