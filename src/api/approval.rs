@@ -1,5 +1,7 @@
 //! Approvals: what a policy asks for, and what a grant's status keeps of them.
 
+use std::fmt;
+
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::KubeSchema;
 use schemars::JsonSchema;
@@ -7,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     decision::Verdict,
-    reference::{Identity, IdentityKind},
+    reference::{Caller, Identity, IdentityKind},
     schema,
 };
 
@@ -161,6 +163,25 @@ pub struct Candidate {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 253), regex(pattern = schema::TEXT))]
     pub display_name: Option<String>,
+}
+
+impl Candidate {
+    /// Whether the caller is that user or ServiceAccount, or in that group. A ServiceAccount is in no group here.
+    pub fn names(&self, caller: &Caller) -> bool {
+        let (kind, name, namespace) = (self.kind, self.name.clone(), self.namespace.clone());
+        Identity { kind, name, namespace }.names(caller, false)
+    }
+}
+
+impl fmt::Display for Candidate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.kind, &self.namespace, &self.display_name) {
+            (IdentityKind::Group, ..) => write!(f, "group {}", self.name),
+            (IdentityKind::ServiceAccount, Some(namespace), _) => write!(f, "ServiceAccount {namespace}/{}", self.name),
+            (_, _, Some(shown)) => write!(f, "{shown} ({})", self.name),
+            (_, _, None) => f.write_str(&self.name),
+        }
+    }
 }
 
 impl From<Identity> for Candidate {

@@ -45,7 +45,7 @@ pub struct AccessGrantStatus {
     pub approvers: Option<ApprovalRecord>,
     /// The decisions that counted. They stay, whatever becomes of the AccessDecisions.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 128))]
+    #[schemars(length(max = 1024))]
     #[x_kube(merge_strategy = ListMerge::Atomic)]
     pub votes: Vec<Vote>,
     /// Stands for all that is approved: subject, targets, roles with their rules, times, approvers and policies, as they
@@ -130,7 +130,8 @@ pub enum Phase {
     Denied,
     /// It was not allowed in time. No access was given.
     TimedOut,
-    /// Rancher refused it, or the grant that it extends ended early. What was given has been taken back.
+    /// Rancher refused it, or the grant that it extends ended early, and what was given has been taken back; or an
+    /// administrator gave it up, and whether the access is gone is not known.
     Failed,
 }
 

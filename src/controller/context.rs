@@ -7,8 +7,8 @@ use kube::Client;
 use tokio::sync::watch;
 
 use super::{
-    connection::Registry, grants::Grants, installation::Installation, memory::Memory, pools::Pools, proof::Proof,
-    queue::Queue, seats::Seats, shared::Shared,
+    connection::Registry, decisions::Decisions, grants::Grants, installation::Installation, memory::Memory,
+    pools::Pools, proof::Proof, queue::Queue, seats::Seats, shared::Shared,
 };
 use crate::{
     api::{AccessPolicy, RancherIntegration},
@@ -54,6 +54,8 @@ pub struct Context {
     pub events: EventSink,
     /// Every grant.
     pub grants: Grants,
+    /// Decisions about grants that were not answered yet.
+    pub decisions: Decisions,
     /// Every policy.
     pub policies: Shared<AccessPolicy>,
     /// Every integration.

@@ -14,7 +14,7 @@ use kube::ResourceExt;
 
 use crate::{
     api::AccessGrant,
-    grant::{GrantKey, GrantView, view::is_terminal},
+    grant::{GrantKey, GrantView, view::is_finished},
 };
 
 /// All known grants. Cheap to clone; clones share.
@@ -54,7 +54,7 @@ impl Grants {
         if let Some(extended) = extended_by(&grant) {
             inner.by_extended.entry(extended).or_default().insert(key.clone());
         }
-        if let Some(policy) = counts_under(&grant) {
+        for policy in counts_under(&grant) {
             inner.by_policy.entry(policy.to_owned()).or_default().insert(key.clone());
         }
         inner.grants.insert(key, Arc::new(grant));
@@ -118,7 +118,7 @@ impl Inner {
         if let Some(extended) = extended_by(&old) {
             take_out(&mut self.by_extended, &extended, key);
         }
-        if let Some(policy) = counts_under(&old) {
+        for policy in counts_under(&old) {
             take_out(&mut self.by_policy, policy, key);
         }
         Some(old)
@@ -145,12 +145,11 @@ fn extended_by(grant: &AccessGrant) -> Option<GrantKey> {
     Some(GrantKey { namespace: grant.metadata.namespace.clone().unwrap_or_default(), name })
 }
 
-/// The policy under which a grant counts: the one that allowed it, until it is finished.
-pub fn counts_under(grant: &AccessGrant) -> Option<&str> {
-    let status = grant.status.as_ref()?;
-    let finished =
-        status.phase.is_some_and(is_terminal) && (status.bindings.is_empty() || status.revoked_time.is_some());
-    status.policy.as_ref().filter(|_| !finished).map(|policy| policy.name.as_str())
+/// The policies under which a grant counts: those that allowed it or demanded something, until it is finished.
+pub fn counts_under(grant: &AccessGrant) -> Vec<&str> {
+    let status = grant.status.as_ref().filter(|status| !grant.spec.dry_run && !is_finished(status));
+    let policies = status.into_iter().flat_map(|status| status.policy.iter().chain(&status.required_by));
+    policies.map(|policy| policy.name.as_str()).collect()
 }
 
 /// Namespace and name of a grant.

@@ -9,7 +9,10 @@ use std::{
 use jiff::Timestamp;
 use tokio::{sync::Notify, time::Instant};
 
-use crate::{grant::GrantKey, rancher::wire::Subject};
+use crate::{
+    grant::{GrantKey, Standing},
+    rancher::wire::Subject,
+};
 
 /// How long after it was sent a create may still land: Rancher's webhooks answer within 10 s each and its API server
 /// within 60 s, and a proxy in between may hold a request as long.
@@ -53,6 +56,10 @@ struct Inner {
     sweeps: HashMap<String, Arc<Notify>>,
     /// How often in a row a pass over a grant failed.
     failures: HashMap<GrantKey, u32>,
+    /// Whether a grant's policy still allowed it, as the policies stood when that was asked.
+    standings: HashMap<GrantKey, (String, Standing)>,
+    /// Since when, and until when, access lasted by bindings whose grants are gone.
+    lasted: HashMap<String, (Timestamp, Timestamp)>,
 }
 
 impl Memory {
@@ -278,10 +285,35 @@ impl Memory {
         let mut inner = self.inner();
         inner.waits.remove(grant);
         inner.failures.remove(grant);
+        inner.standings.remove(grant);
         inner.going.retain(|(_, of), _| of != grant);
         inner.released.retain(|(_, by)| by != grant);
         inner.suspects.retain(|(_, of)| of != grant);
         inner.besides.retain(|(_, of)| of != grant);
+    }
+
+    /// Whether that grant's policy still allowed it, if that was asked while the policies stood like this.
+    pub fn standing(&self, grant: &GrantKey, policies: &str) -> Option<Standing> {
+        let inner = self.inner();
+        inner.standings.get(grant).filter(|(stood, _)| stood == policies).map(|(_, standing)| standing.clone())
+    }
+
+    /// Whether that grant's policy still allows it, while the policies stand like this.
+    pub fn stands(&self, grant: &GrantKey, policies: String, standing: Standing) {
+        self.inner().standings.insert(grant.clone(), (policies, standing));
+    }
+
+    /// Access lasted by that binding since then until then; its grant is gone. What ended before `forgotten` is.
+    pub fn lasted(&self, binding: &str, (since, until): (Timestamp, Timestamp), forgotten: Timestamp) {
+        let mut inner = self.inner();
+        inner.lasted.retain(|_, (_, until)| *until >= forgotten);
+        let window = inner.lasted.entry(binding.to_owned()).or_insert((since, until));
+        *window = (window.0.min(since), window.1.max(until));
+    }
+
+    /// Since when and until when access lasted by that binding, of grants that are gone.
+    pub fn lasted_by(&self, binding: &str) -> Option<(Timestamp, Timestamp)> {
+        self.inner().lasted.get(binding).copied()
     }
 
     /// What asks for a sweep of that integration's Rancher.

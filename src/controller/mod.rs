@@ -1,6 +1,6 @@
 //! The glue between the API server and Rancher: observe, decide, act, record.
 //!
-//! - [`watch`], [`shared`], [`grants`]: what the API server said, kept in memory.
+//! - [`watch`], [`shared`], [`grants`], [`decisions`]: what the API server said, kept in memory.
 //! - [`queue`], [`due`], [`pools`], [`workers`]: which grants are looked at, when, and how many at once.
 //! - [`grant`]: one grant's way. [`seats`]: how many are under way under each policy with limits.
 //! - [`integration`]: one Rancher's way; [`connection`] is what it hands to the grants, with its [`clusters`].
@@ -11,6 +11,7 @@
 pub mod clusters;
 pub mod connection;
 pub mod context;
+pub mod decisions;
 pub mod drift;
 pub mod due;
 pub mod grant;

@@ -24,8 +24,9 @@ use tracing::{info, warn};
 use super::{
     Context, Settings, Transports,
     connection::Registry,
+    decisions::Decisions,
     due,
-    grant::extended,
+    grant::{extended, lasted},
     grants::{self, Grants},
     installation::{self, InstallationError},
     integration,
@@ -41,6 +42,7 @@ use super::{
 use crate::{
     api::{AccessGrant, AccessPolicy},
     grant::{GrantKey, GrantView},
+    policy::PAUSE,
     runtime::{Clock, EventSink, Health, KeyedLocks, LeaderHandle, Metrics, Standing, Supervisor},
 };
 
@@ -102,6 +104,7 @@ impl Operator {
             metrics: self.metrics,
             events: self.events,
             grants: Grants::default(),
+            decisions: Decisions::default(),
             policies: Shared::default(),
             integrations: Shared::default(),
             queue,
@@ -129,7 +132,7 @@ async fn lead(
     ctx: Arc<Context>,
     ready: Ready,
     changes: mpsc::UnboundedReceiver<String>,
-    listed: [watch::Receiver<bool>; 2],
+    listed: [watch::Receiver<bool>; 3],
     beat: crate::runtime::Heartbeat,
     stop: CancellationToken,
 ) -> Result<(), std::convert::Infallible> {
@@ -158,6 +161,9 @@ async fn lead(
             ctx.queue.push(view.key);
         }
     }
+    for grant in ctx.decisions.grants() {
+        ctx.queue.push(grant);
+    }
     let (workers, integrations, due) = tokio::join!(
         workers::run(ctx.clone(), ready, stop.clone()),
         integration::run(ctx.clone(), changes, stop.clone()),
@@ -173,8 +179,9 @@ fn watches(
     health: &Health,
     supervisor: &mut Supervisor,
     changed: mpsc::UnboundedSender<String>,
-) -> [watch::Receiver<bool>; 2] {
+) -> [watch::Receiver<bool>; 3] {
     let ((grants_listed, grants), (integrations_listed, integrations)) = (watch::channel(false), watch::channel(false));
+    let (policies_listed, policies) = watch::channel(false);
     let (client, own) = (&ctx.client, &ctx.settings.namespace);
     let mut start = Watches { ctx, health, supervisor };
     let known = ctx.clone();
@@ -186,7 +193,19 @@ fn watches(
         }
     });
     let known = ctx.clone();
-    start.watch("accesspolicies", Api::all(client.clone()), move |change| policy_changed(&known, change));
+    start.watch("accesspolicies", Api::all(client.clone()), move |change| {
+        let listed = matches!(change, Change::Listed(_));
+        policy_changed(&known, change);
+        if listed {
+            policies_listed.send_replace(true);
+        }
+    });
+    let known = ctx.clone();
+    start.watch("accessdecisions", Api::all(client.clone()), move |change| {
+        for grant in known.decisions.take(change) {
+            known.queue.push(grant);
+        }
+    });
     let (known, tell) = (ctx.clone(), changed.clone());
     start.watch("rancherintegrations", Api::all(client.clone()), move |change| {
         let listed = matches!(change, Change::Listed(_));
@@ -209,7 +228,7 @@ fn watches(
             trust_changed(&changed, change);
         },
     );
-    [grants, integrations]
+    [grants, integrations, policies]
 }
 
 /// Starts watches as supervised tasks.
@@ -274,9 +293,15 @@ pub(super) fn gone(ctx: &Context, key: &GrantKey, uid: Option<&str>) {
     extended::tell(ctx, key);
     let Some(grant) = removed else { return };
     let view = GrantView::from(grant.as_ref());
+    let forgotten = ctx.now().checked_sub(PAUSE).unwrap_or(Timestamp::UNIX_EPOCH);
+    for binding in &view.status.bindings {
+        if let Some(window) = lasted(&grant, &binding.name) {
+            ctx.memory.lasted(&binding.name, window, forgotten);
+        }
+    }
     ctx.memory.forget(key);
     ctx.seats.release(key);
-    if grants::counts_under(&grant).is_some() {
+    if !grants::counts_under(&grant).is_empty() {
         seats::freed(ctx, &grant);
     }
     if view.is_settled() {
@@ -291,7 +316,12 @@ pub(super) fn gone(ctx: &Context, key: &GrantKey, uid: Option<&str>) {
 
 fn policy_changed(ctx: &Context, change: Change<AccessPolicy>) {
     ctx.policies.take(change);
-    judge_again(ctx, |_| true);
+    for grant in ctx.grants.all() {
+        let view = GrantView::from(grant.as_ref());
+        if !view.is_finished() {
+            ctx.queue.push(view.key);
+        }
+    }
 }
 
 /// Every grant that nothing was recorded for yet is judged again.

@@ -71,6 +71,11 @@ async fn one(ctx: Arc<Context>, ticket: Ticket, shutdown: CancellationToken) {
 
 /// One turn of a grant: a place, a pass, and when the next follows.
 async fn turn(ctx: &Context, key: &GrantKey, ticket: &Ticket, shutdown: &CancellationToken) {
+    if ctx.grants.get(key).is_none() {
+        // Somebody may have decided about what is not there: he is told so.
+        let _ = reconcile(ctx, key, Work::Grant).await;
+        return;
+    }
     let Some((_place, work)) = place(ctx, ticket, shutdown).await else { return };
     ticket.begin();
     let began = Instant::now();

@@ -6,6 +6,9 @@
 //! |---|---|---|---|---|
 //! | finished | | | touch what is still to be touched; take the finalizer off where it is deleted | as it was |
 //! | no intent | deleted | | take the finalizer off: nothing was ever given | as it was |
+//! | no intent | no | who asks was not checked when it was created | | Denied |
+//! | no intent | no | an approver denied it | | Denied |
+//! | no intent | no | somebody who may revoked it | | Revoked |
 //! | no intent | its end is past | | | TimedOut |
 //! | no intent | no | the grant that it extends ended early | | Failed |
 //! | no intent | no | the grant that it extends is not active yet, or unknown | | Pending |
@@ -13,16 +16,19 @@
 //! | no intent | no | not judged | judge | as it was |
 //! | no intent | no | unknown | | Pending |
 //! | no intent | no | refused | | Pending, then TimedOut |
+//! | no intent | no | allowed, a dry run | | Pending, but ready |
 //! | no intent | no | allowed, approvals missing | | AwaitingApproval, then TimedOut |
 //! | no intent | no | allowed, starts later, or the grant that it extends ends in more than 60 s | | Scheduled |
 //! | no intent | no | allowed, but this process does not lead | | Pending |
 //! | no intent | no | allowed | finalizer, record the intent | Activating |
 //! | intent | none is recorded | | take all: a record without an end gives nothing | Revoking |
 //! | intent | no | the grant that it extends ended early | take all | Revoking |
+//! | intent | no | somebody who may revoked it, or its policy went and says so | take all | Revoking |
 //! | intent | no | bindings not tried | give | Activating or Active |
 //! | intent | no | some wait | | Activating, or Active once granted |
 //! | intent | no | all in place | | Active |
 //! | intent | no | one refused, or removed in Rancher | take all | Revoking |
+//! | intent | yes | no way to its Rancher, and an administrator gave it up | record that | as it was |
 //! | intent | yes | bindings not tried | take | Revoking |
 //! | intent | yes | some wait | | Revoking |
 //! | intent | yes | all settled | record | Expired, Revoked or Failed |
@@ -43,12 +49,28 @@ use super::{
     plan::{Decision, Limits, Step, Wake},
     record,
     view::GrantView,
-    world::{Because, Judged, Observed, Progress, Terms},
+    votes,
+    world::{Because, Judged, Observed, Progress, Standing, Terms},
 };
-use crate::api::status::{End, EndReason, ExtendedRecord};
+use crate::api::{
+    decision::Verdict,
+    status::{End, EndReason, ExtendedRecord, IdentityProof},
+};
 
 /// What to do next for one grant. Pure; see the table and the laws above.
 pub fn decide(now: Timestamp, grant: &GrantView, world: &Observed, limits: &Limits) -> Decision {
+    let mut grant = grant.clone();
+    let tally = votes::take_in(now, &mut grant, world);
+    let decision = decide_on(now, &grant, world, limits);
+    let wake = match decision.wake {
+        Wake::At(_) if tally.open => decision.wake.or_at(now.checked_add(limits.unknown_again).ok()),
+        wake => wake,
+    };
+    Decision { answers: tally.answers, wake, ..decision }
+}
+
+/// The decision for a grant whose record holds all that people have decided.
+fn decide_on(now: Timestamp, grant: &GrantView, world: &Observed, limits: &Limits) -> Decision {
     if grant.is_finished() {
         finished(grant)
     } else if grant.is_recorded() {
@@ -76,14 +98,17 @@ fn finished(grant: &GrantView) -> Decision {
     if grant.deleted.is_some() && grant.finalizer {
         steps.push(Step::RemoveFinalizer);
     }
-    Decision { steps, status: grant.status.clone(), wake: Wake::OnChange }
+    Decision::new(steps, grant.status.clone(), Wake::OnChange)
 }
 
 /// No intent is recorded: there is nothing in Rancher.
 fn request(now: Timestamp, grant: &GrantView, world: &Observed, limits: &Limits) -> Decision {
     if grant.deleted.is_some() {
         let steps = grant.finalizer.then_some(Step::RemoveFinalizer).into_iter().collect();
-        return Decision { steps, status: grant.status.clone(), wake: Wake::OnChange };
+        return Decision::new(steps, grant.status.clone(), Wake::OnChange);
+    }
+    if let Some(decision) = decided(now, grant) {
+        return decision;
     }
     if let Some(end) = asked_end(grant).filter(|end| *end <= now) {
         let message =
@@ -99,7 +124,7 @@ fn request(now: Timestamp, grant: &GrantView, world: &Observed, limits: &Limits)
         Outlook::Fails(because) => return fails(now, grant, &because),
     };
     match &world.request {
-        Judged::NotAsked => Decision { steps: vec![Step::Judge], status: grant.status.clone(), wake: Wake::At(now) },
+        Judged::NotAsked => Decision::new(vec![Step::Judge], grant.status.clone(), Wake::At(now)),
         Judged::Unknown(because) => unknown(now, grant, because, limits),
         Judged::Refused(because) => refused(now, grant, because, limits),
         Judged::Allowed(terms) => match from {
@@ -107,6 +132,18 @@ fn request(now: Timestamp, grant: &GrantView, world: &Observed, limits: &Limits)
             Some(from) => allowed(now, &going_on(grant, from), terms, world.may_create, limits),
         },
     }
+}
+
+/// What people have decided, or what nobody may decide, for good.
+fn decided(now: Timestamp, grant: &GrantView) -> Option<Decision> {
+    let over = |status| Some(Decision::new(Vec::new(), status, Wake::OnChange));
+    if grant.status.identity == Some(IdentityProof::Unproven) {
+        return over(record::unproven(now, grant));
+    }
+    if let Some(vote) = votes::first(grant, Verdict::Deny) {
+        return over(record::denied(now, grant, vote));
+    }
+    votes::first(grant, Verdict::Revoke).and_then(|vote| over(record::revoked_before(now, grant, vote)))
 }
 
 /// `spec.endTime` in whole seconds, as it would be recorded.
@@ -123,16 +160,16 @@ fn going_on(grant: &GrantView, from: ExtendedRecord) -> GrantView {
 
 /// Not before another grant is active, which is given up itself where it never is.
 fn waits(now: Timestamp, grant: &GrantView, because: &Because, limits: &Limits) -> Decision {
-    Decision {
-        steps: Vec::new(),
-        status: record::pending(now, grant, because),
-        wake: Wake::after(now, limits.judge_again).or_at(asked_end(grant)),
-    }
+    Decision::new(
+        Vec::new(),
+        record::pending(now, grant, because),
+        Wake::after(now, limits.judge_again).or_at(asked_end(grant)),
+    )
 }
 
 /// The grant that it extends ended early.
 fn fails(now: Timestamp, grant: &GrantView, because: &Because) -> Decision {
-    Decision { steps: Vec::new(), status: record::failed(now, grant, because), wake: Wake::OnChange }
+    Decision::new(Vec::new(), record::failed(now, grant, because), Wake::OnChange)
 }
 
 fn refused(now: Timestamp, grant: &GrantView, because: &Because, limits: &Limits) -> Decision {
@@ -143,41 +180,35 @@ fn refused(now: Timestamp, grant: &GrantView, because: &Because, limits: &Limits
         let message = format!("Not allowed within {:#} of its {what}: {}", limits.pending, because.message);
         return over(now, grant, &Because::new(because.reason.clone(), message));
     }
-    Decision {
-        steps: Vec::new(),
-        status: record::pending(now, grant, because),
-        wake: Wake::after(now, limits.judge_again).or_at(Some(given_up)).or_at(asked_end(grant)),
-    }
+    Decision::new(
+        Vec::new(),
+        record::pending(now, grant, because),
+        Wake::after(now, limits.judge_again).or_at(Some(given_up)).or_at(asked_end(grant)),
+    )
 }
 
 /// What cannot be judged is tried on: nothing is concluded from it but that.
 fn unknown(now: Timestamp, grant: &GrantView, because: &Because, limits: &Limits) -> Decision {
-    Decision {
-        steps: Vec::new(),
-        status: record::unclear(now, grant, because),
-        wake: Wake::after(now, limits.unknown_again).or_at(asked_end(grant)),
-    }
+    Decision::new(
+        Vec::new(),
+        record::unclear(now, grant, because),
+        Wake::after(now, limits.unknown_again).or_at(asked_end(grant)),
+    )
 }
 
 fn allowed(now: Timestamp, grant: &GrantView, terms: &Terms, may_create: bool, limits: &Limits) -> Decision {
-    if terms.required_approvals > 0 {
-        let given_up = grant.created.checked_add(terms.approval_timeout).unwrap_or(Timestamp::MAX);
-        if given_up <= now {
-            let message = format!(
-                "Not approved within {:#} of its creation, as policy {} demands: nothing was given. Create another grant.",
-                terms.approval_timeout, terms.policy.name
-            );
-            return over(now, grant, &Because::new("ApprovalTimedOut", message));
-        }
-        let status = record::awaiting_approval(now, grant, terms, given_up);
-        return Decision { steps: Vec::new(), status, wake: Wake::At(given_up).or_at(asked_end(grant)) };
+    if grant.dry_run {
+        return Decision::new(Vec::new(), record::dry_run(now, grant, terms), Wake::OnChange);
+    }
+    if !votes::is_approved(grant) {
+        return awaits(now, grant, terms);
     }
     if let Some(start) = grant.start().filter(|start| *start > now) {
-        return Decision {
-            steps: Vec::new(),
-            status: record::scheduled(now, grant, terms, start),
-            wake: Wake::At(start).or_at(asked_end(grant)),
-        };
+        return Decision::new(
+            Vec::new(),
+            record::scheduled(now, grant, terms, start),
+            Wake::At(start).or_at(asked_end(grant)),
+        );
     }
     if !may_create {
         let because = Because::new(
@@ -197,7 +228,7 @@ fn allowed(now: Timestamp, grant: &GrantView, terms: &Terms, may_create: bool, l
             if !grant.finalizer {
                 steps.insert(0, Step::AddFinalizer);
             }
-            Decision { steps, status, wake: Wake::At(now) }
+            Decision::new(steps, status, Wake::At(now))
         }
         None => {
             let because = Because::new(
@@ -209,9 +240,24 @@ fn allowed(now: Timestamp, grant: &GrantView, terms: &Terms, may_create: bool, l
     }
 }
 
+/// Approvals are missing.
+fn awaits(now: Timestamp, grant: &GrantView, terms: &Terms) -> Decision {
+    let timeout = terms.approval.timeout;
+    let given_up = grant.created.checked_add(timeout).unwrap_or(Timestamp::MAX);
+    if given_up <= now {
+        let message = format!(
+            "Not approved within {timeout:#} of its creation, as policy {} demands: nothing was given. Create another grant.",
+            terms.policy.name
+        );
+        return over(now, grant, &Because::new("ApprovalTimedOut", message));
+    }
+    let status = record::awaiting_approval(now, grant, terms, given_up);
+    Decision::new(Vec::new(), status, Wake::At(given_up).or_at(asked_end(grant)))
+}
+
 /// Given up before anything was given.
 fn over(now: Timestamp, grant: &GrantView, because: &Because) -> Decision {
-    Decision { steps: Vec::new(), status: record::timed_out(now, grant, because), wake: Wake::OnChange }
+    Decision::new(Vec::new(), record::timed_out(now, grant, because), Wake::OnChange)
 }
 
 /// The intent is recorded and its end lies ahead.
@@ -220,11 +266,17 @@ fn give(now: Timestamp, grant: &GrantView, world: &Observed) -> Decision {
         let message = "The record names no end, and without one nothing is given: what may have been given is taken back. Somebody changed this status by hand; create another grant.";
         return turn(now, grant, EndReason::Expired, message);
     };
+    if let Some(vote) = votes::first(grant, Verdict::Revoke) {
+        return turn(now, grant, EndReason::RevokedByDecision, &record::revoked_words(vote));
+    }
+    if let Standing::Ends(message) = &world.policy {
+        return turn(now, grant, EndReason::PolicyChanged, message);
+    }
     if let Some(message) = extension::cut_short(now, grant, &world.extended) {
         return turn(now, grant, EndReason::ExtendedGrantEnded, &message);
     }
     if world.progress.is_empty() {
-        return Decision { steps: vec![Step::Settle(Goal::Give)], status: grant.status.clone(), wake: Wake::At(now) };
+        return Decision::new(vec![Step::Settle(Goal::Give)], grant.status.clone(), Wake::At(now));
     }
     let mut waiting = Vec::new();
     for progress in &world.progress {
@@ -240,19 +292,19 @@ fn give(now: Timestamp, grant: &GrantView, world: &Observed) -> Decision {
     let retry = waiting.iter().map(|(_, retry)| *retry).min();
     let status = match waiting.first() {
         Some((because, _)) => record::activating(now, grant, because, waiting.len()),
-        None => record::active(now, grant),
+        None => record::active(now, grant, &world.policy),
     };
     // The end of the one that it extends is looked at once more when it should have come.
     let turns = extension::turns(now, grant, &world.extended);
     let wake = Wake::At(end).or_at(turns).or_at(retry.and_then(|retry| now.checked_add(retry).ok()));
-    Decision { steps: Vec::new(), status, wake }
+    Decision::new(Vec::new(), status, wake)
 }
 
 /// The access ends here and now: take back what was given.
 fn turn(now: Timestamp, grant: &GrantView, reason: EndReason, message: &str) -> Decision {
     let end = End { reason, time: now.into() };
     let status = record::revoking(now, grant, end, Some(message), &[]);
-    Decision { steps: vec![Step::Settle(Goal::Take)], status, wake: Wake::At(now) }
+    Decision::new(vec![Step::Settle(Goal::Take)], status, Wake::At(now))
 }
 
 /// The access has ended: nothing but the record is asked.
@@ -260,11 +312,15 @@ fn take(now: Timestamp, grant: &GrantView, world: &Observed, end: End) -> Decisi
     if grant.is_settled() {
         let status = record::settled(now, grant, end);
         let wake = if grant.deleted.is_some() { Wake::At(now) } else { Wake::OnChange };
-        return Decision { steps: vec![Step::Record], status, wake };
+        return Decision::new(vec![Step::Record], status, wake);
+    }
+    if grant.abandoned && world.out_of_reach {
+        let status = record::abandoned(now, grant);
+        return Decision::new(vec![Step::Record], status, Wake::At(now));
     }
     if world.progress.is_empty() {
         let status = record::revoking(now, grant, end, None, &[]);
-        return Decision { steps: vec![Step::Settle(Goal::Take)], status, wake: Wake::At(now) };
+        return Decision::new(vec![Step::Settle(Goal::Take)], status, Wake::At(now));
     }
     let waiting: Vec<_> = world
         .progress
@@ -278,9 +334,5 @@ fn take(now: Timestamp, grant: &GrantView, world: &Observed, end: End) -> Decisi
     let retry = waiting.iter().map(|(_, retry)| *retry).min().unwrap_or(super::OVERDUE_AFTER).min(super::OVERDUE_AFTER);
     // Never later than that, whatever waits: an end is tried again until it has come.
     let reasons: Vec<_> = waiting.into_iter().map(|(because, _)| because).collect();
-    Decision {
-        steps: Vec::new(),
-        status: record::revoking(now, grant, end, None, &reasons),
-        wake: Wake::after(now, retry),
-    }
+    Decision::new(Vec::new(), record::revoking(now, grant, end, None, &reasons), Wake::after(now, retry))
 }

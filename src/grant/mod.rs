@@ -4,6 +4,7 @@
 //! - [`world`]: what was observed, with "unknown" as a value.
 //! - [`decide`]: the decision for a grant, with its table.
 //! - [`extension`]: what the grant that another one extends means for that other, with its table.
+//! - [`votes`]: which decisions of people count, with their table.
 //! - [`binding`]: the decision for one binding, with its table.
 //! - [`plan`]: what a decision consists of.
 //! - [`record`]: what a decision makes of the status.
@@ -16,6 +17,7 @@ pub mod name;
 pub mod plan;
 pub mod record;
 pub mod view;
+pub mod votes;
 pub mod world;
 
 #[cfg(test)]
@@ -25,7 +27,8 @@ pub use decide::decide;
 pub use extension::{Extended, Seen};
 pub use plan::{Decision, Limits, Step, Wake};
 pub use view::{GrantKey, GrantView, Lane};
-pub use world::{Because, Judged, Observed, Progress, Terms};
+pub use votes::{Answer, Ballot};
+pub use world::{Approval, Because, Judged, Observed, Progress, Standing, Terms};
 
 use jiff::SignedDuration;
 

@@ -2,7 +2,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::binding::Goal;
+use super::{binding::Goal, votes::Answer};
 use crate::api::AccessGrantStatus;
 
 /// What to do next for a grant: the steps in their order, the status as it should then be, and when to look again.
@@ -14,6 +14,15 @@ pub struct Decision {
     pub status: AccessGrantStatus,
     /// When to look again.
     pub wake: Wake,
+    /// What is told to those who decided, once the status is written.
+    pub answers: Vec<Answer>,
+}
+
+impl Decision {
+    /// Without answers.
+    pub fn new(steps: Vec<Step>, status: AccessGrantStatus, wake: Wake) -> Self {
+        Self { steps, status, wake, answers: Vec::new() }
+    }
 }
 
 /// One thing to do.

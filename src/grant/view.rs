@@ -4,10 +4,10 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::{extension, record::whole_seconds};
 use crate::api::{
-    AccessGrant, AccessGrantSpec, AccessGrantStatus, FINALIZER,
+    ANNOTATION_ABANDON, AccessGrant, AccessGrantSpec, AccessGrantStatus, FINALIZER,
     condition::one_line,
     grant::Access,
-    status::{BindingRecord, BindingState, EndReason, Phase},
+    status::{BindingRecord, BindingState, EndReason, IdentityProof, Phase},
 };
 
 /// How long after its creation or start a grant that nothing came of is looked at once more, whatever was planned.
@@ -52,6 +52,12 @@ pub struct GrantView {
     pub end_time: Option<Timestamp>,
     /// `spec.extends`: the name of the grant that it extends.
     pub extends: Option<String>,
+    /// `spec.requestedBy.username`: who asks.
+    pub requester: String,
+    /// `spec.dryRun`: nothing is ever given.
+    pub dry_run: bool,
+    /// Whether an administrator has given up what is left of it in Rancher.
+    pub abandoned: bool,
     /// What it asks for, in short.
     pub summary: Summary,
     /// The record.
@@ -117,6 +123,10 @@ impl From<&AccessGrant> for GrantView {
             start_time: grant.spec.start_time.as_ref().map(|t| t.0),
             end_time: grant.spec.end_time.as_ref().map(|t| t.0),
             extends: grant.spec.extends.as_ref().map(|extended| extended.name.clone()),
+            requester: grant.spec.requested_by.username.clone(),
+            dry_run: grant.spec.dry_run,
+            abandoned: meta.uid.is_some()
+                && meta.annotations.as_ref().and_then(|a| a.get(ANNOTATION_ABANDON)) == meta.uid.as_ref(),
             summary: Summary::from(&grant.spec),
             status: grant.status.clone().unwrap_or_default(),
         }
@@ -164,7 +174,15 @@ impl GrantView {
 
     /// Whether the grant has reached a phase that it never leaves.
     pub fn is_finished(&self) -> bool {
-        self.status.phase.is_some_and(is_terminal) && (!self.is_recorded() || self.status.revoked_time.is_some())
+        is_finished(&self.status)
+    }
+
+    /// Judges once, before anything else, whether who asks was checked, where identities are proven `since` then.
+    pub fn judge_identity(&mut self, since: Timestamp) {
+        if self.status.identity.is_none() && !self.is_recorded() && !self.is_finished() {
+            let proven = self.created >= since;
+            self.status.identity = Some(if proven { IdentityProof::Proven } else { IdentityProof::Unproven });
+        }
     }
 
     /// Whether it holds the binding of that name at that time: it calls for it, and its end lies ahead.
@@ -230,6 +248,16 @@ impl GrantView {
         let late = now.duration_since(end);
         (seen && late > super::OVERDUE_AFTER).then_some(late)
     }
+}
+
+/// Whether a grant with this status has reached a phase that it never leaves.
+pub fn is_finished(status: &AccessGrantStatus) -> bool {
+    let abandoned = || {
+        status.bindings.iter().any(|b| b.state == BindingState::Abandoned)
+            && status.bindings.iter().all(BindingRecord::is_settled)
+    };
+    status.phase.is_some_and(is_terminal)
+        && (status.bindings.is_empty() || status.revoked_time.is_some() || abandoned())
 }
 
 /// Phases that a grant never leaves.

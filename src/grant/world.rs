@@ -1,9 +1,10 @@
 //! What was observed about one grant. What was not asked, and what could not be known, are values.
 
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 
-use super::extension::Extended;
+use super::{extension::Extended, votes::Ballot};
 use crate::api::{
+    approval::ApproverSet,
     integration::RancherStatus,
     status::{AccessDetails, BindingRecord, PolicyRecord},
 };
@@ -19,12 +20,37 @@ pub struct Observed {
     pub extended: Extended,
     /// How far each recorded binding got in this pass; empty while none was tried.
     pub progress: Vec<Progress>,
+    /// Decisions about it that were not answered yet.
+    pub ballots: Vec<Ballot>,
+    /// Whether the policy that allowed it still does. Asked only while access is in force.
+    pub policy: Standing,
+    /// Whether there is no way to the Rancher that its access is on.
+    pub out_of_reach: bool,
+}
+
+/// Whether the policy that allowed a grant still does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// It does, as far as is known.
+    Stands,
+    /// It changed or went, and the access stays until its end: in words.
+    Kept(String),
+    /// It does not, and the access ends: in words.
+    Ends(String),
 }
 
 impl Observed {
     /// Nothing asked yet.
     pub fn nothing(may_create: bool) -> Self {
-        Self { may_create, request: Judged::NotAsked, extended: Extended::NotLooked, progress: Vec::new() }
+        Self {
+            may_create,
+            request: Judged::NotAsked,
+            extended: Extended::NotLooked,
+            progress: Vec::new(),
+            ballots: Vec::new(),
+            policy: Standing::Stands,
+            out_of_reach: false,
+        }
     }
 }
 
@@ -62,10 +88,16 @@ pub enum Judged {
 pub struct Terms {
     /// The policy.
     pub policy: PolicyRecord,
-    /// How many people must approve.
-    pub required_approvals: i32,
-    /// How long after its creation the grant waits for them.
-    pub approval_timeout: SignedDuration,
+    /// The `Require` policies that hold besides.
+    pub required_by: Vec<PolicyRecord>,
+    /// Whose approval is asked.
+    pub approval: Approval,
+    /// Stands for all that is approved.
+    pub digest: String,
+    /// What would be given, in words.
+    pub resolved: Vec<String>,
+    /// Since when the same access has lasted, where it begins now.
+    pub continuous_since: Option<Timestamp>,
     /// How long the access lasts, where the grant names no end.
     pub duration: SignedDuration,
     /// The Rancher that it is on.
@@ -74,6 +106,19 @@ pub struct Terms {
     pub bindings: Vec<BindingRecord>,
     /// What to tell the user about using it.
     pub details: AccessDetails,
+}
+
+/// Whose approval is asked.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Approval {
+    /// Who may approve what, and how many of them must.
+    pub sets: Vec<ApproverSet>,
+    /// How long after its creation the grant waits for them.
+    pub timeout: SignedDuration,
+    /// Whether whoever asks, or gets the access, may approve it.
+    pub self_approval: bool,
+    /// Where approvers are reached.
+    pub contact: Option<String>,
 }
 
 /// How far one binding got in this pass.

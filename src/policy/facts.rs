@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use jiff::{SignedDuration, Timestamp};
+
 /// All that must be known to judge a grant.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Facts {
@@ -9,6 +11,29 @@ pub struct Facts {
     pub targets: Vec<TargetFacts>,
     /// The subject, resolved in Rancher.
     pub subject: SubjectFacts,
+    /// How long the same access has lasted already; `None` where that is not asked.
+    pub continuous: Option<Continuous>,
+}
+
+/// How long a pause must be for what follows it not to count as going on: see [`Continuous`].
+pub const PAUSE: SignedDuration = SignedDuration::from_mins(15);
+
+/// Since when the same access has lasted through grants that follow each other with less than [`PAUSE`] between them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Continuous {
+    /// Since when; no later than `begin`.
+    pub since: Timestamp,
+    /// When the access of the grant that is judged would begin.
+    pub begin: Timestamp,
+}
+
+impl Continuous {
+    /// For access that would begin then, after access that lasted through these windows.
+    pub fn of(begin: Timestamp, windows: impl IntoIterator<Item = (Timestamp, Timestamp)>) -> Self {
+        let reaches = |end: Timestamp| begin.duration_since(end) < PAUSE;
+        let before = windows.into_iter().filter(|(_, end)| reaches(*end)).map(|(since, _)| since);
+        Self { since: before.min().map_or(begin, |since| since.min(begin)), begin }
+    }
 }
 
 /// One role on one target.
@@ -64,6 +89,10 @@ pub struct RoleFacts {
     pub id: String,
     /// The rule that makes it privileged, in words, from [`super::privilege::privileged_rule`].
     pub privileged: Option<String>,
+    /// The name that Rancher shows; empty where it has none.
+    pub display_name: String,
+    /// Stands for its rules, with all that it inherits.
+    pub fingerprint: String,
 }
 
 /// The subject, resolved in Rancher.

@@ -4,44 +4,124 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::{
     facts::{Facts, TargetFacts},
+    limits::{Asked, Limits},
+    overlay,
     refusal::{Miss, Refusal, RefusalReason, Step, nearest},
     request::{Policy, Request},
-    stage::{Read, Terms, relevant},
+    stage::{Read, Terms, open_to},
     subject,
     target::{self, Place},
 };
-use crate::api::status::PolicyRecord;
+use crate::api::{
+    approval::{Approval, Approver},
+    policy::Effect,
+    status::PolicyRecord,
+};
 
 /// That a policy allows the request, and on what terms.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Allowed {
     /// The policy, as it stood.
     pub policy: PolicyRecord,
-    /// How many people must approve. 0: nobody.
-    pub required_approvals: i32,
+    /// The `Require` policies that hold besides, as they stood.
+    pub required_by: Vec<PolicyRecord>,
+    /// Whose approval is asked, by each of these policies that names approvers.
+    pub demands: Vec<Demand>,
     /// How long after its creation the grant waits for them.
     pub approval_timeout: SignedDuration,
+    /// Whether whoever asks, or gets the access, may approve it.
+    pub self_approval: bool,
+    /// Where approvers are reached.
+    pub contacts: Vec<String>,
     /// How long the access lasts: the grant's own duration, or the policy's default. For a grant with an `endTime`: how
     /// far that is from now or from its start; the end itself is what counts.
     pub duration: SignedDuration,
 }
 
-/// Whether one of the candidates allows the request: of several, the one with the fewest approvals, then by name.
+/// Whose approval a policy asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Demand {
+    /// The policy's name.
+    pub policy: String,
+    /// How many people must approve. 0: nobody, but these may revoke.
+    pub required: i32,
+    /// Who may.
+    pub approvers: Vec<Approver>,
+}
+
+impl Demand {
+    /// Whether owners of targets are among them.
+    pub fn asks_owner(&self) -> bool {
+        self.approvers.iter().any(|approver| approver.identity().is_none())
+    }
+}
+
+impl Allowed {
+    fn by(policy: &Policy, Terms { limits, duration }: Terms) -> Self {
+        let mut allowed = Self {
+            policy: policy.record(),
+            required_by: Vec::new(),
+            demands: Vec::new(),
+            approval_timeout: limits.timeout,
+            self_approval: true,
+            contacts: Vec::new(),
+            duration,
+        };
+        allowed.demand(policy);
+        allowed
+    }
+
+    /// What a policy asks of approvers is asked besides.
+    fn demand(&mut self, policy: &Policy) {
+        let Approval { required, approvers, self_approval, contact, .. } = &policy.spec.approval;
+        if *required > 0 || !approvers.is_empty() {
+            let (required, approvers) = (*required, approvers.clone());
+            self.demands.push(Demand { policy: policy.name.clone(), required, approvers });
+        }
+        self.self_approval &= *self_approval;
+        self.contacts
+            .extend(contact.iter().filter(|contact| !self.contacts.contains(contact)).cloned().collect::<Vec<_>>());
+    }
+
+    /// What a `Require` policy demands holds besides.
+    fn tighten(&mut self, policy: &Policy, limits: &Limits) {
+        self.required_by.push(policy.record());
+        self.duration = limits.max.map_or(self.duration, |max| self.duration.min(max));
+        if policy.spec.approval.required > 0 {
+            self.approval_timeout = self.approval_timeout.min(limits.timeout);
+            self.demand(policy);
+        }
+    }
+
+    /// How many approvals are asked for altogether, where each target has the same approvers.
+    pub fn required_approvals(&self) -> i32 {
+        self.demands.iter().map(|demand| demand.required).sum()
+    }
+}
+
+/// Whether one of the candidates allows the request: of several, the one with the fewest approvals, then by name; and
+/// none of the overlays refuses it. What these demand is added.
 ///
 /// Privilege is checked first: a privileged role or target is refused by every policy without `allowPrivileged`,
 /// whatever else it says. Everything that [`super::candidates`] checks is checked again, with all facts.
 ///
 /// # Errors
-/// Why no candidate allows it: by the one that came nearest.
-pub fn judge(request: &Request<'_>, candidates: &[&Policy], facts: &Facts, now: Timestamp) -> Result<Allowed, Refusal> {
-    let relevant = relevant(request, candidates.iter().copied())?;
+/// Why no candidate allows it: by the one that came nearest; or which overlay refuses it.
+pub fn judge(
+    request: &Request<'_>,
+    candidates: &[&Policy],
+    overlays: &[&Policy],
+    facts: &Facts,
+    now: Timestamp,
+) -> Result<Allowed, Refusal> {
+    let open = open_to(request, candidates.iter().copied())?;
     let read = Read::of(request, now)?;
     target::known(&read.places, facts)?;
     subject::known(&read.subject.wanted, &facts.subject)?;
     let privilege = privilege(&read.places, facts);
     let mut best: Option<(&Policy, Terms)> = None;
     let mut misses = Vec::new();
-    for policy in relevant {
+    for policy in open {
         let rest = read.check(request, policy, Some(facts));
         match guarded(policy, privilege.as_ref(), rest) {
             Ok(terms) => {
@@ -53,15 +133,45 @@ pub fn judge(request: &Request<'_>, candidates: &[&Policy], facts: &Facts, now: 
             Err(miss) => misses.push((policy.name.as_str(), miss)),
         }
     }
-    let Some((policy, Terms { limits, duration })) = best else {
+    let Some((policy, terms)) = best else {
         return Err(nearest(misses));
     };
-    Ok(Allowed {
-        policy: policy.record(),
-        required_approvals: limits.approvals,
-        approval_timeout: limits.timeout,
-        duration,
-    })
+    let mut allowed = Allowed::by(policy, terms);
+    for overlay in overlays.iter().filter(|overlay| overlay::matches(overlay, request, &read, facts)) {
+        match overlay.spec.effect {
+            Effect::Deny => return Err(overlay::denied(overlay)),
+            Effect::Require => {
+                let limits = overlay::required(overlay, request, &read, facts, allowed.duration)?;
+                allowed.tighten(overlay, &limits);
+            }
+            Effect::Allow => {}
+        }
+    }
+    Ok(allowed)
+}
+
+/// Whether access in force, which lasts so long altogether, would still be allowed by that policy, and is not denied by
+/// one of these. What is asked of a request alone (its reason, room for it, approvals, how far ahead) is not asked again.
+///
+/// # Errors
+/// Why not.
+pub fn still_allows(
+    request: &Request<'_>,
+    policy: Option<&Policy>,
+    denies: &[&Policy],
+    facts: &Facts,
+    length: SignedDuration,
+    now: Timestamp,
+) -> Result<(), Refusal> {
+    let read = Read { time: Asked::For(length), ..Read::of(request, now)? };
+    if let Some(deny) = denies.iter().find(|deny| overlay::matches(deny, request, &read, facts)) {
+        return Err(overlay::denied(deny));
+    }
+    let Some(policy) = policy else { return Ok(()) };
+    open_to(request, [policy].into_iter())?;
+    let privilege = privilege(&read.places, facts);
+    let rest = read.check_access(policy, Some(facts));
+    guarded(policy, privilege.as_ref(), rest).map(drop).map_err(|miss| nearest(vec![(policy.name.as_str(), miss)]))
 }
 
 /// Puts privilege before the other rules. Of the policies without `allowPrivileged`, one that is met otherwise is the

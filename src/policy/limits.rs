@@ -4,6 +4,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::{
     duration::{parse_duration, show},
+    facts::Continuous,
     refusal::{Miss, Refusal, RefusalReason, Step, quote},
 };
 use crate::api::{
@@ -120,16 +121,7 @@ pub(super) fn asked(spec: &AccessGrantSpec, from: Option<Timestamp>, now: Timest
 }
 
 /// How long the access lasts by this policy.
-pub(super) fn check(spec: &AccessGrantSpec, asked: Asked, limits: &Limits) -> Result<SignedDuration, Miss> {
-    let by_machine = spec.requested_by.username.starts_with("system:serviceaccount:");
-    if by_machine && limits.approvals == 0 && !matches!(asked, Asked::Until(_)) {
-        // A pipeline that makes its grant anew whenever it is gone would else have access for ever.
-        return Err(Miss::new(
-            Step::Time,
-            RefusalReason::EndTimeRequired,
-            "a ServiceAccount whose grants nobody approves must set spec.endTime instead of spec.duration. Create the grant anew with an end",
-        ));
-    }
+pub(super) fn check(asked: Asked, limits: &Limits) -> Result<SignedDuration, Miss> {
     let (length, field, remedy) = match asked {
         Asked::For(length) => (length, "spec.duration", "Create another grant with a shorter duration"),
         Asked::Until(length) => {
@@ -144,4 +136,49 @@ pub(super) fn check(spec: &AccessGrantSpec, asked: Asked, limits: &Limits) -> Re
         RefusalReason::DurationTooLong,
         format!("{field} is {length}, and its spec.duration.max is {max}. {remedy}"),
     ))
+}
+
+/// Whether a machine says when its access ends: a pipeline that makes its grant anew whenever it is gone would else have
+/// access for ever, where nobody approves.
+pub(super) fn check_end(spec: &AccessGrantSpec, asked: Asked, limits: &Limits) -> Result<(), Miss> {
+    if !spec.requested_by.is_service_account() || limits.approvals > 0 || matches!(asked, Asked::Until(_)) {
+        return Ok(());
+    }
+    let why = "a ServiceAccount whose grants nobody approves must set spec.endTime instead of spec.duration. Create the grant anew with an end";
+    Err(Miss::new(Step::Time, RefusalReason::EndTimeRequired, why))
+}
+
+/// Whether the start lies near enough.
+pub(super) fn check_ahead(spec: &AccessGrantSpec, now: Timestamp, limits: &Limits) -> Result<(), Miss> {
+    let ahead = spec.start_time.as_ref().map(|start| start.0.duration_since(now));
+    let (Some(ahead), Some(max)) = (ahead, limits.max_ahead) else { return Ok(()) };
+    if ahead <= max {
+        return Ok(());
+    }
+    let why = format!(
+        "spec.startTime lies {} ahead, and its spec.maxAhead is {}. Create the grant later, or another one with an earlier start",
+        show(ahead),
+        show(max)
+    );
+    Err(Miss::new(Step::Time, RefusalReason::StartTooFar, why))
+}
+
+/// Whether the same access would not last too long through this grant and those before it.
+pub(super) fn check_continuous(
+    continuous: Option<&Continuous>,
+    length: SignedDuration,
+    limits: &Limits,
+) -> Result<(), Miss> {
+    let (Some(Continuous { since, begin }), Some(max)) = (continuous, limits.max_continuous) else { return Ok(()) };
+    let total = begin.checked_add(length).map_or(SignedDuration::MAX, |end| end.duration_since(*since));
+    if total <= max {
+        return Ok(());
+    }
+    let why = format!(
+        "the same access would have lasted {} without a pause, since {since}, and its spec.duration.maxContinuous is {}. Ask for less, or create another grant {} after the access has ended",
+        show(total),
+        show(max),
+        show(super::facts::PAUSE)
+    );
+    Err(Miss::new(Step::Time, RefusalReason::ContinuousTooLong, why))
 }

@@ -14,11 +14,15 @@ pub mod glob;
 pub mod privilege;
 pub mod selector;
 
+mod approval;
 mod difference;
+mod digest;
 mod facts;
 mod judge;
 mod limits;
+mod overlay;
 mod refusal;
+mod relation;
 mod request;
 mod stage;
 mod subject;
@@ -27,12 +31,23 @@ mod target;
 #[cfg(test)]
 mod tests;
 
+pub use approval::{Owners, approver_sets, asks_owners};
 pub use difference::difference;
+pub use digest::{Approved, fingerprint};
 pub use duration::parse_duration;
-pub use facts::{ClusterFacts, Facts, NamespaceFacts, ProjectFacts, RoleFacts, SubjectFacts, TargetFacts};
-pub use judge::{Allowed, judge};
+pub use facts::{
+    ClusterFacts, Continuous, Facts, NamespaceFacts, PAUSE, ProjectFacts, RoleFacts, SubjectFacts, TargetFacts,
+};
+pub use judge::{Allowed, Demand, judge, still_allows};
+pub use overlay::overlays;
 pub use refusal::{MESSAGE_MAX, Refusal, RefusalReason};
+pub use relation::{Person, is_himself};
 pub use request::{Count, Policy, PolicyError, Request, Unfinished};
 pub use stage::candidates;
-pub use subject::{Wanted, wanted_subject};
+pub use subject::{Wanted, rancher_user, wanted_subject};
 pub use system::is_system_namespace;
+
+/// A name as it is compared in order to refuse: without regard to upper and lower case.
+pub fn fold(name: &str) -> String {
+    name.to_lowercase()
+}

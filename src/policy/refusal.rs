@@ -13,16 +13,13 @@ const QUOTE_MAX: usize = 120;
 /// Why a request is not allowed. The name is the reason of the condition that says so.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum RefusalReason {
-    /// No policy is about this integration.
+    /// No policy lets this requester ask for anything there. Whether integration, policy or namespace exist, or fit, is
+    /// not said: whoever may ask for nothing learns nothing.
     NoPolicy,
-    /// The policy that `policyRef` names does not exist, or is about another integration.
-    PolicyNotFound,
     /// The policy cannot be used as it is written.
     PolicyInvalid,
-    /// The policy is not for grants in this namespace.
-    NamespaceNotAllowed,
-    /// The policy does not list the requester.
-    RequesterNotAllowed,
+    /// A `Deny` policy matches the grant.
+    PolicyDenies,
     /// The requester's name does not lead to anybody in Rancher.
     SubjectUnmapped,
     /// `subject` does not name exactly one user, principal or group.
@@ -49,6 +46,10 @@ pub enum RefusalReason {
     TimeInvalid,
     /// The grant's end has passed.
     EndPassed,
+    /// The start lies further ahead than the policy allows.
+    StartTooFar,
+    /// The same access would last longer without a pause than the policy allows.
+    ContinuousTooLong,
     /// A ServiceAccount whose grants nobody approves must say when they end.
     EndTimeRequired,
     /// The policy wants a reason.
@@ -62,10 +63,8 @@ impl RefusalReason {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::NoPolicy => "NoPolicy",
-            Self::PolicyNotFound => "PolicyNotFound",
             Self::PolicyInvalid => "PolicyInvalid",
-            Self::NamespaceNotAllowed => "NamespaceNotAllowed",
-            Self::RequesterNotAllowed => "RequesterNotAllowed",
+            Self::PolicyDenies => "PolicyDenies",
             Self::SubjectUnmapped => "SubjectUnmapped",
             Self::SubjectInvalid => "SubjectInvalid",
             Self::SubjectUnknown => "SubjectUnknown",
@@ -79,6 +78,8 @@ impl RefusalReason {
             Self::DurationTooLong => "DurationTooLong",
             Self::TimeInvalid => "TimeInvalid",
             Self::EndPassed => "EndPassed",
+            Self::StartTooFar => "StartTooFar",
+            Self::ContinuousTooLong => "ContinuousTooLong",
             Self::EndTimeRequired => "EndTimeRequired",
             Self::ReasonRequired => "ReasonRequired",
             Self::LimitReached => "LimitReached",
@@ -116,8 +117,6 @@ pub(super) enum Step {
     /// Privileged, not allowed to be, and not met otherwise either.
     Apart,
     Policy,
-    Namespace,
-    Requester,
     Subject,
     Target,
     Role,

@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 
 use super::limits::Limits;
-use crate::api::{AccessGrantSpec, AccessPolicy, AccessPolicySpec, integration::IdentityMapping, status::PolicyRecord};
+use crate::api::{
+    AccessGrantSpec, AccessPolicy, AccessPolicySpec, integration::IdentityMapping, policy::Effect, status::PolicyRecord,
+};
 
 /// A policy, as it stood when it was read.
 #[derive(Clone, Debug, PartialEq)]
@@ -21,6 +23,11 @@ pub struct Policy {
 }
 
 impl Policy {
+    /// Whether it denies what it matches, and is in force.
+    pub fn is_in_force_to_deny(&self) -> bool {
+        self.spec.effect == Effect::Deny && !self.spec.suspend
+    }
+
     /// What a grant's status keeps of the policy that allowed it.
     pub fn record(&self) -> PolicyRecord {
         PolicyRecord {

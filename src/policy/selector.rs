@@ -17,6 +17,12 @@ pub fn may_select(selector: Option<&Selector>, labels: &BTreeMap<String, String>
     selector.is_some_and(|selector| selects(selector, labels))
 }
 
+/// Whether the selector names values of that one label, and nothing else.
+pub fn is_by_key(selector: &Selector, key: &str) -> bool {
+    selector.match_labels.keys().all(|named| named == key)
+        && selector.match_expressions.iter().all(|r| r.key == key && r.operator == Operator::In)
+}
+
 fn meets(requirement: &Requirement, labels: &BTreeMap<String, String>) -> bool {
     let values = &requirement.values;
     let found = labels.get(&requirement.key);

@@ -1,5 +1,7 @@
 //! The first stage: what the grant and the policies say by themselves, before Rancher is asked anything.
 
+use std::collections::BTreeMap;
+
 use jiff::{SignedDuration, Timestamp};
 
 use super::{
@@ -10,10 +12,7 @@ use super::{
     selector, subject,
     target::{self, Place},
 };
-use crate::api::{
-    policy::GrantLimits,
-    reference::{Identity, IdentityKind},
-};
+use crate::api::policy::{Effect, GrantLimits};
 
 /// The label by which a namespace's name can be selected. The API server sets it on every namespace.
 const NAMESPACE_NAME: &str = "kubernetes.io/metadata.name";
@@ -24,17 +23,17 @@ const NAMESPACE_NAME: &str = "kubernetes.io/metadata.name";
 /// What only Rancher can tell (labels, the principals of a user id, privilege) passes here.
 ///
 /// # Errors
-/// Why no policy allows the request: by the one that came nearest.
+/// Why no policy allows the request: by the one that came nearest, of those that let this requester ask at all.
 pub fn candidates<'p>(
     request: &Request<'_>,
     policies: &'p [Policy],
     now: Timestamp,
 ) -> Result<Vec<&'p Policy>, Refusal> {
-    let relevant = relevant(request, policies.iter())?;
+    let open = open_to(request, policies.iter())?;
     let read = Read::of(request, now)?;
     let mut met = Vec::new();
     let mut misses = Vec::new();
-    for policy in relevant {
+    for policy in open {
         match read.check(request, policy, None) {
             Ok(terms) => met.push((terms.limits.approvals, policy)),
             Err(miss) => misses.push((policy.name.as_str(), miss)),
@@ -47,36 +46,47 @@ pub fn candidates<'p>(
     Ok(met.into_iter().map(|(_, policy)| policy).collect())
 }
 
-/// The policies about the request's integration; the one that it names, if it names one.
-pub(super) fn relevant<'p>(
+/// The policies that let this requester ask from this namespace; the one that he names, if he names one.
+///
+/// # Errors
+/// One and the same for all whom no policy knows, so that nobody learns by asking what there is.
+pub(super) fn open_to<'p>(
     request: &Request<'_>,
     policies: impl Iterator<Item = &'p Policy>,
 ) -> Result<Vec<&'p Policy>, Refusal> {
     let integration = &request.spec.integration_ref.name;
     let wanted = request.spec.policy_ref.as_ref().map(|wanted| &wanted.name);
-    let relevant: Vec<_> = policies
+    let labels = labels(request);
+    let open: Vec<_> = policies
+        .filter(|policy| policy.spec.effect == Effect::Allow && !policy.spec.suspend)
         .filter(|policy| policy.spec.integration_ref.name == *integration)
         .filter(|policy| wanted.is_none_or(|name| policy.name == *name))
+        .filter(|policy| may_ask(policy, request, &labels))
         .collect();
-    if !relevant.is_empty() {
-        return Ok(relevant);
-    }
-    let integration = quote(integration);
-    Err(match wanted {
-        Some(name) => Refusal::new(
-            RefusalReason::PolicyNotFound,
-            format!(
-                "No AccessPolicy {} is about integration {integration}. Create another grant with another spec.policyRef or with none, or have the platform team create that policy",
-                quote(name)
-            ),
-        ),
-        None => Refusal::new(
+    if open.is_empty() {
+        return Err(Refusal::new(
             RefusalReason::NoPolicy,
-            format!(
-                "No AccessPolicy is about integration {integration}, and without one nothing is granted. Check spec.integrationRef, or have the platform team create a policy"
-            ),
-        ),
-    })
+            "No AccessPolicy lets this requester ask for this from this namespace, so nothing was looked up. Check spec.integrationRef, spec.policyRef, the namespace and the groups in spec.requestedBy, or have the platform team say which policy is meant for you",
+        ));
+    }
+    Ok(open)
+}
+
+/// The labels of the request's namespace, with its name.
+pub(super) fn labels(request: &Request<'_>) -> BTreeMap<String, String> {
+    let mut labels = request.namespace_labels.clone();
+    labels.insert(NAMESPACE_NAME.to_owned(), request.namespace.to_owned());
+    labels
+}
+
+/// Whether the policy is for the request's namespace, and lists its requester. A ServiceAccount may ask only where
+/// namespaces are named: their other labels are whoever's may write them.
+fn may_ask(policy: &Policy, request: &Request<'_>, labels: &BTreeMap<String, String>) -> bool {
+    let by = &request.spec.requested_by;
+    let selector = &policy.spec.namespace_selector;
+    selector::selects(selector, labels)
+        && policy.spec.requesters.iter().any(|entry| entry.names(by, true))
+        && (!by.is_service_account() || selector::is_by_key(selector, NAMESPACE_NAME))
 }
 
 /// What a request says by itself.
@@ -84,6 +94,7 @@ pub(super) struct Read<'a> {
     pub places: Vec<Place<'a>>,
     pub subject: subject::Asked,
     pub time: Asked,
+    pub now: Timestamp,
 }
 
 /// On what terms a policy allows a request.
@@ -101,63 +112,35 @@ impl<'a> Read<'a> {
             time: limits::asked(request.spec, request.from, now)?,
             places: target::places(&request.spec.access)?,
             subject: subject::Asked::of(request.spec, request.mapping)?,
+            now,
         })
     }
 
     /// Whether one policy allows the request, but for privilege. Without facts, what only Rancher can tell passes.
     pub(super) fn check(&self, request: &Request<'_>, policy: &Policy, facts: Option<&Facts>) -> Result<Terms, Miss> {
-        let spec = &policy.spec;
-        let limits = Limits::of(spec).map_err(|why| Miss::new(Step::Policy, RefusalReason::PolicyInvalid, why))?;
-        namespace(request, policy)?;
-        requester(request, policy)?;
-        subject::check(&spec.subjects, &self.subject, facts.map(|facts| &facts.subject))?;
-        target::check(&spec.access, &self.places, facts)?;
-        let duration = limits::check(request.spec, self.time, &limits)?;
+        let terms = self.check_access(policy, facts)?;
+        limits::check_end(request.spec, self.time, &terms.limits)?;
+        limits::check_ahead(request.spec, self.now, &terms.limits)?;
+        let continuous = facts.and_then(|facts| facts.continuous.as_ref());
+        limits::check_continuous(continuous, terms.duration, &terms.limits)?;
         reason(request, policy)?;
         count(request, policy)?;
+        Ok(terms)
+    }
+
+    /// Whether one policy allows this access, for so long, to this subject.
+    pub(super) fn check_access(&self, policy: &Policy, facts: Option<&Facts>) -> Result<Terms, Miss> {
+        let spec = &policy.spec;
+        let limits = Limits::of(spec).map_err(|why| Miss::new(Step::Policy, RefusalReason::PolicyInvalid, why))?;
+        subject::check(&spec.subjects, &self.subject, facts.map(|facts| &facts.subject))?;
+        target::check(&spec.access, &self.places, facts)?;
+        let duration = limits::check(self.time, &limits)?;
         Ok(Terms { limits, duration })
     }
 }
 
-fn namespace(request: &Request<'_>, policy: &Policy) -> Result<(), Miss> {
-    let mut labels = request.namespace_labels.clone();
-    labels.insert(NAMESPACE_NAME.to_owned(), request.namespace.to_owned());
-    if selector::selects(&policy.spec.namespace_selector, &labels) {
-        return Ok(());
-    }
-    let namespace = quote(request.namespace);
-    let why = if policy.spec.namespace_selector.is_empty() {
-        "spec.namespaceSelector is empty, and so selects no namespace. Have the platform team say which namespaces it is for".to_owned()
-    } else {
-        format!(
-            "spec.namespaceSelector does not select namespace {namespace} by its labels. Create the grant in a namespace of yours that it selects, or have the platform team label this one"
-        )
-    };
-    Err(Miss::new(Step::Namespace, RefusalReason::NamespaceNotAllowed, why))
-}
-
-fn requester(request: &Request<'_>, policy: &Policy) -> Result<(), Miss> {
-    let by = &request.spec.requested_by;
-    let listed = |identity: &Identity| match (identity.kind, &identity.namespace) {
-        (IdentityKind::User, None) => identity.name == by.username,
-        (IdentityKind::Group, None) => by.groups.contains(&identity.name),
-        (IdentityKind::ServiceAccount, Some(namespace)) => {
-            by.username == format!("system:serviceaccount:{namespace}:{}", identity.name)
-        }
-        _ => false,
-    };
-    if policy.spec.requesters.iter().any(listed) {
-        return Ok(());
-    }
-    let (who, groups) = (quote(&by.username), by.groups.len());
-    let why = format!(
-        "spec.requesters lists neither {who} nor one of the {groups} groups in the grant's spec.requestedBy. Have the platform team add the user or a group, or have somebody ask who is listed"
-    );
-    Err(Miss::new(Step::Requester, RefusalReason::RequesterNotAllowed, why))
-}
-
 /// Whether there is room for one more grant.
-fn count(request: &Request<'_>, policy: &Policy) -> Result<(), Miss> {
+pub(super) fn count(request: &Request<'_>, policy: &Policy) -> Result<(), Miss> {
     let limits = policy.spec.limits.unwrap_or_default();
     if limits == GrantLimits::default() {
         return Ok(());
@@ -190,7 +173,7 @@ fn count(request: &Request<'_>, policy: &Policy) -> Result<(), Miss> {
     Ok(())
 }
 
-fn reason(request: &Request<'_>, policy: &Policy) -> Result<(), Miss> {
+pub(super) fn reason(request: &Request<'_>, policy: &Policy) -> Result<(), Miss> {
     let given = request.spec.reason.as_deref().unwrap_or_default().trim();
     if !policy.spec.require_reason || !given.is_empty() {
         return Ok(());

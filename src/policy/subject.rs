@@ -27,7 +27,7 @@ pub enum Wanted {
 /// nowhere in Rancher. Both say what to write instead.
 pub fn wanted_subject(spec: &AccessGrantSpec, mapping: Option<&IdentityMapping>) -> Result<Wanted, Refusal> {
     let Some(subject) = &spec.subject else {
-        return mapped(&spec.requested_by.username, mapping)
+        return rancher_user(&spec.requested_by.username, mapping)
             .map_err(|why| Refusal::new(RefusalReason::SubjectUnmapped, why));
     };
     match subject {
@@ -42,7 +42,10 @@ pub fn wanted_subject(spec: &AccessGrantSpec, mapping: Option<&IdentityMapping>)
 }
 
 /// What a Kubernetes user name is in Rancher, or why it is nothing there.
-fn mapped(name: &str, mapping: Option<&IdentityMapping>) -> Result<Wanted, String> {
+///
+/// # Errors
+/// Why it leads nowhere there, and what to do.
+pub fn rancher_user(name: &str, mapping: Option<&IdentityMapping>) -> Result<Wanted, String> {
     const REMEDY: &str = "set spec.subject to a Rancher user id (user), or to the principal of a user or group";
     let who = quote(name);
     if name.starts_with("system:") {
@@ -97,7 +100,26 @@ impl Asked {
     /// # Errors
     /// As [`wanted_subject`].
     pub(super) fn of(spec: &AccessGrantSpec, mapping: Option<&IdentityMapping>) -> Result<Self, Refusal> {
-        Ok(Self { wanted: wanted_subject(spec, mapping)?, own: mapped(&spec.requested_by.username, mapping).ok() })
+        Ok(Self {
+            wanted: wanted_subject(spec, mapping)?,
+            own: rancher_user(&spec.requested_by.username, mapping).ok(),
+        })
+    }
+
+    /// The group that it is for.
+    pub(super) fn group(&self) -> Option<&str> {
+        match &self.wanted {
+            Wanted::Group(group) => Some(group),
+            _ => None,
+        }
+    }
+
+    /// The user that it is for, as he is named.
+    pub(super) fn user(&self) -> Option<&str> {
+        match &self.wanted {
+            Wanted::User(name) | Wanted::Principal(name) => Some(name),
+            Wanted::Group(_) => None,
+        }
     }
 
     /// Whether the requester asks for himself. Without facts, an id and a principal may be the same user; two ids, or

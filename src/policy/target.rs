@@ -129,6 +129,33 @@ pub(super) fn check(rules: &[AccessRule], places: &[Place<'_>], facts: Option<&F
     Ok(())
 }
 
+/// Whether one of the rules of an overlay is about one of the places. What a rule leaves out, it means all of.
+pub(super) fn touches(rules: &[AccessRule], places: &[Place<'_>], facts: &Facts) -> bool {
+    let role_fits = |roles: &[String], role: &str| roles.iter().any(|pattern| glob::matches(pattern, role));
+    let open =
+        |names: &[String], selector: Option<&Selector>| names.is_empty() && selector.is_none_or(Selector::is_empty);
+    let any = |rule: &AccessRule| {
+        // A part that says nothing is filled in, so that it means everything.
+        let mut rule = rule.clone();
+        let all = || vec!["*".to_owned()];
+        if let Some(cluster) = rule.cluster.as_mut().filter(|rule| open(&rule.names, rule.selector.as_ref())) {
+            cluster.names = all();
+        }
+        if let Some(project) = &mut rule.project {
+            if open(&project.clusters, project.cluster_selector.as_ref()) {
+                project.clusters = all();
+            }
+            if open(&project.names, project.selector.as_ref()) {
+                project.names = all();
+            }
+        }
+        places.iter().enumerate().any(|(index, place)| {
+            roles_on(&rule, place, facts.targets.get(index)).is_some_and(|roles| role_fits(roles, place.role))
+        })
+    };
+    rules.iter().any(any)
+}
+
 fn uncovered(place: &Place<'_>, labels_known: bool) -> Miss {
     let target = place.words();
     let how = if labels_known {

@@ -1,12 +1,15 @@
 //! One grant's way: observe, decide, act, record.
 //!
-//! - `observe` holds a request against policies and Rancher (`resolve`); [`extended`] looks at the grant that it extends.
+//! - `observe` holds a request against policies and Rancher (`resolve`), with its `terms`; [`extended`] looks at the grant that it
+//!   extends, `standing` at its policy while access is in force, `ballots` at what people decided.
 //! - [`crate::grant::decide`] decides.
 //! - `settle` and `act` bring bindings to where they should be (`look`, `holders`, `membership`, `write`, `clear` with `reach`, `gone`,
 //!   `wait`); [`orphan`] does so for a binding that has no grant.
-//! - `record` writes it down, and `report` tells it.
+//! - `record` writes it down, `report` tells it, and `answer` tells those who decided.
 
 mod act;
+mod answer;
+mod ballots;
 mod clear;
 pub mod extended;
 mod gone;
@@ -20,8 +23,12 @@ mod record;
 mod report;
 mod resolve;
 mod settle;
+mod standing;
+mod terms;
 mod wait;
 mod write;
+
+pub(super) use terms::lasted;
 
 use std::{sync::Arc, time::Duration};
 
@@ -31,7 +38,7 @@ use tracing::{debug, info};
 use super::{Context, brief, grants, operator, pools::Work, seats};
 use crate::{
     api::{AccessGrant, AccessGrantStatus},
-    grant::{Decision, GrantKey, GrantView, Judged, Lane, Observed, Step, Wake, decide, extension, view},
+    grant::{Answer, Decision, GrantKey, GrantView, Judged, Lane, Observed, Step, Wake, decide, extension, view},
     runtime::Standing,
 };
 
@@ -85,7 +92,12 @@ impl GrantError {
 /// # Errors
 /// See [`GrantError`].
 pub async fn reconcile(ctx: &Context, key: &GrantKey, work: Work) -> Result<Wake, GrantError> {
-    let Some(grant) = ctx.grants.get(key) else { return Ok(Wake::OnChange) };
+    let Some(grant) = ctx.grants.get(key) else {
+        if ctx.leader.standing() == Standing::Leading {
+            answer::nobody(ctx, key).await;
+        }
+        return Ok(Wake::OnChange);
+    };
     let mut pass = Pass {
         ctx,
         view: GrantView::from(grant.as_ref()),
@@ -94,6 +106,7 @@ pub async fn reconcile(ctx: &Context, key: &GrantKey, work: Work) -> Result<Wake
         serves: true,
         clears: work == Work::Clear,
         soon: None,
+        answers: Vec::new(),
     };
     pass.serves = pass.is_served();
     if !pass.serves {
@@ -104,7 +117,7 @@ pub async fn reconcile(ctx: &Context, key: &GrantKey, work: Work) -> Result<Wake
     let wake = pass.run().await?;
     // What was judged is written down by now, or came to nothing. After a failure the seat is kept: the write may have
     // landed, and the next pass will know.
-    if ctx.seats.release(key) && grants::counts_under(&pass.grant).is_none() {
+    if ctx.seats.release(key) && grants::counts_under(&pass.grant).is_empty() {
         seats::freed(ctx, &pass.grant);
     }
     Ok(wake)
@@ -122,6 +135,8 @@ struct Pass<'a> {
     clears: bool,
     /// Something is about to get on: in what time to look again.
     soon: Option<Duration>,
+    /// What is to be told to those who decided, once the status is written.
+    answers: Vec<Answer>,
 }
 
 impl Pass<'_> {
@@ -150,17 +165,24 @@ impl Pass<'_> {
     }
 
     async fn run(&mut self) -> Result<Wake, GrantError> {
+        if let Ok(since) = *self.ctx.proof.borrow() {
+            self.view.judge_identity(since);
+        }
         self.world.extended = extended::look(self.ctx, &self.grant, &self.view).await;
+        self.world.policy = standing::look(self.ctx, &self.grant, &self.view).await;
+        self.world.ballots = ballots::look(self.ctx, &self.grant, &self.view).await;
         for _ in 0..ROUNDS {
             let now = self.ctx.now();
             self.world.may_create = self.ctx.leader.may_create() && !self.ctx.clock_is_behind();
-            let Decision { steps, status, wake } = decide(now, &self.view, &self.world, &self.ctx.settings.limits);
+            let Decision { steps, status, wake, answers } =
+                decide(now, &self.view, &self.world, &self.ctx.settings.limits);
             self.view.status = status;
+            self.answers.extend(answers);
             if steps.is_empty() {
                 if self.write_status().await? {
                     continue;
                 }
-                return Ok(wake);
+                return Ok(self.answer().await.map_or(wake, |again| wake.or_at(Some(again))));
             }
             for step in steps {
                 if self.step(step).await? {
@@ -181,7 +203,7 @@ impl Pass<'_> {
             Step::Judge => {
                 let now = self.ctx.now();
                 let from = extension::from(now, &self.view, &self.world.extended);
-                self.world.request = observe::judge(self.ctx, &self.grant, from, now).await;
+                self.world.request = observe::judge(self.ctx, &self.grant, &self.world.extended, from, now).await;
             }
             Step::AddFinalizer => {
                 let written = record::add_finalizer(self.ctx, &self.grant).await.map_err(|e| self.unwritten(e))?;
@@ -209,6 +231,19 @@ impl Pass<'_> {
             }
         }
         Ok(false)
+    }
+
+    /// Answers those who decided, now that what counts is written down. When to try again, where that failed.
+    async fn answer(&mut self) -> Option<jiff::Timestamp> {
+        let mut answers = std::mem::take(&mut self.answers);
+        answers.reverse();
+        answers.sort_by(|a, b| a.uid.cmp(&b.uid));
+        // Of several rounds the last one knows best.
+        answers.dedup_by(|later, first| later.uid == first.uid);
+        if answer::give(self.ctx, &self.grant, &self.view.key, &answers).await {
+            return None;
+        }
+        self.ctx.now().checked_add(AGAIN).ok()
     }
 
     /// Lets others have the place for a moment. What did get on is written; that something is under way is not worth it.
@@ -259,7 +294,7 @@ impl Pass<'_> {
         let written = record::status(self.ctx, &self.grant, &self.view.status).await.map_err(|e| self.unwritten(e))?;
         let now_stands: AccessGrantStatus = written.status.clone().unwrap_or_default();
         let before = std::mem::replace(&mut self.grant, Arc::new(written));
-        if grants::counts_under(&before).is_some() && grants::counts_under(&self.grant).is_none() {
+        if !grants::counts_under(&before).is_empty() && grants::counts_under(&self.grant).is_empty() {
             seats::freed(self.ctx, &self.grant);
         }
         extended::tell(self.ctx, &self.view.key);

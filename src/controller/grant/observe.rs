@@ -1,39 +1,93 @@
 //! Holds a request against the admission proof, the integration, the policies and Rancher. Reads only.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Namespace;
-use kube::Api;
+use kube::{Api, api::ListParams};
 use tracing::warn;
 
-use super::resolve::{Resolved, Unresolved, resolve};
+use super::{
+    resolve::{Unresolved, resolve},
+    terms,
+};
 use crate::{
-    api::{
-        AccessGrant, AccessPolicy, RancherIntegration,
-        integration::{RancherIntegrationSpec, RancherStatus},
-        status::{AccessDetails, BindingRecord, PolicyRecord, TargetDetails},
-    },
-    controller::{Context, brief, connection::Connection, words},
-    grant::{Because, Judged, Terms, name::membership_role},
+    api::{AccessGrant, AccessPolicy, RancherIntegration, policy::Effect},
+    controller::{Context, brief, connection::Connection},
+    grant::{Because, Extended, Judged, Terms},
     policy::{self, Policy, Refusal, Request, Unfinished},
 };
 
-/// What becomes of the request, as things stand.
-/// What extends another grant goes `from` the end of that one.
-pub(super) async fn judge(ctx: &Context, grant: &AccessGrant, from: Option<Timestamp>, now: Timestamp) -> Judged {
-    match weigh(ctx, grant, from, now).await {
+/// What becomes of the request, as things stand. What extends another grant goes `from` the end of that one.
+pub(super) async fn judge(
+    ctx: &Context,
+    grant: &AccessGrant,
+    extended: &Extended,
+    from: Option<Timestamp>,
+    now: Timestamp,
+) -> Judged {
+    match weigh(ctx, grant, extended, from, now).await {
         Ok(terms) => Judged::Allowed(Box::new(terms)),
         Err(judged) => judged,
     }
 }
 
-async fn weigh(ctx: &Context, grant: &AccessGrant, from: Option<Timestamp>, now: Timestamp) -> Result<Terms, Judged> {
+async fn weigh(
+    ctx: &Context,
+    grant: &AccessGrant,
+    extended: &Extended,
+    from: Option<Timestamp>,
+    now: Timestamp,
+) -> Result<Terms, Judged> {
     if let Err(because) = ctx.proof.borrow().clone() {
         return Err(Judged::Unknown(because));
     }
     let name = &grant.spec.integration_ref.name;
-    let integration = ctx.integrations.get(name).ok_or_else(|| {
+    let integration = ctx.integrations.get(name);
+    let namespace = grant.metadata.namespace.clone().unwrap_or_default();
+    let labels = namespace_labels(ctx, &namespace).await?;
+    let policies = policies(ctx, name)?;
+    let unfinished = ctx.seats.count(ctx, grant, &policies.iter().collect::<Vec<_>>());
+    let request = Request {
+        namespace: &namespace,
+        namespace_labels: &labels,
+        spec: &grant.spec,
+        mapping: integration.as_ref().and_then(|integration| integration.spec.identity_mapping.as_ref()),
+        from,
+        unfinished: &unfinished,
+    };
+    // Whom no policy knows is told nothing: not even whether there is such an integration.
+    let candidates = policy::candidates(&request, &policies, now).map_err(not_allowed)?;
+    let overlays = policy::overlays(&request, &policies);
+    let integration = open(name, integration.as_ref())?;
+    let connection = connection(ctx, name)?;
+    let wanted = policy::wanted_subject(&grant.spec, request.mapping).map_err(not_allowed)?;
+    let mut resolved = resolve(ctx, &connection, &grant.spec, &wanted).await.map_err(unresolved)?;
+    let begin = from.or(grant.spec.start_time.as_ref().map(|start| start.0)).map_or(now, |begin| begin.max(now));
+    resolved.facts.continuous = Some(terms::continuous(ctx, grant, &resolved.bindings, begin));
+    let judge = |unfinished: &Unfinished| {
+        policy::judge(&Request { unfinished, ..request }, &candidates, &overlays, &resolved.facts, now)
+    };
+    let all: Vec<_> = candidates.iter().chain(&overlays).copied().collect();
+    let allowed = ctx.seats.judged(ctx, grant, &all, judge).map_err(not_allowed)?;
+    still_stand(ctx, name, &policies).await?;
+    let case = terms::Case { ctx, grant, integration, connection: &connection, extended, now };
+    case.terms(allowed, resolved).await.map_err(unresolved)
+}
+
+fn unresolved(why: Unresolved) -> Judged {
+    match why {
+        Unresolved::Wrong(because) => Judged::Refused(because),
+        Unresolved::Unknown(because) => Judged::Unknown(because),
+    }
+}
+
+/// The integration, if anything new may be granted on it.
+fn open<'i>(name: &str, integration: Option<&'i Arc<RancherIntegration>>) -> Result<&'i RancherIntegration, Judged> {
+    let integration = integration.ok_or_else(|| {
         refused("IntegrationNotFound", format!("There is no RancherIntegration {name}: create it, or create a grant whose spec.integrationRef names one that exists (kubectl get rint)."))
     })?;
     if integration.metadata.deletion_timestamp.is_some() {
@@ -50,51 +104,7 @@ async fn weigh(ctx: &Context, grant: &AccessGrant, from: Option<Timestamp>, now:
             ),
         ));
     }
-    let namespace = grant.metadata.namespace.clone().unwrap_or_default();
-    let labels = namespace_labels(ctx, &namespace).await?;
-    let policies = policies(ctx);
-    let unfinished = ctx.seats.count(ctx, grant, &policies.iter().collect::<Vec<_>>());
-    let request = Request {
-        namespace: &namespace,
-        namespace_labels: &labels,
-        spec: &grant.spec,
-        mapping: integration.spec.identity_mapping.as_ref(),
-        from,
-        unfinished: &unfinished,
-    };
-    let candidates = policy::candidates(&request, &policies, now).map_err(not_allowed)?;
-    let connection = connection(ctx, name)?;
-    let wanted = policy::wanted_subject(&grant.spec, request.mapping).map_err(not_allowed)?;
-    let resolved = resolve(ctx, &connection, &grant.spec, &wanted).await.map_err(|unresolved| match unresolved {
-        Unresolved::Wrong(because) => Judged::Refused(because),
-        Unresolved::Unknown(because) => Judged::Unknown(because),
-    })?;
-    let judge =
-        |unfinished: &Unfinished| policy::judge(&Request { unfinished, ..request }, &candidates, &resolved.facts, now);
-    let allowed = ctx.seats.judged(ctx, grant, &candidates, judge).map_err(not_allowed)?;
-    still_stands(ctx, &allowed.policy).await?;
-    Ok(terms(ctx, allowed, resolved, &integration, &connection))
-}
-
-fn terms(
-    ctx: &Context,
-    allowed: policy::Allowed,
-    resolved: Resolved,
-    integration: &RancherIntegration,
-    connection: &Connection,
-) -> Terms {
-    let rancher =
-        RancherStatus { install_uuid: Some(connection.install_uuid.clone()), ..words::rancher(&connection.release) };
-    let details = details(ctx, &integration.spec, &resolved.bindings);
-    Terms {
-        policy: allowed.policy,
-        required_approvals: allowed.required_approvals,
-        approval_timeout: allowed.approval_timeout,
-        duration: allowed.duration,
-        rancher,
-        bindings: resolved.bindings,
-        details,
-    }
+    Ok(integration)
 }
 
 fn connection(ctx: &Context, name: &str) -> Result<std::sync::Arc<Connection>, Judged> {
@@ -112,7 +122,7 @@ fn connection(ctx: &Context, name: &str) -> Result<std::sync::Arc<Connection>, J
     link.connection.ok_or_else(|| Judged::Unknown(not_ready()))
 }
 
-async fn namespace_labels(ctx: &Context, namespace: &str) -> Result<BTreeMap<String, String>, Judged> {
+pub(super) async fn namespace_labels(ctx: &Context, namespace: &str) -> Result<BTreeMap<String, String>, Judged> {
     let api: Api<Namespace> = Api::all(ctx.client.clone());
     match api.get_metadata(namespace).await {
         Ok(found) => Ok(found.metadata.labels.unwrap_or_default()),
@@ -126,68 +136,55 @@ async fn namespace_labels(ctx: &Context, namespace: &str) -> Result<BTreeMap<Str
     }
 }
 
-/// Whether the policy that allows the request stands as the watch last told: a watch may be blind for a while, and what
-/// was taken back must not be granted.
-async fn still_stands(ctx: &Context, judged: &PolicyRecord) -> Result<(), Judged> {
-    let found = Api::<AccessPolicy>::all(ctx.client.clone()).get_metadata_opt(&judged.name).await;
-    let message = match found.map(|found| found.map(|policy| (policy.metadata.uid, policy.metadata.generation))) {
-        Ok(Some((uid, generation))) if uid.as_deref() == Some(&judged.uid) && generation == Some(judged.generation) => {
-            return Ok(());
-        }
-        Ok(_) => format!("Policy {} is changing; the request is judged again in a moment.", judged.name),
+/// Whether the policies stand as the watch last told: a watch may be blind for a while, and what was taken back, or is
+/// denied by now, must not be granted.
+async fn still_stand(ctx: &Context, integration: &str, judged: &[Policy]) -> Result<(), Judged> {
+    let changing = |message: String| Err(Judged::Unknown(Because::new("PolicyChanging", message)));
+    let api = Api::<AccessPolicy>::all(ctx.client.clone());
+    let found = match api.list(&ListParams::default()).await {
+        Ok(found) => found,
         Err(error) => {
-            format!("Whether policy {} still stands cannot be read: {}. Tried again.", judged.name, brief(&error))
+            return changing(format!(
+                "Whether the policies still stand cannot be read: {}. Tried again.",
+                brief(&error)
+            ));
         }
     };
-    Err(Judged::Unknown(Because::new("PolicyChanging", message)))
+    let state = |policy: &Policy| (policy.name.clone(), policy.uid.clone(), policy.generation);
+    let now: BTreeSet<_> = in_force(found.iter(), integration)?.iter().map(state).collect();
+    let then: BTreeSet<_> = judged.iter().map(state).collect();
+    match now.symmetric_difference(&then).next() {
+        None => Ok(()),
+        Some((name, ..)) => changing(format!("Policy {name} is changing; the request is judged again in a moment.")),
+    }
 }
 
-/// Every policy that can be read. One that cannot be allows nothing.
-fn policies(ctx: &Context) -> Vec<Policy> {
+/// Every policy about that integration.
+pub(super) fn policies(ctx: &Context, integration: &str) -> Result<Vec<Policy>, Judged> {
     let read = ctx.policies.all();
-    read.iter()
-        .filter(|policy| policy.metadata.deletion_timestamp.is_none())
-        .filter_map(|policy| match Policy::try_from(policy.as_ref()) {
-            Ok(policy) => Some(policy),
-            Err(error) => {
+    in_force(read.iter().map(AsRef::as_ref), integration)
+}
+
+/// Those that can be read. One that cannot be allows nothing; and where it is to hold others back, nothing is allowed
+/// until it can be.
+fn in_force<'a>(policies: impl Iterator<Item = &'a AccessPolicy>, integration: &str) -> Result<Vec<Policy>, Judged> {
+    let mut read = Vec::new();
+    let about = policies.filter(|policy| policy.spec.integration_ref.name == integration);
+    for policy in about.filter(|policy| policy.metadata.deletion_timestamp.is_none()) {
+        match Policy::try_from(policy) {
+            Ok(policy) => read.push(policy),
+            Err(error) if policy.spec.effect == Effect::Allow => {
                 warn!(%error, "This policy cannot be used, and allows nothing");
-                None
             }
-        })
-        .collect()
-}
-
-/// What to tell the user about using the access. What only lets him in is nothing to go to.
-fn details(ctx: &Context, spec: &RancherIntegrationSpec, bindings: &[BindingRecord]) -> AccessDetails {
-    let ui = ui_url(spec);
-    let membership = membership_role(&ctx.installation.id);
-    let targets = bindings
-        .iter()
-        .filter(|record| record.role != membership)
-        .map(|record| {
-            let target = words::access(record).target.to_string();
-            let page = |path: String| if ui.is_empty() { String::new() } else { format!("{ui}/dashboard/{path}") };
-            match record.cluster.as_str() {
-                "" => TargetDetails { target, url: page("home".to_owned()), kubeconfig_command: String::new() },
-                cluster => TargetDetails {
-                    target,
-                    url: page(format!("c/{cluster}/explorer")),
-                    kubeconfig_command: format!("rancher clusters kubeconfig {cluster}"),
-                },
+            Err(error) => {
+                let message = format!(
+                    "{error}. It holds others back, so nothing is granted on integration {integration} until it can be used."
+                );
+                return Err(Judged::Unknown(Because::new("PolicyInvalid", message)));
             }
-        })
-        .collect();
-    AccessDetails { instructions: spec.custom_access_details.clone(), targets }
-}
-
-/// Where people reach Rancher's pages: nowhere that is known, for a Rancher without a host.
-fn ui_url(spec: &RancherIntegrationSpec) -> String {
-    let url = spec.ui_url.clone().unwrap_or_else(|| match (spec.host.as_str(), spec.port) {
-        ("", _) => String::new(),
-        (host, 443) => format!("https://{host}"),
-        (host, port) => format!("https://{host}:{port}"),
-    });
-    url.trim_end_matches('/').to_owned()
+        }
+    }
+    Ok(read)
 }
 
 fn refused(reason: &str, message: String) -> Judged {

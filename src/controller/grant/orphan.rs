@@ -56,6 +56,9 @@ pub async fn take(ctx: &Context, integration: &str, connection: &Arc<Connection>
         start_time: None,
         end_time: None,
         extends: None,
+        requester: String::new(),
+        dry_run: false,
+        abandoned: false,
         summary: Summary::default(),
         status: AccessGrantStatus {
             bindings: vec![record],

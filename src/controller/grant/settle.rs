@@ -18,6 +18,10 @@ impl Pass<'_> {
         let (connection, may_grant) = match self.connection() {
             Ok(found) => found,
             Err(because) => {
+                // What was not looked at yet since this process started may well be there.
+                let name = self.integration();
+                self.world.out_of_reach =
+                    self.ctx.registry.get(name).is_some() || self.ctx.integrations.get(name).is_none();
                 let waiting = wait::Waiting::new(self.ctx, &self.view.key).progress(&because.reason, because.message);
                 let progress = |b: &BindingRecord| {
                     if b.is_settled() { Progress::Done } else { waiting.clone() }
@@ -56,7 +60,14 @@ impl Pass<'_> {
     fn keep(&mut self, bindings: Vec<BindingRecord>) {
         let stood = self.grant.status.clone().unwrap_or_default();
         let turned = |end: &End| {
-            matches!(end.reason, EndReason::RemovedInRancher | EndReason::Refused | EndReason::ExtendedGrantEnded)
+            matches!(
+                end.reason,
+                EndReason::RemovedInRancher
+                    | EndReason::Refused
+                    | EndReason::ExtendedGrantEnded
+                    | EndReason::RevokedByDecision
+                    | EndReason::PolicyChanged
+            )
         };
         if !self.view.is_late(self.ctx.now())
             && (stood.end.is_some() || !self.view.status.end.as_ref().is_some_and(turned))

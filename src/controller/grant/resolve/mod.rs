@@ -1,7 +1,7 @@
 //! What a request means in Rancher: who the subject is, what the targets and roles are. Reads only.
 
 mod role;
-mod subject;
+pub(super) mod subject;
 mod target;
 
 use std::collections::BTreeSet;
@@ -86,7 +86,7 @@ pub(super) async fn resolve(
         ));
     }
     bindings.extend(memberships(ctx, &places).iter().map(|place| bind(place, &found.key)));
-    Ok(Resolved { facts: Facts { targets, subject: found.facts }, bindings })
+    Ok(Resolved { facts: Facts { targets, subject: found.facts, continuous: None }, bindings })
 }
 
 /// A role somewhere, and the namespace that its binding lives in.
@@ -117,7 +117,7 @@ fn memberships(ctx: &Context, places: &[Place]) -> Vec<Place> {
         .collect()
 }
 
-fn wrong(reason: &str, message: String) -> Unresolved {
+pub(super) fn wrong(reason: &str, message: String) -> Unresolved {
     Unresolved::Wrong(Because::new(reason, message))
 }
 

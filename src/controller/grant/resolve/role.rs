@@ -6,7 +6,7 @@ use super::{Result, target::Resolver, unknown, wrong};
 use crate::{
     controller::words,
     policy::{
-        RoleFacts,
+        self, RoleFacts,
         privilege::{self, RoleRules, Scope},
     },
     rancher::{
@@ -51,7 +51,8 @@ impl Resolver<'_> {
         }
         let rules = self.all_rules(index, Some(cluster), &templates).await?;
         let privileged = privilege::privileged_rule(id, scope, &|role| rules.get(role).cloned()).into_words();
-        Ok(RoleFacts { id: id.to_owned(), privileged })
+        let display_name = template.display_name.clone();
+        Ok(RoleFacts { id: id.to_owned(), privileged, display_name, fingerprint: fingerprint(&rules) })
     }
 
     /// A ClusterRole of a cluster, for a namespace there.
@@ -67,7 +68,8 @@ impl Resolver<'_> {
         };
         let rules = RoleRules { rules: all(&rules), ..RoleRules::default() };
         let privileged = privilege::privileged_rule(id, Scope::Project, &|_| Some(rules.clone())).into_words();
-        Ok(RoleFacts { id: id.to_owned(), privileged })
+        let fingerprint = fingerprint(&BTreeMap::from([(id.to_owned(), rules)]));
+        Ok(RoleFacts { id: id.to_owned(), privileged, display_name: String::new(), fingerprint })
     }
 
     /// A role in Rancher as a whole: with what it allows anywhere, and the role templates that it gives on other clusters;
@@ -91,7 +93,12 @@ impl Resolver<'_> {
             RoleRules { rules: own, inherits: role.inherited_cluster_roles.clone(), external: None },
         );
         let privilege = privilege::privileged_rule(&global, Scope::Global, &|role| rules.get(role).cloned());
-        let facts = RoleFacts { id: id.to_owned(), privileged: privilege.into_words() };
+        let facts = RoleFacts {
+            id: id.to_owned(),
+            privileged: privilege.into_words(),
+            display_name: String::new(),
+            fingerprint: fingerprint(&rules),
+        };
         Ok((facts, role.reaches_clusters()))
     }
 
@@ -160,4 +167,10 @@ impl Resolver<'_> {
 
 fn all(rules: &[PolicyRule]) -> Vec<k8s_openapi::api::rbac::v1::PolicyRule> {
     rules.iter().map(words::rule).collect()
+}
+
+/// Stands for what roles allow, with all that they inherit.
+fn fingerprint(rules: &BTreeMap<String, RoleRules>) -> String {
+    let rules: Vec<_> = rules.iter().map(|(id, role)| (id, &role.rules, &role.inherits, &role.external)).collect();
+    policy::fingerprint(&rules)
 }

@@ -4,7 +4,7 @@ use super::{Result, unknown, wrong};
 use crate::{
     grant::name::SubjectKey,
     policy::{SubjectFacts, Wanted},
-    rancher::{Rancher, wire::Subject},
+    rancher::{Error, Rancher, wire::Subject},
 };
 
 /// The subject, in the form that bindings of Rancher's name him by.
@@ -27,6 +27,23 @@ impl Found {
             key => key.clone(),
         }
     }
+}
+
+/// What Rancher knows of who is wanted; nothing where it knows nobody.
+pub(in crate::controller::grant) async fn facts(
+    rancher: &Rancher,
+    wanted: &Wanted,
+) -> std::result::Result<SubjectFacts, Error> {
+    let user = match wanted {
+        Wanted::Group(group) => return Ok(SubjectFacts { group: Some(group.clone()), ..SubjectFacts::default() }),
+        Wanted::User(id) => rancher.user(id).await?,
+        Wanted::Principal(principal) => rancher.users_with_principal(principal).await?.pop(),
+    };
+    Ok(user.map_or_else(SubjectFacts::default, |user| SubjectFacts {
+        user_id: Some(user.meta.name),
+        principals: user.principal_ids,
+        group: None,
+    }))
 }
 
 /// Asks Rancher who is wanted.

@@ -1,0 +1,136 @@
+//! Whether the policy that allowed a grant still does, while its access is in force.
+//!
+//! Looked at when policies changed since the last look. Where nothing says that access ends with its policy, Rancher is
+//! not asked.
+
+use kube::Api;
+
+use super::{observe, resolve};
+use crate::{
+    api::{AccessGrant, AccessPolicy, policy::OnPolicyChange, status::PolicyRecord},
+    controller::{Context, brief},
+    grant::{GrantView, Standing, Wake},
+    policy::{self, Policy, Request, Unfinished},
+};
+
+/// How soon what could not be looked at is looked at again.
+const AGAIN: jiff::SignedDuration = jiff::SignedDuration::from_secs(10);
+
+/// Looks, where there is anything new to see.
+pub(super) async fn look(ctx: &Context, grant: &AccessGrant, view: &GrantView) -> Standing {
+    let Some(record) = view.status.policy.as_ref().filter(|_| view.is_recorded()) else { return Standing::Stands };
+    if view.is_finished() || view.ended(ctx.now()).is_some() {
+        return Standing::Stands;
+    }
+    let policies = ctx.policies.all();
+    let about = policies.iter().filter(|policy| policy.spec.integration_ref == grant.spec.integration_ref);
+    let state: Vec<_> = about.map(|p| (p.metadata.uid.clone(), p.metadata.generation)).collect();
+    let state = policy::fingerprint(&state);
+    if let Some(known) = ctx.memory.standing(&view.key, &state) {
+        return known;
+    }
+    match ask(ctx, grant, view, record).await {
+        Ok(standing) => {
+            ctx.memory.stands(&view.key, state, standing.clone());
+            standing
+        }
+        Err(()) => {
+            if let Wake::At(again) = Wake::after(ctx.now(), AGAIN) {
+                ctx.queue.push_at(view.key.clone(), again);
+            }
+            Standing::Stands
+        }
+    }
+}
+
+/// `Err`: it cannot be known at present.
+async fn ask(ctx: &Context, grant: &AccessGrant, view: &GrantView, record: &PolicyRecord) -> Result<Standing, ()> {
+    let all = observe::policies(ctx, &grant.spec.integration_ref.name).map_err(drop)?;
+    let denies: Vec<_> = all
+        .iter()
+        .filter(|policy| policy.is_in_force_to_deny() && policy.spec.on_policy_change == OnPolicyChange::Revoke)
+        .collect();
+    let current = all.iter().find(|policy| policy.name == record.name && policy.uid == record.uid);
+    let unchanged = current.is_some_and(|policy| policy.generation == record.generation);
+    let ends = !unchanged && record.on_policy_change == OnPolicyChange::Revoke;
+    let name = &record.name;
+    if current.is_none() || current.is_some_and(|policy| policy.spec.suspend) {
+        let how = if current.is_some() { "is suspended" } else { "is gone" };
+        if ends {
+            return gone(ctx, record).await.map(|()| {
+                Standing::Ends(format!(
+                    "Policy {name}, which allowed this, {how}; its onPolicyChange was Revoke, so the access ends."
+                ))
+            });
+        }
+        if denies.is_empty() {
+            return Ok(kept(&format!("Policy {name} {how} since")));
+        }
+    }
+    if !ends && denies.is_empty() {
+        return Ok(if unchanged { Standing::Stands } else { kept(&format!("Policy {name} changed since")) });
+    }
+    match held_against(ctx, grant, view, current.filter(|_| ends), &denies).await? {
+        Ok(()) => Ok(Standing::Stands),
+        Err(why) => Ok(Standing::Ends(format!("{why}. Its onPolicyChange is Revoke, so the access ends."))),
+    }
+}
+
+fn kept(what: &str) -> Standing {
+    Standing::Kept(format!(
+        "{what}; access that it allowed before stays until its end, as its onPolicyChange was Keep. Delete the grant to end it earlier."
+    ))
+}
+
+/// That a policy is gone counts only where the API server itself says so.
+async fn gone(ctx: &Context, record: &PolicyRecord) -> Result<(), ()> {
+    let found = Api::<AccessPolicy>::all(ctx.client.clone()).get_opt(&record.name).await;
+    match found {
+        Ok(Some(found)) if found.metadata.uid.as_deref() == Some(&record.uid) && !found.spec.suspend => Err(()),
+        Ok(_) => Ok(()),
+        Err(error) => {
+            tracing::debug!(
+                policy = record.name,
+                error = brief(&error),
+                "Whether this policy is gone cannot be read yet"
+            );
+            Err(())
+        }
+    }
+}
+
+/// Whether the request would still be allowed; why not.
+async fn held_against(
+    ctx: &Context,
+    grant: &AccessGrant,
+    view: &GrantView,
+    policy: Option<&Policy>,
+    denies: &[&Policy],
+) -> Result<Result<(), String>, ()> {
+    let now = ctx.now();
+    let name = &grant.spec.integration_ref.name;
+    let integration = ctx.integrations.get(name).ok_or(())?;
+    let connection = ctx.registry.get(name).and_then(|link| link.connection).ok_or(())?;
+    let mapping = integration.spec.identity_mapping.as_ref();
+    let Ok(wanted) = policy::wanted_subject(&grant.spec, mapping) else { return Ok(Ok(())) };
+    let labels = observe::namespace_labels(ctx, &view.key.namespace).await.map_err(drop)?;
+    let resolved = match resolve::resolve(ctx, &connection, &grant.spec, &wanted).await {
+        Ok(resolved) => resolved,
+        // What is not there any more ends by itself.
+        Err(resolve::Unresolved::Wrong(_)) => return Ok(Ok(())),
+        Err(resolve::Unresolved::Unknown(_)) => return Err(()),
+    };
+    let request = Request {
+        namespace: &view.key.namespace,
+        namespace_labels: &labels,
+        spec: &grant.spec,
+        mapping,
+        from: None,
+        unfinished: &Unfinished::default(),
+    };
+    let began = view.status.bindings.iter().map(|b| b.since.0).min();
+    let began = view.status.granted_time.as_ref().map(|time| time.0).into_iter().chain(began).min();
+    let length = view.recorded_end().zip(began).map(|(end, began)| end.duration_since(began)).unwrap_or_default();
+    let judged = policy::still_allows(&request, policy, denies, &resolved.facts, length, now);
+    Ok(judged.map_err(|refusal| refusal.message))
+}
