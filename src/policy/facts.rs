@@ -54,8 +54,14 @@ pub struct TargetFacts {
 pub struct ClusterFacts {
     /// Its id: `metadata.name`.
     pub id: String,
+    /// The UID of its Rancher object.
+    pub uid: String,
+    /// The name that people see. Not unique.
+    pub display_name: String,
     /// The labels of its Rancher object.
     pub labels: BTreeMap<String, String>,
+    /// The annotations of its Rancher object.
+    pub annotations: BTreeMap<String, String>,
     /// Whether Rancher itself runs on it.
     pub hosts_rancher: bool,
     /// Whether this operator runs on it.
@@ -67,8 +73,14 @@ pub struct ClusterFacts {
 pub struct ProjectFacts {
     /// Its id, without its cluster: `metadata.name`.
     pub id: String,
+    /// The UID of its Rancher object.
+    pub uid: String,
+    /// The name that people see. Not unique.
+    pub display_name: String,
     /// The labels of its Rancher object.
     pub labels: BTreeMap<String, String>,
+    /// The annotations of its Rancher object.
+    pub annotations: BTreeMap<String, String>,
     /// Whether it is the System project of its cluster.
     pub system: bool,
 }
@@ -78,6 +90,8 @@ pub struct ProjectFacts {
 pub struct NamespaceFacts {
     /// Its name.
     pub name: String,
+    /// Its UID: one of the same name made later is another.
+    pub uid: String,
     /// Whether Kubernetes' or Rancher's own parts run in it: see [`super::is_system_namespace`].
     pub system: bool,
 }

@@ -20,7 +20,9 @@ mod digest;
 mod facts;
 mod judge;
 mod limits;
+mod mapping;
 mod overlay;
+mod owner;
 mod refusal;
 mod relation;
 mod request;
@@ -39,12 +41,14 @@ pub use facts::{
     ClusterFacts, Continuous, Facts, NamespaceFacts, PAUSE, ProjectFacts, RoleFacts, SubjectFacts, TargetFacts,
 };
 pub use judge::{Allowed, Demand, judge, still_allows};
+pub use mapping::{Unmapped, rancher_group, rancher_user};
 pub use overlay::overlays;
+pub use owner::{Mark, owner_of, record_owners, said_owner};
 pub use refusal::{MESSAGE_MAX, Refusal, RefusalReason};
 pub use relation::{Person, is_himself};
 pub use request::{Count, Policy, PolicyError, Request, Unfinished};
 pub use stage::candidates;
-pub use subject::{Wanted, rancher_user, wanted_subject};
+pub use subject::{Wanted, wanted_subject};
 pub use system::is_system_namespace;
 
 /// A name as it is compared in order to refuse: without regard to upper and lower case.

@@ -2,12 +2,10 @@
 
 use super::{
     SubjectFacts, glob,
+    mapping::{PRINCIPAL_MAX, Unmapped, rancher_user},
     refusal::{Miss, Refusal, RefusalReason, Step, quote},
 };
 use crate::api::{AccessGrantSpec, grant::Subject, integration::IdentityMapping, policy::Subjects};
-
-/// Longest principal, in bytes; as in the schema of grants.
-const PRINCIPAL_MAX: usize = 512;
 
 /// Whom the grant asks for, before Rancher was asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,7 +25,7 @@ pub enum Wanted {
 /// nowhere in Rancher. Both say what to write instead.
 pub fn wanted_subject(spec: &AccessGrantSpec, mapping: Option<&IdentityMapping>) -> Result<Wanted, Refusal> {
     let Some(subject) = &spec.subject else {
-        return rancher_user(&spec.requested_by.username, mapping)
+        return mapped(&spec.requested_by.username, mapping)
             .map_err(|why| Refusal::new(RefusalReason::SubjectUnmapped, why));
     };
     match subject {
@@ -41,49 +39,26 @@ pub fn wanted_subject(spec: &AccessGrantSpec, mapping: Option<&IdentityMapping>)
     }
 }
 
-/// What a Kubernetes user name is in Rancher, or why it is nothing there.
-///
-/// # Errors
-/// Why it leads nowhere there, and what to do.
-pub fn rancher_user(name: &str, mapping: Option<&IdentityMapping>) -> Result<Wanted, String> {
+/// What the requester's name is in Rancher, or what to write where it is nothing there.
+fn mapped(name: &str, mapping: Option<&IdentityMapping>) -> Result<Wanted, String> {
     const REMEDY: &str = "set spec.subject to a Rancher user id (user), or to the principal of a user or group";
     let who = quote(name);
-    if name.starts_with("system:") {
-        return Err(format!("The requester {who} is not a person, so the grant must say whom it is for: {REMEDY}"));
-    }
-    if is_user_id(name) {
-        return Ok(Wanted::User(name.to_owned()));
-    }
-    let Some(template) = mapping.and_then(|m| m.user_principal.as_deref()) else {
-        return Err(format!(
-            "The integration has no spec.identityMapping.userPrincipal, so nobody knows who {who} is in Rancher: {REMEDY}, \
-             or have the platform team set the mapping"
-        ));
-    };
-    let (before, after) = template.split_once("{name}").ok_or_else(|| {
-        format!("The integration's spec.identityMapping.userPrincipal lacks {{name}}: have the platform team write it like okta_user://{{name}}, or {REMEDY}")
-    })?;
-    if before.contains('=') && name.contains(|c: char| ",=+<>#;\"\\".contains(c)) {
-        // In a distinguished name such a character would begin another part, and so name somebody else.
-        return Err(format!(
-            "The requester's name {who} cannot stand in the distinguished name of spec.identityMapping.userPrincipal: {REMEDY}"
-        ));
-    }
-    let principal = format!("{before}{name}{after}");
-    if name.is_empty() || principal.len() > PRINCIPAL_MAX {
-        return Err(format!(
+    rancher_user(name, mapping).map_err(|why| match why {
+        Unmapped::System => {
+            format!("The requester {who} is not a person, so the grant must say whom it is for: {REMEDY}")
+        }
+        Unmapped::NoTemplate(field) => format!(
+            "The integration has no {field}, so nobody knows who {who} is in Rancher: {REMEDY}, or have the platform team set the mapping"
+        ),
+        Unmapped::BadTemplate(field) => format!(
+            "The integration's {field} lacks {{name}}: have the platform team write it like okta_user://{{name}}, or {REMEDY}"
+        ),
+        Unmapped::DistinguishedName(field) => {
+            format!("The requester's name {who} cannot stand in the distinguished name of {field}: {REMEDY}")
+        }
+        Unmapped::Length => format!(
             "The requester's name {who} is empty or too long for a principal (at most {PRINCIPAL_MAX} bytes): {REMEDY}"
-        ));
-    }
-    Ok(Wanted::Principal(principal))
-}
-
-/// Whether a Kubernetes user name is the id of a Rancher user: `u-…` or `user-…`, in the letters of such ids.
-fn is_user_id(name: &str) -> bool {
-    let rest = name.strip_prefix("u-").or_else(|| name.strip_prefix("user-"));
-    rest.is_some_and(|rest| {
-        let letter = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
-        rest.bytes().all(|b| letter(b) || b == b'-' || b == b'.') && rest.bytes().next_back().is_some_and(letter)
+        ),
     })
 }
 

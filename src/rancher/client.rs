@@ -113,19 +113,51 @@ impl Rancher {
     /// As for every call; [`Error::Unknown`] too where it never gets to its end.
     pub(crate) async fn list_values(&self, path: &str, selector: Option<&str>) -> Result<Vec<Value>, Error> {
         for _ in 0..=RELISTS {
-            match self.list_once(path, selector).await {
+            let mut items = Vec::new();
+            let take = |page| {
+                items.extend(page);
+                true
+            };
+            match self.list_once(path, selector, PAGE, take).await {
                 Err(Error::Refused { code: 410, .. }) => continue,
-                other => return other,
+                Err(error) => return Err(error),
+                Ok(_) => return Ok(items),
             }
         }
-        Err(Error::unknown(format!("the list of {path} expired again and again before its end")))
+        Err(expired(path))
     }
 
-    async fn list_once(&self, path: &str, selector: Option<&str>) -> Result<Vec<Value>, Error> {
-        let mut items = Vec::new();
+    /// Whether a list has an object like that: pages of `limit`, none of which is kept, and none asked for after it was
+    /// found. For objects that may be big.
+    ///
+    /// # Errors
+    /// As [`Rancher::list_values`].
+    pub(crate) async fn list_has(
+        &self,
+        path: &str,
+        limit: usize,
+        mut like: impl FnMut(Value) -> bool + Send,
+    ) -> Result<bool, Error> {
+        for _ in 0..=RELISTS {
+            match self.list_once(path, None, limit, |page| !page.into_iter().any(&mut like)).await {
+                Err(Error::Refused { code: 410, .. }) => continue,
+                ended => return ended.map(|to_the_end| !to_the_end),
+            }
+        }
+        Err(expired(path))
+    }
+
+    /// Hands over page by page as long as `more` is wanted. Says whether that was to the end.
+    async fn list_once(
+        &self,
+        path: &str,
+        selector: Option<&str>,
+        limit: usize,
+        mut more: impl FnMut(Vec<Value>) -> bool + Send,
+    ) -> Result<bool, Error> {
         let mut next = String::new();
         loop {
-            let mut url = format!("{path}?limit={PAGE}");
+            let mut url = format!("{path}?limit={limit}");
             if let Some(selector) = selector {
                 url.push_str(&format!("&labelSelector={}", encode(selector)));
             }
@@ -137,10 +169,12 @@ impl Rancher {
             if page.metadata.next.as_ref() == Some(&next) && !next.is_empty() {
                 return Err(Error::unknown(format!("the list of {path} does not end")));
             }
-            items.extend(page.items);
+            if !more(page.items) {
+                return Ok(false);
+            }
             next = page.metadata.next.unwrap_or_default();
             if next.is_empty() {
-                return Ok(items);
+                return Ok(true);
             }
         }
     }
@@ -176,6 +210,10 @@ struct Page {
 struct PageMeta {
     #[serde(default, rename = "continue")]
     next: Option<String>,
+}
+
+fn expired(path: &str) -> Error {
+    Error::unknown(format!("the list of {path} expired again and again before its end"))
 }
 
 fn read<T: DeserializeOwned>(path: &str, value: Value) -> Result<T, Error> {

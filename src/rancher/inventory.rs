@@ -56,6 +56,14 @@ impl Rancher {
         self.list_readable(&self.management("projects", Some(cluster), None)?).await
     }
 
+    /// All projects of all clusters.
+    ///
+    /// # Errors
+    /// As for every call: see [`Error`].
+    pub async fn all_projects(&self) -> Result<Vec<Project>, Error> {
+        self.list_readable(&self.management("projects", None, None)?).await
+    }
+
     /// A role by its id.
     ///
     /// # Errors
@@ -113,15 +121,18 @@ impl Rancher {
         Ok(seen.found().map(|role| role.rules))
     }
 
-    /// Whether a cluster has that namespace, and it is not on its way out.
+    /// The UID of a namespace of that cluster; `None` where there is none, or it is on its way out.
     ///
     /// # Errors
     /// As for every call: see [`Error`].
-    pub async fn has_namespace(&self, cluster: &str, name: &str) -> Result<bool, Error> {
+    pub async fn namespace_uid(&self, cluster: &str, name: &str) -> Result<Option<String>, Error> {
         let path = self.cluster_path(cluster, &["api", "v1", "namespaces", name])?;
         let target = Target { group: "", resource: "namespaces", namespace: None, name: name.to_owned() };
         let seen: Sighting<Bare> = self.exchange.look(Call::get(path).of(target)).await?;
-        Ok(seen.found().is_some_and(|namespace| !namespace.metadata.is_terminating()))
+        match seen.found() {
+            Some(namespace) if !namespace.metadata.is_terminating() => has_uid(cluster, name, namespace).map(Some),
+            _ => Ok(None),
+        }
     }
 
     /// The UID of a cluster's namespace `kube-system`: the cluster's own identity, whatever Rancher calls it.
@@ -130,10 +141,13 @@ impl Rancher {
     /// As for every call: see [`Error`].
     pub async fn kube_system_uid(&self, cluster: &str) -> Result<String, Error> {
         let path = self.cluster_path(cluster, &["api", "v1", "namespaces", "kube-system"])?;
-        let namespace: Bare = self.exchange.object(Call::get(path)).await?;
-        if namespace.metadata.uid.is_empty() {
-            return Err(Error::unknown(format!("kube-system of cluster {cluster} has no UID")));
-        }
-        Ok(namespace.metadata.uid)
+        has_uid(cluster, "kube-system", self.exchange.object(Call::get(path)).await?)
     }
+}
+
+fn has_uid(cluster: &str, name: &str, namespace: Bare) -> Result<String, Error> {
+    if namespace.metadata.uid.is_empty() {
+        return Err(Error::unknown(format!("{name} of cluster {cluster} has no UID")));
+    }
+    Ok(namespace.metadata.uid)
 }

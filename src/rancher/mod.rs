@@ -18,6 +18,7 @@ pub mod endpoint;
 pub mod error;
 mod exchange;
 pub mod finalizers;
+mod groups;
 pub mod identity;
 mod inventory;
 pub mod key;

@@ -13,6 +13,7 @@ behaviours![
     a_disabled_user_is_out_at_once,
     nobody_grants_what_he_does_not_hold,
     a_deleted_user_takes_his_bindings_along,
+    a_login_leaves_the_groups_behind,
 ];
 
 impl Context {
@@ -133,4 +134,25 @@ async fn a_deleted_user_takes_his_bindings_along(context: &Context) -> Outcome {
     context.delete(&format!("{M}/users/{id}")).await?;
     context.until_gone(&format!("{M}/users/{id}")).await?;
     context.until_gone(&path).await
+}
+
+async fn a_login_leaves_the_groups_behind(context: &Context) -> Outcome {
+    let never = context.get(&format!("{M}/userattributes/{}", context.user().await?)).await?;
+    let details = never.json()["details"].clone();
+    ensure!(never.code == 404 && never.reason() == "NotFound", "{never:?}");
+    ensure!(details["kind"] == "userattributes" && details["group"] == "management.cattle.io", "{details}");
+    let (id, _) = context.logged_in().await?;
+    let path = format!("{M}/userattributes/{id}");
+    let kept = context.until(&path, "there", |answer| answer.code == 200).await?.json();
+    ensure!(kept["GroupPrincipals"].is_object(), "{kept}");
+    // In Go's letters, by provider: so the operator reads them, alone and in a list.
+    let group = context.group();
+    let groups = json!({"GroupPrincipals": {"openldap": {"Items": [{"metadata": {"name": group}}]}}});
+    ensure!(context.merge(&path, &groups).await?.code == 200, "groups are written");
+    let listed = context.get(&format!("{M}/userattributes?limit=500")).await?.json();
+    let found =
+        listed["items"].as_array().and_then(|all| all.iter().find(|one| one["metadata"]["name"] == id.as_str()));
+    let found = found.map(|one| &one["GroupPrincipals"]["openldap"]["Items"][0]["metadata"]["name"]);
+    ensure!(found == Some(&json!(group)), "{listed}");
+    Ok(())
 }

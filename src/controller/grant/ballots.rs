@@ -98,15 +98,14 @@ async fn person(
         (Some(user), true) => rancher.user_groups(&user.meta.name).await?,
         _ => None,
     };
-    let template = mapping.and_then(|mapping| mapping.group_principal.as_deref());
-    let named = |template: &str| caller.groups.iter().map(|group| template.replace("{name}", group)).collect();
+    let named = caller.groups.iter().filter_map(|group| policy::rancher_group(group, mapping).ok());
     Ok(Person {
         caller: Some(caller.clone()),
         wanted,
         user_id: user.as_ref().map(|user| user.meta.name.clone()),
         principals: user.map(|user| user.principal_ids).unwrap_or_default(),
         groups,
-        named_groups: template.map(named).unwrap_or_default(),
+        named_groups: named.collect(),
     })
 }
 

@@ -50,7 +50,7 @@ async fn taken_along_by(hand: &Hand<'_>, case: &Case) -> Option<String> {
         }
     }
     if record.kind == BindingKind::RoleBinding
-        && !rancher.has_namespace(&record.cluster, &record.namespace).await.ok()?
+        && rancher.namespace_uid(&record.cluster, &record.namespace).await.ok()?.is_none()
     {
         return Some(format!("Namespace {} of cluster {} was deleted", record.namespace, record.cluster));
     }

@@ -7,6 +7,7 @@ mod claim;
 mod connect;
 mod decide;
 mod observe;
+mod owners;
 mod record;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
@@ -25,8 +26,8 @@ use super::{
     drift, grants, sweep,
 };
 use crate::{
-    api::RancherIntegration,
-    grant::GrantView,
+    api::{RancherIntegration, integration::RancherIntegrationStatus},
+    grant::{GrantKey, GrantView},
     runtime::{Backoff, Breaker, CircuitConfig, CircuitState},
 };
 
@@ -132,6 +133,7 @@ struct Company {
 async fn one(ctx: Arc<Context>, name: String, poke: Arc<Notify>, stop: CancellationToken) {
     let breaker = Breaker::new(CIRCUIT);
     let mut kept = connect::Kept::new(breaker.clone());
+    let mut owners = owners::Owners::default();
     let (mut circuit, mut proof) = (breaker.watch(), ctx.proof.clone());
     let mut company: Option<Company> = None;
     let (mut ready, mut failures) = (false, 0_u32);
@@ -139,7 +141,7 @@ async fn one(ctx: Arc<Context>, name: String, poke: Arc<Notify>, stop: Cancellat
         circuit.mark_unchanged();
         proof.mark_unchanged();
         let was_ready = ready;
-        ready = pass(&ctx, &name, &integration, &mut kept).await;
+        ready = pass(&ctx, &name, &integration, &mut kept, &mut owners).await;
         failures = if ready { 0 } else { failures.saturating_add(1) };
         keep_company(&ctx, &name, &kept, &mut company, &stop);
         if ready && !was_ready {
@@ -159,7 +161,13 @@ async fn one(ctx: Arc<Context>, name: String, poke: Arc<Notify>, stop: Cancellat
 }
 
 /// One look, its verdict, and what follows. Says whether what waits for this Rancher can go on.
-async fn pass(ctx: &Arc<Context>, name: &str, integration: &RancherIntegration, kept: &mut connect::Kept) -> bool {
+async fn pass(
+    ctx: &Arc<Context>,
+    name: &str,
+    integration: &RancherIntegration,
+    kept: &mut connect::Kept,
+    owners: &mut owners::Owners,
+) -> bool {
     let found = observe::look(ctx, integration, kept).await;
     let proof = ctx.proof.borrow().clone().map(drop);
     let other = foreign(ctx, integration);
@@ -170,7 +178,7 @@ async fn pass(ctx: &Arc<Context>, name: &str, integration: &RancherIntegration, 
         proof: &proof,
         needed_by: &needed_by,
     };
-    let verdict = decide::verdict(integration, &found, &around);
+    let mut verdict = decide::verdict(integration, &found, &around);
     if ctx.integrations.get(name).is_none() {
         // It went while it was looked at: what is known of it was forgotten, and stays so.
         return false;
@@ -179,6 +187,8 @@ async fn pass(ctx: &Arc<Context>, name: &str, integration: &RancherIntegration, 
     ctx.metrics.integration_up(name, usable);
     let expires = verdict.status.key.as_ref().and_then(|key| key.expires_time.as_ref());
     ctx.metrics.key_expiry(name, expires.map(|end| end.0));
+    // Another Rancher's labels are nobody's here.
+    let way = found.connection.clone().filter(|_| usable && verdict.same);
     ctx.registry.set(
         name,
         Link {
@@ -193,7 +203,19 @@ async fn pass(ctx: &Arc<Context>, name: &str, integration: &RancherIntegration, 
         record::report_foreign(ctx, integration, &decide::another_installation(other, &ctx.installation.id));
         return usable;
     }
-    match record::record(ctx, integration, &verdict.status, &needed_by).await {
+    verdict.status.owners = owners.look(ctx, integration, way.as_ref().map(|way| &way.rancher)).await;
+    write(ctx, integration, &verdict.status, &needed_by).await;
+    usable
+}
+
+async fn write(
+    ctx: &Context,
+    integration: &RancherIntegration,
+    status: &RancherIntegrationStatus,
+    needed_by: &[GrantKey],
+) {
+    let name = integration.metadata.name.as_deref();
+    match record::record(ctx, integration, status, needed_by).await {
         Ok(()) => {}
         // Somebody changed it meanwhile: the echo of that is on its way.
         Err(kube::Error::Api(status)) if status.code == 409 => {
@@ -204,7 +226,6 @@ async fn pass(ctx: &Arc<Context>, name: &str, integration: &RancherIntegration, 
             warn!(integration = name, error, "The integration's status could not be written; it is tried again");
         }
     }
-    usable
 }
 
 /// The other installation that serves this integration, if one does.

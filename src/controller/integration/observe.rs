@@ -174,15 +174,16 @@ fn unreachable(rancher: &Rancher, error: &Error) -> Because {
 }
 
 /// What the operator does on Rancher's own cluster: verb, group, resource, namespace.
-const NEEDED: [(&[&str], &str, &str, &str); 15] = [
+const NEEDED: [(&[&str], &str, &str, &str); 16] = [
     (BINDINGS, "management.cattle.io", "clusterroletemplatebindings", ""),
     (BINDINGS, "management.cattle.io", "projectroletemplatebindings", ""),
     (BINDINGS, "management.cattle.io", "globalrolebindings", ""),
     (&["get", "list"], "management.cattle.io", "clusters", ""),
-    (&["get"], "management.cattle.io", "projects", ""),
+    (&["get", "list"], "management.cattle.io", "projects", ""),
     (&["get", "create", "delete"], "management.cattle.io", "roletemplates", ""),
     (&["get"], "management.cattle.io", "globalroles", ""),
     (&["get", "list"], "management.cattle.io", "users", ""),
+    (&["get", "list"], "management.cattle.io", "userattributes", ""),
     (&["get", "create"], "", "configmaps", "cattle-system"),
     (&["get"], "", "namespaces", ""),
     (&["get"], "management.cattle.io", "settings", ""),

@@ -1,6 +1,7 @@
 //! The two stages together. What the tests share is here: a policy `web`, and a request that it allows.
 
 mod limits;
+mod owners;
 mod properties;
 mod requesters;
 mod rules;
@@ -81,7 +82,10 @@ fn grant(patch: Value) -> AccessGrantSpec {
 fn facts() -> Facts {
     let cluster = |id: &str| ClusterFacts {
         id: id.to_owned(),
+        uid: format!("uid-{id}"),
+        display_name: "Production".to_owned(),
         labels: labels(&[("env", "prod")]),
+        annotations: BTreeMap::new(),
         hosts_rancher: false,
         hosts_operator: false,
     };
@@ -91,7 +95,14 @@ fn facts() -> Facts {
             TargetFacts { cluster: Some(cluster("c-1")), project: None, namespace: None, role: role("cluster-member") },
             TargetFacts {
                 cluster: Some(cluster("c-2")),
-                project: Some(ProjectFacts { id: "p-1".to_owned(), labels: labels(&[("team", "web")]), system: false }),
+                project: Some(ProjectFacts {
+                    id: "p-1".to_owned(),
+                    uid: "uid-p-1".to_owned(),
+                    display_name: "Web".to_owned(),
+                    labels: labels(&[("team", "web")]),
+                    annotations: BTreeMap::new(),
+                    system: false,
+                }),
                 namespace: None,
                 role: role("project-member"),
             },

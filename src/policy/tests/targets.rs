@@ -158,7 +158,7 @@ fn elsewhere() -> (AccessGrantSpec, Facts) {
     ]}));
     let mut facts = facts();
     let role = |id: &str| RoleFacts { id: id.to_owned(), privileged: None };
-    let namespace = Some(NamespaceFacts { name: "web-api".to_owned(), system: false });
+    let namespace = Some(NamespaceFacts { name: "web-api".to_owned(), uid: "uid-web-api".to_owned(), system: false });
     facts.targets[0] = TargetFacts { namespace, role: role("edit"), ..facts.targets[0].clone() };
     facts.targets[1] = TargetFacts { cluster: None, project: None, namespace: None, role: role("user-base") };
     (spec, facts)

@@ -33,6 +33,32 @@ impl User {
     }
 }
 
+/// What Rancher keeps of a user who ever logged in; its name is the user's id. Go wrote these fields without names for JSON.
+#[derive(Deserialize)]
+pub(crate) struct UserAttribute {
+    #[serde(rename = "GroupPrincipals", default, deserialize_with = "nullable")]
+    group_principals: BTreeMap<String, GroupPrincipals>,
+}
+
+/// The groups by one identity provider.
+#[derive(Deserialize)]
+struct GroupPrincipals {
+    #[serde(rename = "Items", default, deserialize_with = "nullable")]
+    items: Vec<GroupPrincipal>,
+}
+
+#[derive(Deserialize)]
+struct GroupPrincipal {
+    metadata: ObjectMeta,
+}
+
+impl UserAttribute {
+    /// The principals of the user's groups, of all providers.
+    pub fn groups(&self) -> impl Iterator<Item = &str> {
+        self.group_principals.values().flat_map(|of| &of.items).map(|group| group.metadata.name.as_str())
+    }
+}
+
 /// Whom the key belongs to, by Rancher's own word.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct WhoAmI {

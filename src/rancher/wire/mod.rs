@@ -12,7 +12,7 @@ mod kind;
 
 pub use binding::{Binding, Subject};
 pub(crate) use binding::{RawBinding, RawRoleBinding};
-pub(crate) use identity::{AccessReview, ExtToken, Feature, IdentityReview, NormanToken, Setting};
+pub(crate) use identity::{AccessReview, ExtToken, Feature, IdentityReview, NormanToken, Setting, UserAttribute};
 pub use identity::{User, WhoAmI};
 pub(crate) use inventory::RawCluster;
 pub use inventory::{Cluster, Condition, GlobalRole, PolicyRule, Project, RoleTemplate};

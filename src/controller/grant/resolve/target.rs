@@ -94,7 +94,10 @@ impl<'a> Resolver<'a> {
         };
         let facts = ClusterFacts {
             id: id.to_owned(),
-            labels: cluster.meta.labels.clone(),
+            uid: cluster.meta.uid,
+            display_name: cluster.display_name,
+            labels: cluster.meta.labels,
+            annotations: cluster.meta.annotations,
             hosts_rancher: cluster.is_local,
             hosts_operator: self.hosts_operator(index, id).await?,
         };
@@ -141,7 +144,14 @@ impl<'a> Resolver<'a> {
     async fn project(&self, index: usize, cluster: &str, id: &str) -> Result<(ProjectFacts, String)> {
         match self.connection.rancher.project(cluster, id).await.map_err(unknown)? {
             Sighting::Found(project) if !project.meta.is_terminating() => Ok((
-                ProjectFacts { id: id.to_owned(), labels: project.meta.labels.clone(), system: project.is_system },
+                ProjectFacts {
+                    id: id.to_owned(),
+                    uid: project.meta.uid,
+                    display_name: project.display_name,
+                    labels: project.meta.labels,
+                    annotations: project.meta.annotations,
+                    system: project.is_system,
+                },
                 project.backing_namespace,
             )),
             Sighting::Found(_) | Sighting::Gone(_) => Err(wrong(
@@ -165,18 +175,18 @@ impl<'a> Resolver<'a> {
                 ),
             ));
         }
-        if !self.downstream(index, cluster, rancher.has_namespace(cluster, name)).await? {
+        let Some(uid) = self.downstream(index, cluster, rancher.namespace_uid(cluster, name)).await? else {
             return Err(wrong(
                 "TargetNotFound",
                 format!(
                     "spec.access[{index}]: there is no namespace {name} on cluster {cluster}: create it there first."
                 ),
             ));
-        }
+        };
         if self.system.is_none() {
             self.system = Some(rancher.system_namespaces().await.map_err(unknown)?);
         }
         let listed = self.system.as_deref().unwrap_or_default();
-        Ok(NamespaceFacts { name: name.to_owned(), system: is_system_namespace(name, listed) })
+        Ok(NamespaceFacts { name: name.to_owned(), uid, system: is_system_namespace(name, listed) })
     }
 }

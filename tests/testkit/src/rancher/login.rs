@@ -7,10 +7,11 @@ use sha2::{Digest, Sha256};
 use crate::apiserver::Gvr;
 
 use super::{
-    core::{Core, management, meta, text},
+    core::{Core, lock, management, meta, text},
     routes::Reply,
     seed::PASSWORDS,
     tokens::{self, TokenSpec},
+    world::expect,
 };
 
 /// Stands for Rancher's PBKDF2: what matters here is that the clear text is not kept.
@@ -30,6 +31,39 @@ fn fits(core: &Core, user: &str, password: &str) -> bool {
     secret.is_some_and(|secret| hash(password.as_bytes(), &data(&secret, "salt")) == data(&secret, "password"))
 }
 
+/// Writes what Rancher keeps of somebody who logged in: his groups, by provider, in Go's letters. `UserName` stays empty
+/// (2.15, `EnsureAndGetUserAttribute`), and who is in no group has a null list of his own provider.
+pub(super) fn remember(core: &Core, user: &str, groups: &[String]) {
+    let mut providers = serde_json::Map::new();
+    for group in groups {
+        let provider = group.split_once("_group://").map_or("local", |(provider, _)| provider);
+        let items = &mut providers.entry(provider).or_insert_with(|| json!({"Items": []}))["Items"];
+        items.as_array_mut().into_iter().for_each(|items| {
+            items.push(json!({
+                "metadata": {"name": group, "creationTimestamp": null}, "displayName": group, "principalType": "group",
+                "memberOf": true, "provider": provider,
+            }));
+        });
+    }
+    providers.entry("local").or_insert_with(|| json!({"Items": null}));
+    let kind = management("userattributes");
+    match core.local.get(&kind, "", user) {
+        Some(mut kept) => {
+            kept["GroupPrincipals"] = providers.into();
+            expect(core.local.update_unchecked(&kind, kept), "a user's groups");
+        }
+        None => {
+            let owner = core.local.get(&management("users"), "", user).unwrap_or_default();
+            let owner = json!({"apiVersion": "management.cattle.io/v3", "kind": "User", "name": user, "uid": meta(&owner, "uid")});
+            let kept = json!({
+                "metadata": {"name": user, "ownerReferences": [owner]}, "UserName": "", "GroupPrincipals": providers,
+                "LastRefresh": "", "NeedsRefresh": false, "ExtraByProvider": {},
+            });
+            expect(core.local.create_unchecked(&kind, kept), "a user's groups");
+        }
+    }
+}
+
 /// Answers a login.
 pub(super) fn login(core: &Core, body: &Bytes) -> Reply {
     let asked: Value = serde_json::from_slice(body).unwrap_or_default();
@@ -46,6 +80,8 @@ pub(super) fn login(core: &Core, body: &Bytes) -> Reply {
         let refused = json!({"code": "PermissionDenied", "status": 403, "type": "error", "baseType": "error"});
         return Reply::json(403, &refused);
     }
+    let groups = lock(&core.groups).get(meta(user, "name")).cloned().unwrap_or_default();
+    remember(core, meta(user, "name"), &groups);
     let bearer = tokens::make(core, meta(user, "name"), &TokenSpec::session());
     Reply::json(201, &json!({"type": "token", "token": bearer, "userId": meta(user, "name")}))
 }

@@ -8,7 +8,7 @@ use crate::apiserver::{ApiServer, Gvr};
 use super::{
     Rancher, controllers,
     core::{Core, Downstream, lock, management, meta, rbac},
-    names, rights, seed,
+    login, names, rights, seed,
     tokens::{self, TokenSpec},
 };
 
@@ -102,9 +102,14 @@ impl Rancher {
         expect(self.core().local.create_unchecked(&management("users"), user), "a user");
     }
 
-    /// Sets the group principals that a user has when he calls.
+    /// Sets the group principals that a user has when he calls, as if he had logged in with them: Rancher keeps them in
+    /// his UserAttribute.
+    ///
+    /// # Panics
+    /// Where the API server refuses that.
     pub fn set_groups(&self, user: &str, groups: &[&str]) {
-        let groups = groups.iter().map(|&one| one.to_owned()).collect();
+        let groups: Vec<String> = groups.iter().map(|&one| one.to_owned()).collect();
+        login::remember(self.core(), user, &groups);
         lock(&self.core().groups).insert(user.to_owned(), groups);
     }
 

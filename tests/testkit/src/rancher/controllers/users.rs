@@ -56,5 +56,6 @@ async fn end(core: Arc<Core>, user: Value) {
     }
     let secrets = Gvr::core("secrets");
     let _ = core.local.delete(&secrets, super::super::seed::PASSWORDS, &id, None).await;
+    let _ = core.local.delete(&management("userattributes"), "", &id, None).await;
     Reference::of(&management("users"), &user).drop_finalizer(&core, FINALIZER).await;
 }
