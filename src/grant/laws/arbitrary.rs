@@ -17,15 +17,18 @@ use super::before::{extended, extending};
 use crate::{
     api::{
         AccessGrantStatus, ConditionStatus,
+        approval::{ApproverSet, Candidate},
         condition::{Condition, MESSAGE_MAX, one_line},
+        decision::Verdict,
         integration::RancherStatus,
         policy::OnPolicyChange,
+        reference::{Caller, IdentityKind},
         status::{
             AccessDetails, BindingKind, BindingRecord, BindingState, End, EndReason, Phase, PolicyRecord, TargetDetails,
         },
     },
     grant::{
-        Because, GrantKey, GrantView, Judged, Limits, Observed, Progress, Terms,
+        Approval, Ballot, Because, GrantKey, GrantView, Judged, Limits, Observed, Progress, Standing, Terms,
         view::{Summary, is_terminal},
     },
 };
@@ -240,6 +243,9 @@ pub(super) fn view(recorded: bool) -> BoxedStrategy<GrantView> {
             start_time,
             end_time,
             extends: None,
+            requester: "alice".into(),
+            dry_run: false,
+            abandoned: false,
             summary,
             status,
         })
@@ -251,10 +257,29 @@ fn length() -> impl Strategy<Value = SignedDuration> {
     prop_oneof![20 => 1..200_000_i64, 1 => Just(i64::MAX)].prop_map(SignedDuration::from_secs)
 }
 
+/// So many approvals of bob and carol.
+pub(super) fn approval(required: i32, timeout: SignedDuration) -> Approval {
+    let candidate = |name: &str| Candidate {
+        kind: IdentityKind::User,
+        name: name.to_owned(),
+        namespace: None,
+        display_name: None,
+    };
+    let set = ApproverSet {
+        name: "policy web".to_owned(),
+        required,
+        approved: 0,
+        candidates: vec![candidate("bob"), candidate("carol")],
+        source: "policy".to_owned(),
+    };
+    let sets = if required > 0 { vec![set] } else { Vec::new() };
+    Approval { sets, timeout, self_approval: false, contact: None }
+}
+
 fn terms() -> impl Strategy<Value = Terms> {
     let approvals = prop_oneof![3 => Just(0), 1 => 1..4_i32];
     (policy(), approvals, length(), length(), bindings()).prop_map(
-        |(policy, required_approvals, approval_timeout, duration, mut bindings)| {
+        |(policy, required, timeout, duration, mut bindings)| {
             for binding in &mut bindings {
                 (binding.state, binding.uid, binding.touch_pending) = (BindingState::Intended, None, false);
             }
@@ -263,7 +288,22 @@ fn terms() -> impl Strategy<Value = Terms> {
                 install_uuid: Some("install".into()),
                 rbac_model: None,
             };
-            Terms { policy, required_approvals, approval_timeout, duration, rancher, bindings, details: details() }
+            let digest = format!("{required}{timeout}");
+            let approval = approval(required, timeout);
+            let (required_by, resolved) = (Vec::new(), vec!["role r on cluster c-1 for alice".to_owned()]);
+            let continuous_since = None;
+            Terms {
+                policy,
+                required_by,
+                approval,
+                digest,
+                resolved,
+                continuous_since,
+                duration,
+                rancher,
+                bindings,
+                details: details(),
+            }
         },
     )
 }
@@ -287,16 +327,53 @@ fn progress() -> impl Strategy<Value = Progress> {
     ]
 }
 
+fn standing() -> impl Strategy<Value = Standing> {
+    prop_oneof![
+        8 => Just(Standing::Stands),
+        1 => text().prop_map(Standing::Kept),
+        1 => text().prop_map(Standing::Ends),
+    ]
+}
+
+/// Any decision about the grant, by whoever may or may not.
+pub(super) fn ballot() -> impl Strategy<Value = Ballot> {
+    let verdict = select(vec![Verdict::Approve, Verdict::Approve, Verdict::Approve, Verdict::Deny, Verdict::Revoke]);
+    let who = select(vec!["alice", "bob", "Bob", "carol", "eve", "system:serviceaccount:a:b"]);
+    let himself = option::weighted(0.9, prop_oneof![6 => Just(Ok(false)), 1 => Just(Ok(true)), 1 => text().prop_map(Err)]);
+    let uid = (select(vec!["d-1", "d-2", "d-3", "d-4"]), option::weighted(0.2, select(vec!["grant-uid", "other"])));
+    let proven = option::weighted(0.95, prop::bool::weighted(0.9));
+    (verdict, who, himself, uid, proven, whole(), any::<bool>()).prop_map(
+        |(decision, who, himself, (uid, grant_uid), proven, created, owner)| Ballot {
+            name: uid.to_owned(),
+            uid: uid.to_owned(),
+            decision,
+            by: Caller { username: who.to_owned(), groups: Vec::new() },
+            grant_uid: grant_uid.map(str::to_owned),
+            digest: None,
+            created,
+            proven,
+            himself,
+            rancher_user: Some(format!("user:u-{}", who.to_lowercase())),
+            owner,
+        },
+    )
+}
+
 /// What was observed about `grant`: nothing tried yet, or every binding.
 pub(super) fn world(grant: &GrantView) -> impl Strategy<Value = Observed> + use<> {
     let tried = vec(progress(), grant.status.bindings.len());
     let progress = prop_oneof![1 => Just(Vec::new()), 2 => tried];
-    (any::<bool>(), judged(), extended(), progress).prop_map(|(may_create, request, extended, progress)| Observed {
-        may_create,
-        request,
-        extended,
-        progress,
-    })
+    (any::<bool>(), judged(), extended(), progress, vec(ballot(), 0..3), standing(), any::<bool>()).prop_map(
+        |(may_create, request, extended, progress, ballots, policy, out_of_reach)| Observed {
+            may_create,
+            request,
+            extended,
+            progress,
+            ballots,
+            policy,
+            out_of_reach,
+        },
+    )
 }
 
 /// A grant with what was observed about it.

@@ -37,6 +37,9 @@ pub(super) fn extended() -> BoxedStrategy<Extended> {
             start_time: None,
             end_time,
             extends: None,
+            requester: String::new(),
+            dry_run: false,
+            abandoned: false,
             summary: Summary::default(),
             status: AccessGrantStatus { conditions: Vec::new(), ..status },
         };

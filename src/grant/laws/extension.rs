@@ -21,7 +21,7 @@ fn fresh_extension() -> impl Strategy<Value = (GrantView, Observed)> {
     grant.prop_flat_map(with_world).prop_map(|(grant, mut world)| {
         world.may_create = true;
         if let Judged::Allowed(terms) = &mut world.request {
-            terms.required_approvals = 0;
+            terms.approval.sets.clear();
         }
         (grant, world)
     })

@@ -27,7 +27,7 @@ fn with(
     let found = candidates(&request, &policies, now());
     let names = found.clone().map(|found| found.iter().map(|policy| policy.name.clone()).collect());
     let all: Vec<_> = policies.iter().collect();
-    (names, judge(&request, &all, &facts(), now()))
+    (names, judge(&request, &all, &[], &facts(), now()))
 }
 
 #[test]

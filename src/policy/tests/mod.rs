@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 
 use super::{
     Allowed, ClusterFacts, Facts, MESSAGE_MAX, NamespaceFacts, Policy, ProjectFacts, Refusal, RefusalReason, Request,
-    RoleFacts, SubjectFacts, TargetFacts, Unfinished, candidates, judge,
+    RoleFacts, SubjectFacts, TargetFacts, Unfinished, candidates, judge, overlays,
 };
 use crate::api::{AccessGrantSpec, integration::IdentityMapping};
 
@@ -89,7 +89,12 @@ fn facts() -> Facts {
         hosts_rancher: false,
         hosts_operator: false,
     };
-    let role = |id: &str| RoleFacts { id: id.to_owned(), privileged: None };
+    let role = |id: &str| RoleFacts {
+        id: id.to_owned(),
+        privileged: None,
+        display_name: String::new(),
+        fingerprint: String::new(),
+    };
     Facts {
         targets: vec![
             TargetFacts { cluster: Some(cluster("c-1")), project: None, namespace: None, role: role("cluster-member") },
@@ -112,6 +117,7 @@ fn facts() -> Facts {
             principals: vec!["local://u-alice".to_owned(), "okta_user://alice".to_owned()],
             group: None,
         },
+        continuous: None,
     }
 }
 
@@ -131,7 +137,7 @@ fn both(spec: &AccessGrantSpec, policies: &[Policy], facts: &Facts) -> Result<Al
         unfinished: &Unfinished::default(),
     };
     let found = candidates(&request, policies, now())?;
-    judge(&request, &found, facts, now())
+    judge(&request, &found, &overlays(&request, policies), facts, now())
 }
 
 /// The first stage alone.

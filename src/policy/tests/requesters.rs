@@ -9,13 +9,17 @@ const END: &str = "2026-06-01T13:00:00Z";
 
 #[track_caller]
 fn asks(requesters: Value, by: Value, allowed: bool) {
-    let policies = [policy("web", json!({"requesters": requesters, "subjects": {"self": true, "users": ["u-alice"]}}))];
+    let named = json!({"matchLabels": {"team": null, "kubernetes.io/metadata.name": "web-prod"}});
+    let policies = [policy(
+        "web",
+        json!({"requesters": requesters, "subjects": {"self": true, "users": ["u-alice"]}, "namespaceSelector": named}),
+    )];
     let spec = grant(json!({"requestedBy": by, "subject": {"user": "u-alice"}, "endTime": END}));
     let result = both(&spec, &policies, &facts());
     if allowed {
         assert!(result.is_ok(), "{result:?}");
     } else {
-        refused(result, R::RequesterNotAllowed, &["spec.requesters"]);
+        refused(result, R::NoPolicy, &["spec.requestedBy"]);
     }
 }
 
@@ -45,7 +49,8 @@ fn requesters_match_by_their_own_kind_alone_and_exactly() {
 fn a_service_account_without_approval_must_name_an_end() {
     let open = policy(
         "web",
-        json!({"requesters": [{"kind": "ServiceAccount", "namespace": "argocd", "name": "sync"}], "subjects": {"users": ["u-alice"]}}),
+        json!({"requesters": [{"kind": "ServiceAccount", "namespace": "argocd", "name": "sync"}], "subjects": {"users": ["u-alice"]},
+            "namespaceSelector": {"matchLabels": {"team": null, "kubernetes.io/metadata.name": "web-prod"}}}),
     );
     let mut approved = open.clone();
     approved.spec.approval.required = 1;
@@ -70,4 +75,24 @@ fn a_policy_is_read_from_its_object() {
     object.spec.duration.get_or_insert_default().max = "1d".to_owned();
     let error = Policy::try_from(&object).unwrap_err();
     assert!(error.to_string().contains("AccessPolicy web: spec.duration.max"), "{error}");
+}
+
+/// Labels of a namespace are whoever's may write them, and a ServiceAccount is whoever's can use it.
+#[test]
+fn a_service_account_may_ask_only_where_namespaces_are_named() {
+    let by = json!({"username": "system:serviceaccount:argocd:sync", "groups": null});
+    let spec = grant(json!({"requestedBy": by, "subject": {"user": "u-alice"}, "endTime": END}));
+    let with = |selector: Value| {
+        let requesters = json!([{"kind": "ServiceAccount", "namespace": "argocd", "name": "sync"}]);
+        let rules = json!({"requesters": requesters, "subjects": {"users": ["u-alice"]}, "namespaceSelector": selector});
+        both(&spec, &[policy("web", rules)], &facts())
+    };
+    let name = "kubernetes.io/metadata.name";
+    assert!(with(json!({"matchLabels": {"team": null, name: "web-prod"}})).is_ok());
+    let within = json!({"matchLabels": null, "matchExpressions": [{"key": name, "operator": "In", "values": ["web-prod"]}]});
+    assert!(with(within).is_ok());
+    refused(with(json!({"matchLabels": {"team": "web"}})), R::NoPolicy, &[]);
+    refused(with(json!({"matchLabels": {"team": "web", name: "web-prod"}})), R::NoPolicy, &[]);
+    let any = json!({"matchLabels": null, "matchExpressions": [{"key": name, "operator": "Exists"}]});
+    refused(with(any), R::NoPolicy, &[]);
 }

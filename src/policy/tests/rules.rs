@@ -1,6 +1,6 @@
 //! Which policies are asked, and which of them allows.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{RefusalReason as R, *};
 
@@ -9,16 +9,18 @@ fn a_policy_that_covers_everything_allows() {
     let policies = [policy("web", json!({"approval": {"required": 2, "timeout": "2h"}}))];
     let allowed = both(&grant(json!({})), &policies, &facts()).unwrap();
     assert_eq!(allowed.policy, policies[0].record());
-    assert_eq!(allowed.required_approvals, 2);
+    assert_eq!(allowed.required_approvals(), 2);
     assert_eq!(allowed.approval_timeout.as_secs(), 7200);
     assert_eq!(allowed.duration.as_secs(), 3600);
 }
 
 #[test]
 fn without_a_policy_for_the_integration_nothing_is_allowed() {
-    refused(first(&grant(json!({})), &[]), R::NoPolicy, &["prod"]);
+    refused(first(&grant(json!({})), &[]), R::NoPolicy, &["spec.integrationRef"]);
     let other = [policy("web", json!({"integrationRef": {"name": "test"}}))];
-    refused(first(&grant(json!({})), &other), R::NoPolicy, &["prod"]);
+    refused(first(&grant(json!({})), &other), R::NoPolicy, &[]);
+    let suspended = [policy("web", json!({"suspend": true}))];
+    refused(first(&grant(json!({})), &suspended), R::NoPolicy, &[]);
     refused(both(&grant(json!({})), &[], &facts()), R::NoPolicy, &["platform team"]);
 }
 
@@ -31,8 +33,8 @@ fn policy_ref_picks_one() {
     ];
     let by = |name: &str| grant(json!({"policyRef": {"name": name}}));
     assert_eq!(both(&by("a"), &policies, &facts()).unwrap().policy.name, "a");
-    refused(first(&by("c"), &policies), R::PolicyNotFound, &["c is about integration prod"]);
-    refused(first(&by("d"), &policies), R::PolicyNotFound, &["d"]);
+    refused(first(&by("c"), &policies), R::NoPolicy, &["spec.policyRef"]);
+    refused(first(&by("d"), &policies), R::NoPolicy, &[]);
 }
 
 #[test]
@@ -53,9 +55,9 @@ fn the_fewest_approvals_win_then_the_name() {
 fn namespaces_are_selected_by_label_and_an_empty_selector_selects_none() {
     let selector = |s: Value| json!({"namespaceSelector": s});
     let other = selector(json!({"matchLabels": {"team": "db"}}));
-    not_by(other, json!({}), R::NamespaceNotAllowed, &["web-prod", "namespaceSelector"]);
+    not_by(other, json!({}), R::NoPolicy, &["the namespace"]);
     let empty = selector(json!({"matchLabels": null}));
-    not_by(empty, json!({}), R::NamespaceNotAllowed, &["is empty"]);
+    not_by(empty, json!({}), R::NoPolicy, &[]);
     let named = selector(json!({"matchLabels": {"team": null, "kubernetes.io/metadata.name": "web-prod"}}));
     assert!(both(&grant(json!({})), &[policy("web", named)], &facts()).is_ok());
 }
@@ -74,7 +76,7 @@ fn a_namespace_cannot_pass_for_another_by_a_label() {
         from: None,
         unfinished: &Unfinished::default(),
     };
-    refused(candidates(&request, &policies, now()), R::NamespaceNotAllowed, &["web-prod"]);
+    refused(candidates(&request, &policies, now()), R::NoPolicy, &[]);
 }
 
 #[test]
@@ -89,17 +91,43 @@ fn the_second_stage_does_not_trust_the_first() {
         unfinished: &Unfinished::default(),
     };
     let web = policy("web", json!({}));
-    refused(judge(&request, &[&web], &facts(), now()), R::NamespaceNotAllowed, &[]);
-    refused(judge(&request, &[], &facts(), now()), R::NoPolicy, &[]);
+    refused(judge(&request, &[&web], &[], &facts(), now()), R::NoPolicy, &[]);
+    refused(judge(&request, &[], &[], &facts(), now()), R::NoPolicy, &[]);
 }
 
 #[test]
 fn messages_stay_short_and_on_one_line_whatever_the_names() {
     // As long as a name may be and still be mapped.
     let long = "x\n\u{202e}".repeat(98);
-    let policies: Vec<_> = (0..50).map(|i| policy(&format!("{long}{i}"), json!({"requesters": []}))).collect();
+    let by = json!([{"kind": "User", "name": long}]);
+    let policies: Vec<_> =
+        (0..50).map(|i| policy(&format!("{long}{i}"), json!({"requesters": by, "access": []}))).collect();
     let spec = grant(json!({"requestedBy": {"username": long}}));
     let refusal = first(&spec, &policies).unwrap_err();
-    assert!(refusal.message.len() <= MESSAGE_MAX && refusal.message.contains("or have somebody ask who is listed"));
+    assert!(refusal.message.len() <= MESSAGE_MAX && refusal.message.contains("add this target"));
     assert!(!refusal.message.contains(['\n', '\u{202e}']));
+}
+
+/// Whoever may ask for nothing learns nothing: whatever he tries, the answer is the same.
+#[test]
+fn whom_no_policy_knows_is_told_one_and_the_same() {
+    let policies = [
+        policy("web", json!({})),
+        policy("other", json!({"integrationRef": {"name": "test"}, "requesters": [{"kind": "User", "name": "eve"}]})),
+        policy("db", json!({"namespaceSelector": {"matchLabels": {"team": "db"}}, "requesters": [{"kind": "User", "name": "mallory"}]})),
+    ];
+    let mallory = |patch: Value| grant(merged(json!({"requestedBy": {"username": "mallory", "groups": null}}), &patch));
+    let refusal = |patch: Value| first(&mallory(patch), &policies).unwrap_err();
+    let one = refusal(json!({}));
+    for patch in [
+        json!({"integrationRef": {"name": "test"}}),
+        json!({"integrationRef": {"name": "nowhere"}}),
+        json!({"policyRef": {"name": "web"}}),
+        json!({"policyRef": {"name": "nope"}}),
+        json!({"access": [{"cluster": {"name": "c-1", "role": "cluster-owner"}}]}),
+        json!({"subject": {"user": "u-nobody"}}),
+        json!({"endTime": "2020-01-01T00:00:00Z"}),
+    ] {
+        assert_eq!(refusal(patch), one);
+    }
 }

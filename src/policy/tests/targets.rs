@@ -147,7 +147,7 @@ fn a_policy_that_only_lacks_privilege_is_the_nearest() {
         unfinished: &Unfinished::default(),
     };
     let all: Vec<_> = policies.iter().collect();
-    refused(judge(&request, &all, &facts, now()), R::PrivilegedTarget, &["web comes nearest"]);
+    refused(judge(&request, &all, &[], &facts, now()), R::PrivilegedTarget, &["web comes nearest"]);
 }
 
 /// A grant on a namespace and in Rancher as a whole, and what Rancher says of it.
@@ -157,7 +157,12 @@ fn elsewhere() -> (AccessGrantSpec, Facts) {
         {"global": {"role": "user-base"}},
     ]}));
     let mut facts = facts();
-    let role = |id: &str| RoleFacts { id: id.to_owned(), privileged: None };
+    let role = |id: &str| RoleFacts {
+        id: id.to_owned(),
+        privileged: None,
+        display_name: String::new(),
+        fingerprint: String::new(),
+    };
     let namespace = Some(NamespaceFacts { name: "web-api".to_owned(), uid: "uid-web-api".to_owned(), system: false });
     facts.targets[0] = TargetFacts { namespace, role: role("edit"), ..facts.targets[0].clone() };
     facts.targets[1] = TargetFacts { cluster: None, project: None, namespace: None, role: role("user-base") };

@@ -3,6 +3,7 @@
 use serde_json::json;
 
 use super::{RefusalReason as R, *};
+use crate::policy::Continuous;
 
 #[test]
 fn durations_are_limited() {
@@ -52,4 +53,33 @@ fn a_policy_that_makes_no_sense_allows_nothing() {
     ] {
         not_by(patch, json!({}), R::PolicyInvalid, &[says, "platform team"]);
     }
+}
+
+#[test]
+fn a_start_may_lie_only_so_far_ahead() {
+    let at = |start: &str| json!({"startTime": start, "duration": "1h"});
+    not_by(json!({}), at("2026-06-08T12:00:01Z"), R::StartTooFar, &["168h1s", "maxAhead is 168h"]);
+    not_by(json!({"maxAhead": "1h"}), at("2026-06-01T13:00:01Z"), R::StartTooFar, &["maxAhead is 1h"]);
+    let policies = [policy("web", json!({"maxAhead": "1h"}))];
+    assert!(both(&grant(at("2026-06-01T13:00:00Z")), &policies, &facts()).is_ok());
+}
+
+#[test]
+fn grants_that_follow_each_other_may_last_only_so_long_together() {
+    let time = |text: &str| text.parse::<Timestamp>().unwrap();
+    let policies = [policy("web", json!({"duration": {"default": "1h", "max": "8h", "maxContinuous": "24h"}}))];
+    let spec = grant(json!({"duration": "8h"}));
+    let after = |windows: &[(&str, &str)]| {
+        let windows = windows.iter().map(|(since, until)| (time(since), time(until)));
+        both(&spec, &policies, &Facts { continuous: Some(Continuous::of(now(), windows)), ..facts() })
+    };
+    assert!(after(&[]).is_ok());
+    assert!(after(&[("2026-05-31T20:00:00Z", "2026-06-01T12:00:00Z")]).is_ok(), "24 h together");
+    let too_long = [("2026-05-31T19:59:59Z", "2026-06-01T12:00:00Z")];
+    refused(after(&too_long), R::ContinuousTooLong, &["24h1s", "maxContinuous is 24h", "15m after"]);
+    // A pause that is too short is none; a long one is.
+    refused(after(&[("2026-05-31T10:00:00Z", "2026-06-01T11:46:00Z")]), R::ContinuousTooLong, &[]);
+    assert!(after(&[("2026-05-31T10:00:00Z", "2026-06-01T11:45:00Z")]).is_ok());
+    // What overlaps counts from where it began.
+    refused(after(&[("2026-05-31T10:00:00Z", "2026-06-01T15:00:00Z")]), R::ContinuousTooLong, &[]);
 }
