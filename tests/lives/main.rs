@@ -17,6 +17,7 @@ mod integrations;
 mod keyless;
 mod limits;
 mod moving;
+mod owners;
 mod people;
 mod places;
 mod roles;
