@@ -63,7 +63,10 @@ pub fn decide(now: Timestamp, grant: &GrantView, world: &Observed, limits: &Limi
     let tally = votes::take_in(now, &mut grant, world);
     let decision = decide_on(now, &grant, world, limits);
     let wake = match decision.wake {
-        Wake::At(_) if tally.open => decision.wake.or_at(now.checked_add(limits.unknown_again).ok()),
+        // What is taken away asks nobody.
+        Wake::At(_) if tally.open && grant.ended(now).is_none() => {
+            decision.wake.or_at(now.checked_add(limits.unknown_again).ok())
+        }
         wake => wake,
     };
     Decision { answers: tally.answers, wake, ..decision }

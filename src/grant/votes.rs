@@ -326,3 +326,6 @@ fn answer(ballot: &Ballot, reason: DecisionReason, message: &str) -> Answer {
     };
     Answer { name: ballot.name.clone(), uid: ballot.uid.clone(), status }
 }
+
+#[cfg(test)]
+mod tests;

@@ -15,7 +15,7 @@ use crate::{
     },
     controller::{Context, connection::Connection, words},
     grant::{Approval, Extended, Terms, name::membership_role, view::Summary},
-    policy::{self, Allowed, Approved, Continuous, Owners, TargetFacts},
+    policy::{self, Allowed, Approved, Continuous, TargetFacts},
 };
 
 /// The most sets of approvers that status holds.
@@ -37,7 +37,11 @@ pub(super) struct Case<'a> {
 impl Case<'_> {
     /// The terms.
     pub(super) async fn terms(&self, allowed: Allowed, resolved: Resolved) -> Result<Terms, Unresolved> {
-        let owners = if policy::asks_owners(&allowed.demands) { self.owners(&resolved).await? } else { Vec::new() };
+        let owners = if policy::asks_owners(&allowed.demands) {
+            owner::owners(self.connection, self.integration, &resolved.facts.targets, self.now).await?
+        } else {
+            Vec::new()
+        };
         let mut sets = policy::approver_sets(&allowed.demands, &owners);
         if sets.len() > SETS {
             return Err(super::resolve::wrong(
@@ -83,18 +87,6 @@ impl Case<'_> {
             details: details(self.ctx, &self.integration.spec, &resolved.bindings),
             bindings: resolved.bindings,
         })
-    }
-
-    /// Who owns the targets, each resource once. The resource of a namespace is its cluster.
-    async fn owners(&self, resolved: &Resolved) -> Result<Vec<Owners>, Unresolved> {
-        let mut owners: Vec<Owners> = Vec::new();
-        for facts in &resolved.facts.targets {
-            let found = owner::owners(self.connection, self.integration, facts, self.now).await?;
-            if !owners.iter().any(|known| known.resource == found.resource) {
-                owners.push(found);
-            }
-        }
-        Ok(owners)
     }
 
     /// Who is named by his Rancher id is called by the name that Rancher shows as well. Nothing hangs on it.

@@ -259,12 +259,8 @@ fn length() -> impl Strategy<Value = SignedDuration> {
 
 /// So many approvals of bob and carol.
 pub(super) fn approval(required: i32, timeout: SignedDuration) -> Approval {
-    let candidate = |name: &str| Candidate {
-        kind: IdentityKind::User,
-        name: name.to_owned(),
-        namespace: None,
-        display_name: None,
-    };
+    let candidate =
+        |name: &str| Candidate { kind: IdentityKind::User, name: name.to_owned(), namespace: None, display_name: None };
     let set = ApproverSet {
         name: "policy web".to_owned(),
         required,
@@ -336,10 +332,11 @@ fn standing() -> impl Strategy<Value = Standing> {
 }
 
 /// Any decision about the grant, by whoever may or may not.
-pub(super) fn ballot() -> impl Strategy<Value = Ballot> {
+pub(in crate::grant) fn ballot() -> impl Strategy<Value = Ballot> {
     let verdict = select(vec![Verdict::Approve, Verdict::Approve, Verdict::Approve, Verdict::Deny, Verdict::Revoke]);
     let who = select(vec!["alice", "bob", "Bob", "carol", "eve", "system:serviceaccount:a:b"]);
-    let himself = option::weighted(0.9, prop_oneof![6 => Just(Ok(false)), 1 => Just(Ok(true)), 1 => text().prop_map(Err)]);
+    let himself =
+        option::weighted(0.9, prop_oneof![6 => Just(Ok(false)), 1 => Just(Ok(true)), 1 => text().prop_map(Err)]);
     let uid = (select(vec!["d-1", "d-2", "d-3", "d-4"]), option::weighted(0.2, select(vec!["grant-uid", "other"])));
     let proven = option::weighted(0.95, prop::bool::weighted(0.9));
     (verdict, who, himself, uid, proven, whole(), any::<bool>()).prop_map(

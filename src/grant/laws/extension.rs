@@ -9,7 +9,9 @@ use super::{
 };
 use crate::{
     api::status::{EndReason, Phase},
-    grant::{Extended, GrantView, Judged, Observed, Step, binding::Goal, decide, extension, record::whole_seconds},
+    grant::{
+        Extended, GrantView, Judged, Observed, Standing, Step, binding::Goal, decide, extension, record::whole_seconds,
+    },
 };
 
 /// A grant without an intent that extends another, and that a policy mostly allows.
@@ -57,6 +59,7 @@ proptest! {
     #[test]
     fn it_ends_with_the_other_and_for_no_less((grant, world) in recorded_case(), now in time(), limits in limits()) {
         prop_assume!(!grant.is_finished() && grant.ended(now).is_none() && grant.recorded_end().is_some());
+        let world = Observed { ballots: Vec::new(), policy: Standing::Stands, ..world };
         let decision = decide(now, &grant, &world, &limits);
         let ends = decision.status.end.as_ref().is_some_and(|end| end.reason == EndReason::ExtendedGrantEnded);
         let Some(planned) = &grant.status.extends else {

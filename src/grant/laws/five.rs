@@ -8,10 +8,13 @@ use super::{
     before::extended,
 };
 use crate::{
-    api::status::{BindingState, Phase},
+    api::{
+        decision::Verdict,
+        status::{BindingState, Phase},
+    },
     grant::{
-        Decision, Extended, GrantView, Judged, OVERDUE_AFTER, Observed, Progress, Step, Wake, binding::Goal, decide,
-        view::is_terminal,
+        Decision, Extended, GrantView, Judged, OVERDUE_AFTER, Observed, Progress, Standing, Step, Wake, binding::Goal,
+        decide, view::is_terminal, votes,
     },
 };
 
@@ -57,7 +60,7 @@ proptest! {
             prop_assert!(decision.status.bindings.iter().all(|b| b.state == BindingState::Intended));
             let Judged::Allowed(terms) = &world.request else { panic!("an intent that nobody allowed") };
             prop_assert_eq!(decision.status.bindings.len(), terms.bindings.len());
-            prop_assert!(world.may_create && terms.required_approvals == 0 && grant.deleted.is_none());
+            prop_assert!(world.may_create && votes::is_approved(&after(&grant, &decision)) && grant.deleted.is_none());
             prop_assert!(after(&grant, &decision).start().is_none_or(|start| start <= now));
         }
     }
@@ -69,7 +72,9 @@ proptest! {
     ) {
         prop_assume!(!grant.is_finished() && grant.ended(now).is_some());
         let decision = decide(now, &grant, &world, &limits.0);
-        let other = Observed { request, may_create, extended, progress: world.progress.clone() };
+        let (progress, ballots) = (world.progress.clone(), world.ballots.clone());
+        let policy = Standing::Ends("it went".to_owned());
+        let other = Observed { request, may_create, extended, progress, ballots, policy, out_of_reach: !world.out_of_reach };
         prop_assert_eq!(&decision, &decide(now, &grant, &other, &limits.1), "it asks more than the record");
         let first = match (grant.is_settled(), world.progress.is_empty()) {
             (true, _) => vec![Step::Record],
@@ -93,7 +98,7 @@ proptest! {
             let proven = grant.is_recorded() && grant.is_settled() && grant.ended(now).is_some();
             let waited = |from: Timestamp, long| from.checked_add(long).is_ok_and(|until| until <= now);
             let too_long = match &world.request {
-                Judged::Allowed(terms) if terms.required_approvals > 0 => waited(grant.created, terms.approval_timeout),
+                Judged::Allowed(terms) if waited(grant.created, terms.approval.timeout) => !terms.approval.sets.is_empty(),
                 Judged::Refused(_) | Judged::Allowed(_) => waited(grant.waits_since(), limits.pending),
                 // What is not known is no reason to give up.
                 Judged::NotAsked | Judged::Unknown(_) => false,
@@ -102,7 +107,9 @@ proptest! {
             let nothing_given = phase == Some(Phase::TimedOut) && !grant.is_recorded() && over;
             let known = matches!(world.extended, Extended::Missing | Extended::Seen(_)) && grant.extends.is_some();
             let fails = phase == Some(Phase::Failed) && !grant.is_recorded() && known;
-            prop_assert!(proven || nothing_given || fails || phase == grant.status.phase, "{phase:?} without proof");
+            let by_people = decision.status.votes.iter().any(|vote| vote.decision != Verdict::Approve);
+            let decided = matches!(phase, Some(Phase::Denied | Phase::Revoked)) && !grant.is_recorded() && by_people;
+            prop_assert!(proven || nothing_given || fails || decided || phase == grant.status.phase, "{phase:?} without proof");
         }
         let in_force = phase == Some(Phase::Active)
             && crate::api::condition::find(&decision.status.conditions, "Ready").is_some_and(
@@ -202,7 +209,7 @@ proptest! {
         (grant, world) in case(), now in time(), limits in limits(),
     ) {
         prop_assume!(!grant.is_recorded() && grant.deleted.is_none() && grant.end_time.is_none());
-        prop_assume!(!matches!(&world.request, Judged::Allowed(terms) if terms.required_approvals > 0));
+        prop_assume!(!matches!(&world.request, Judged::Allowed(terms) if !terms.approval.sets.is_empty()));
         prop_assume!(grant.status.phase != Some(Phase::TimedOut) && !no_time_left(now, &grant, &world));
         let Some(start) = grant.start() else { return Ok(()) };
         let Ok(until) = start.checked_add(limits.pending) else { return Ok(()) };

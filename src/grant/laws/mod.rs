@@ -14,3 +14,5 @@ mod five;
 mod life;
 mod status;
 mod toy;
+
+pub(in crate::grant) use arbitrary::ballot;

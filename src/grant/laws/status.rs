@@ -147,7 +147,9 @@ proptest! {
         // That it is overdue by now is a reason.
         prop_assume!(later == now || first.wake != Wake::At(later));
         prop_assume!(grant.overdue(now).is_some() == grant.overdue(later).is_some());
-        prop_assert_eq!(decide(later, &grant, &world, &limits), Decision { wake: decide(later, &grant, &world, &limits).wake, ..first });
+        // What is told to those who decided is told once it was written.
+        let Decision { wake, answers, .. } = decide(later, &grant, &world, &limits);
+        prop_assert_eq!(decide(later, &grant, &world, &limits), Decision { wake, answers, ..first });
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The two stages together. What the tests share is here: a policy `web`, and a request that it allows.
 
 mod limits;
+mod overlays;
 mod owners;
 mod properties;
 mod requesters;

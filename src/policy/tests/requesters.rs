@@ -84,12 +84,14 @@ fn a_service_account_may_ask_only_where_namespaces_are_named() {
     let spec = grant(json!({"requestedBy": by, "subject": {"user": "u-alice"}, "endTime": END}));
     let with = |selector: Value| {
         let requesters = json!([{"kind": "ServiceAccount", "namespace": "argocd", "name": "sync"}]);
-        let rules = json!({"requesters": requesters, "subjects": {"users": ["u-alice"]}, "namespaceSelector": selector});
+        let rules =
+            json!({"requesters": requesters, "subjects": {"users": ["u-alice"]}, "namespaceSelector": selector});
         both(&spec, &[policy("web", rules)], &facts())
     };
     let name = "kubernetes.io/metadata.name";
     assert!(with(json!({"matchLabels": {"team": null, name: "web-prod"}})).is_ok());
-    let within = json!({"matchLabels": null, "matchExpressions": [{"key": name, "operator": "In", "values": ["web-prod"]}]});
+    let within =
+        json!({"matchLabels": null, "matchExpressions": [{"key": name, "operator": "In", "values": ["web-prod"]}]});
     assert!(with(within).is_ok());
     refused(with(json!({"matchLabels": {"team": "web"}})), R::NoPolicy, &[]);
     refused(with(json!({"matchLabels": {"team": "web", name: "web-prod"}})), R::NoPolicy, &[]);

@@ -114,7 +114,10 @@ fn whom_no_policy_knows_is_told_one_and_the_same() {
     let policies = [
         policy("web", json!({})),
         policy("other", json!({"integrationRef": {"name": "test"}, "requesters": [{"kind": "User", "name": "eve"}]})),
-        policy("db", json!({"namespaceSelector": {"matchLabels": {"team": "db"}}, "requesters": [{"kind": "User", "name": "mallory"}]})),
+        policy(
+            "db",
+            json!({"namespaceSelector": {"matchLabels": {"team": "db"}}, "requesters": [{"kind": "User", "name": "mallory"}]}),
+        ),
     ];
     let mallory = |patch: Value| grant(merged(json!({"requestedBy": {"username": "mallory", "groups": null}}), &patch));
     let refusal = |patch: Value| first(&mallory(patch), &policies).unwrap_err();

@@ -1,7 +1,5 @@
 //! What a request means in Rancher: who the subject is, what the targets and roles are. Reads only.
 
-// Approvals will ask for them.
-#[allow(dead_code)]
 pub(super) mod owner;
 mod role;
 pub(super) mod subject;

@@ -1,6 +1,6 @@
 //! Whose the targets are: who approves where a policy says `ResourceOwner`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
@@ -14,7 +14,7 @@ use crate::{
         reference::IdentityKind,
     },
     controller::connection::Connection,
-    policy::{TargetFacts, Wanted, owner_of, rancher_group, rancher_user, said_owner},
+    policy::{Owners, TargetFacts, Wanted, owner_of, rancher_group, rancher_user, said_owner},
     rancher::{Rancher, wire::User},
 };
 
@@ -23,19 +23,6 @@ const SOURCE_MAX: usize = 600;
 const NAME_MAX: usize = 253;
 
 type Marks<'a> = &'a BTreeMap<String, String>;
-
-/// Who may approve access to a cluster or project.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::controller::grant) struct ResourceApprovers {
-    /// Id of the cluster, or `cluster:project`; empty for Rancher as a whole.
-    pub resource: String,
-    /// The same in words.
-    pub name: String,
-    /// Any of them. Empty: nobody can.
-    pub candidates: Vec<Candidate>,
-    /// Where they are named: `label owner=web`, `annotation owner=web`, or `integration owner (fallback)` with the reason.
-    pub source: String,
-}
 
 /// Who may approve access to each cluster and project among the targets, each once, in their order. A namespace is its
 /// cluster's.
@@ -47,11 +34,12 @@ pub(in crate::controller::grant) async fn owners(
     integration: &RancherIntegration,
     targets: &[TargetFacts],
     now: Timestamp,
-) -> Result<Vec<ResourceApprovers>> {
+) -> Result<Vec<Owners>> {
     let mut people = People { rancher: &connection.rancher, integration, known: BTreeMap::new() };
-    let mut found: Vec<ResourceApprovers> = Vec::new();
+    let mut found: Vec<Owners> = Vec::new();
+    let mut seen = BTreeSet::new();
     for resource in targets.iter().map(Thing::of) {
-        if found.iter().any(|before| before.resource == resource.id) {
+        if !seen.insert(resource.id.clone()) {
             continue;
         }
         let (candidates, source) = match resource.owner(integration, now) {
@@ -62,7 +50,7 @@ pub(in crate::controller::grant) async fn owners(
             Err(why) => fallback(integration, &why),
         };
         let source = one_line(&source, SOURCE_MAX);
-        found.push(ResourceApprovers { resource: resource.id, name: resource.name, candidates, source });
+        found.push(Owners { resource: resource.name, candidates, source });
     }
     Ok(found)
 }

@@ -34,7 +34,7 @@ impl Life {
         pass.world.may_create = self.leads;
         // Given up sooner than in life, so that it comes to rest.
         let limits = Limits { pending: SignedDuration::from_mins(30), ..Limits::default() };
-        let Decision { steps, status, wake } = decide(self.now(), &pass.view, &pass.world, &limits);
+        let Decision { steps, status, wake, .. } = decide(self.now(), &pass.view, &pass.world, &limits);
         pass.view.status = status;
         if steps.is_empty() {
             let changed = pass.view.status != pass.stood;

@@ -64,7 +64,12 @@ fn cluster(id: &str, label: &str) -> TargetFacts {
         hosts_rancher: false,
         hosts_operator: false,
     };
-    let role = RoleFacts { id: "cluster-member".to_owned(), privileged: None };
+    let role = RoleFacts {
+        id: "cluster-member".to_owned(),
+        privileged: None,
+        display_name: String::new(),
+        fingerprint: String::new(),
+    };
     TargetFacts { cluster: Some(cluster), project: None, namespace: None, role }
 }
 
@@ -102,20 +107,19 @@ async fn each_target_has_the_owner_of_its_own() {
     ];
     let integration = at_once("Group");
     let Ok(found) = owners(&connection, &integration, &targets, now()).await else { panic!("Rancher could be asked") };
-    let said: Vec<_> = found.iter().map(|f| (&*f.resource, &*f.name, &*f.candidates[0].name, &*f.source)).collect();
+    let said: Vec<_> = found.iter().map(|f| (&*f.resource, &*f.candidates[0].name, &*f.source)).collect();
     let fallback = "integration owner (fallback): ";
     assert_eq!(
         said,
         [
             (
-                "c-1:p-1",
                 "project p-1 on cluster c-1",
                 "platform",
                 &*format!("{fallback}it has no label or annotation owner with a value")
             ),
-            ("c-1:p-2", "project p-2 on cluster c-1", "web-team", "annotation owner=web-team"),
-            ("c-1", "cluster c-1", "web-team", "label owner=web-team"),
-            ("", "Rancher as a whole", "platform", &*format!("{fallback}Rancher as a whole has no owner")),
+            ("project p-2 on cluster c-1", "web-team", "annotation owner=web-team"),
+            ("cluster c-1", "web-team", "label owner=web-team"),
+            ("Rancher as a whole", "platform", &*format!("{fallback}Rancher as a whole has no owner")),
         ]
     );
 }
