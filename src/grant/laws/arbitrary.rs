@@ -19,6 +19,7 @@ use crate::{
         AccessGrantStatus, ConditionStatus,
         condition::{Condition, MESSAGE_MAX, one_line},
         integration::RancherStatus,
+        policy::OnPolicyChange,
         status::{
             AccessDetails, BindingKind, BindingRecord, BindingState, End, EndReason, Phase, PolicyRecord, TargetDetails,
         },
@@ -155,7 +156,12 @@ fn end() -> impl Strategy<Value = End> {
 }
 
 fn policy() -> impl Strategy<Value = PolicyRecord> {
-    (1..9_i64).prop_map(|generation| PolicyRecord { name: "web".into(), uid: "policy-uid".into(), generation })
+    (1..9_i64).prop_map(|generation| PolicyRecord {
+        name: "web".into(),
+        uid: "policy-uid".into(),
+        generation,
+        on_policy_change: OnPolicyChange::Keep,
+    })
 }
 
 fn details() -> AccessDetails {

@@ -67,7 +67,7 @@ fn a_policy_is_read_from_its_object() {
     assert!(unborn(&object));
     object.metadata.generation = Some(3);
     assert_eq!(Policy::try_from(&object).unwrap(), policy("web", json!({})));
-    object.spec.duration.max = "1d".to_owned();
+    object.spec.duration.as_mut().unwrap().max = "1d".to_owned();
     let error = Policy::try_from(&object).unwrap_err();
     assert!(error.to_string().contains("AccessPolicy web: spec.duration.max"), "{error}");
 }

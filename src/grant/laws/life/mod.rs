@@ -19,6 +19,7 @@ use crate::{
     api::{
         AccessGrantStatus,
         integration::RancherStatus,
+        policy::OnPolicyChange,
         status::{AccessDetails, BindingKind, BindingRecord, BindingState, EndReason, PolicyRecord},
     },
     grant::{Extended, GrantKey, GrantView, Seen, Terms, Wake, record::whole_seconds, view::Summary},
@@ -136,7 +137,12 @@ fn record(name: &str) -> BindingRecord {
 fn terms(index: usize, duration: i64) -> Terms {
     let names: &[&str] = if index == 0 { &[SHARED, OWN] } else { &[SHARED] };
     Terms {
-        policy: PolicyRecord { name: "web".into(), uid: "policy".into(), generation: 1 },
+        policy: PolicyRecord {
+            name: "web".into(),
+            uid: "policy".into(),
+            generation: 1,
+            on_policy_change: OnPolicyChange::Keep,
+        },
         required_approvals: 0,
         approval_timeout: SignedDuration::from_hours(1),
         duration: SignedDuration::from_secs(duration),
