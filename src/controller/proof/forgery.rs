@@ -56,8 +56,10 @@ async fn is_refused(client: &Client, namespace: &str, (kind, what, policy, spec)
         ))),
         Err(kube::Error::Api(status)) if status.message.contains(policy) => Ok(()),
         Err(error) => {
-            let message =
-                format!("Whether the API server refuses {what} in another's name could not be tried: {}.", brief(&error));
+            let message = format!(
+                "Whether the API server refuses {what} in another's name could not be tried: {}.",
+                brief(&error)
+            );
             Err(if is_an_answer(&error) { Failure::gap(message) } else { Failure::unknown(message) })
         }
     }

@@ -109,7 +109,9 @@ impl Prover {
         loop {
             let found = match timeout(WITHIN, self.look(lapsed)).await {
                 Ok(found) => found,
-                Err(_) => Err(Failure::unknown("The API server did not answer in time when it was asked for the admission policies.")),
+                Err(_) => Err(Failure::unknown(
+                    "The API server did not answer in time when it was asked for the admission policies.",
+                )),
             };
             match &found {
                 Ok(_) => lapsed = None,
@@ -184,11 +186,7 @@ fn tell(told: &watch::Sender<Proof>, found: Proof) {
     match &found {
         Ok(since) => info!(%since, "Identities are proven: the admission policies stand and refuse forgeries"),
         Err(because) => {
-            warn!(
-                reason = because.reason,
-                message = because.message,
-                "Identities are not proven: nothing is granted"
-            );
+            warn!(reason = because.reason, message = because.message, "Identities are not proven: nothing is granted");
         }
     }
 }

@@ -41,8 +41,7 @@ pub fn expected(accepted: &[&str], operator: &str) -> Result<Vec<Expected>, Fail
     let mut expected: Vec<Expected> = Vec::new();
     for (age, text) in accepted.iter().enumerate() {
         for document in text.replace(SHIPPED_OPERATOR, operator).split("\n---\n") {
-            let object: Value = serde_saphyr::from_str(document)
-                .map_err(|error| {
+            let object: Value = serde_saphyr::from_str(document).map_err(|error| {
                 Failure::unknown(format!(
                     "The shipped admission policies cannot be read: {error}. This is a fault of the operator."
                 ))

@@ -21,8 +21,8 @@ mod check;
 mod matching;
 mod rewrite;
 
-pub(super) use cel::{Expression, Expressions};
 use cel::{Allowed, Scope, to_json};
+pub(super) use cel::{Expression, Expressions};
 pub(super) use check::{check, default};
 
 const GROUP: &str = "admissionregistration.k8s.io";

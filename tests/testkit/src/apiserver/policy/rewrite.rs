@@ -34,7 +34,8 @@ fn ask_allowed(expression: &mut IdedExpr) -> Result<(), String> {
     let mut at = &*expression;
     for (method, takes) in [("allowed", 0), ("check", 1), ("name", 1), ("resource", 1), ("group", 1)] {
         let Expr::Call(call) = &at.expr else { return Ok(()) };
-        let (true, Some(target)) = (call.func_name == method && call.args.len() == takes, call.target.as_deref()) else {
+        let (true, Some(target)) = (call.func_name == method && call.args.len() == takes, call.target.as_deref())
+        else {
             return Ok(());
         };
         args.extend(call.args.iter().cloned());

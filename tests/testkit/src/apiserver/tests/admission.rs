@@ -72,7 +72,8 @@ fn policy(expression: &str) -> Value {
 async fn a_policy_that_cannot_be_evaluated_is_refused() {
     let server = ApiServer::builder().build();
     let policies = Gvr::new("admissionregistration.k8s.io", "v1", "validatingadmissionpolicies");
-    for expression in ["authorizer.path('/x').check('get').allowed()", "authorizer == null", "object.metadata.name =="] {
+    for expression in ["authorizer.path('/x').check('get').allowed()", "authorizer == null", "object.metadata.name =="]
+    {
         let error = server.create(&policies, &policy(expression)).await.unwrap_err();
         assert_eq!(error.code, 422, "{error}");
         assert!(error.message.contains("spec.validations[0].expression"), "{error}");
@@ -104,7 +105,8 @@ async fn a_policy_without_a_denying_binding_denies_nothing() {
 async fn a_policy_asks_what_the_caller_may_also_of_a_delete() {
     let server = ApiServer::builder().build();
     server.authorize(Arc::new(|user: &User, asked: &Attributes| {
-        asked.verb != "bless" || (user.name == "pope" && (asked.resource.as_str(), asked.name.as_str()) == ("wells", "k"))
+        asked.verb != "bless"
+            || (user.name == "pope" && (asked.resource.as_str(), asked.name.as_str()) == ("wells", "k"))
     }));
     let group = "admissionregistration.k8s.io";
     let mut asks = policy(
