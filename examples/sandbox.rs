@@ -162,6 +162,8 @@ async fn install(plane: &ControlPlane, integration: &Path) -> Result<(), Failure
         &["apply", "-k", &crd][..],
         &["wait", "--for=condition=Established", "crd", "--all"],
         &["apply", "-k", &all],
+        // Its rules are gathered by the controller manager.
+        &["wait", "--for=jsonpath={.rules}", "clusterrole/rancher-access-requester"],
         // There are no nodes: the operator runs beside the control plane.
         &["delete", "deployment", NAME, "-n", OWN],
         &["apply", "-f", &integration, "-f", &namespace, "-f", &policy],

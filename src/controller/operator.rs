@@ -93,7 +93,13 @@ impl Operator {
         info!(installation = installation.id, cluster = cluster_uid, user = me, "Starting");
         let (queue, ready) = Queue::new();
         let (proven, proof) = watch::channel(proof::unknown());
-        let (health, client, namespace) = (self.health.clone(), self.client.clone(), self.settings.namespace.clone());
+        let health = self.health.clone();
+        let prover = proof::Prover {
+            client: self.client.clone(),
+            namespace: self.settings.namespace.clone(),
+            operator: me,
+            clock: self.clock.clone(),
+        };
         let ctx = Arc::new(Context {
             client: self.client,
             clock: self.clock,
@@ -119,7 +125,7 @@ impl Operator {
         });
         let (changed, changes) = mpsc::unbounded_channel();
         let listed = watches(&ctx, &health, supervisor, changed);
-        supervisor.spawn("proof", |stop| proof::run(client, namespace, me, proven, stop));
+        supervisor.spawn("proof", |stop| prover.run(proven, stop));
         let beat = health.heartbeat("due list", std::time::Duration::from_secs(60));
         supervisor.spawn("work", |stop| lead(ctx, ready, changes, listed, beat, stop));
         Ok(())

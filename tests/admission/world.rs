@@ -29,6 +29,10 @@ pub(crate) async fn install(plane: &ControlPlane) {
     let everybody = "--group=system:authenticated";
     let bind = ["create", "clusterrolebinding", "ask", "--clusterrole=rancher-access-requester", everybody];
     plane.kubectl(&bind).await.unwrap().expect_success();
+    for role in ["requester", "approver", "auditor", "platform-admin"] {
+        let gathered = ["wait", "--for=jsonpath={.rules}", &format!("clusterrole/rancher-access-{role}")];
+        plane.kubectl(&gathered).await.unwrap().expect_success();
+    }
     let admin = plane.client().await;
     let dry = PostParams { dry_run: true, ..PostParams::default() };
     let asked = until("what nobody names is filled in", async || {

@@ -179,6 +179,7 @@ async fn install(plane: &ControlPlane) {
         vec!["apply", "-k", &config("crd")],
         vec!["wait", "--for=condition=Established", "crd", "--all"],
         vec!["apply", "-k", &config("default")],
+        vec!["wait", "--for=jsonpath={.rules}", "clusterrole/rancher-access-requester"],
         [&["create", "clusterrolebinding", "ask"][..], &people].concat(),
     ] {
         plane.kubectl(&step).await.unwrap().expect_success();

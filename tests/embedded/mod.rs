@@ -8,7 +8,13 @@
 
 pub mod world;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use jiff::{SignedDuration, Timestamp};
 use kube::{
@@ -38,6 +44,32 @@ pub fn clock(start: Timestamp) -> Clock {
     Clock::new(move || start + origin.elapsed())
 }
 
+/// How long before everything else the policies were installed: identities are proven of what comes 12 s later.
+const INSTALLED_BEFORE: SignedDuration = SignedDuration::from_secs(20);
+
+/// What a server tells the time by: earlier than it is until everything is installed. So nobody has to wait, not even the
+/// demo, whose time is everybody's.
+#[derive(Clone)]
+pub struct ServerClock {
+    clock: Clock,
+    installed: Arc<AtomicBool>,
+}
+
+impl ServerClock {
+    pub fn before_installing(clock: &Clock) -> Self {
+        Self { clock: clock.clone(), installed: Arc::default() }
+    }
+
+    pub fn now(&self) -> Timestamp {
+        let now = self.clock.now();
+        if self.installed.load(Ordering::Relaxed) { now } else { now - INSTALLED_BEFORE }
+    }
+
+    pub fn installed(&self) {
+        self.installed.store(true, Ordering::Relaxed);
+    }
+}
+
 /// An API server of the operator's own.
 pub async fn api_server(clock: &Clock) -> ApiServer {
     api_server_of(clock, 1).await
@@ -45,9 +77,11 @@ pub async fn api_server(clock: &Clock) -> ApiServer {
 
 /// The same, of another cluster: each seed has its own UIDs.
 pub async fn api_server_of(clock: &Clock, seed: u64) -> ApiServer {
+    let clock = ServerClock::before_installing(clock);
     let tell = clock.clone();
     let server = ApiServer::builder().now(move || tell.now()).seed(seed).build();
     install(&server).await;
+    clock.installed();
     server
 }
 
@@ -152,7 +186,7 @@ fn resource(gvk: &GroupVersionKind) -> (ApiResource, Scope) {
         kind => format!("{}s", kind.to_lowercase()),
     };
     let scope = match gvk.kind.as_str() {
-        "Secret" | "ConfigMap" | "AccessGrant" => Scope::Namespaced,
+        "Secret" | "ConfigMap" | "AccessGrant" | "AccessDecision" => Scope::Namespaced,
         _ => Scope::Cluster,
     };
     (ApiResource::from_gvk_with_plural(gvk, &plural), scope)

@@ -17,7 +17,9 @@ use testkit::{
     rancher::{Model, Rancher, Version},
 };
 
-use super::{NAMESPACE, OPERATOR, Running, api_server, apply, clock, install, operator_client, transports};
+use super::{
+    NAMESPACE, OPERATOR, Running, ServerClock, api_server, apply, clock, install, operator_client, transports,
+};
 
 /// The cluster that access is asked for.
 pub const CLUSTER: &str = "c-m-prod0001";
@@ -56,7 +58,8 @@ impl World {
     /// The same with a Rancher that takes this long for each request.
     pub async fn with_latency(start: Timestamp, given: Given, latency: Duration) -> Self {
         let clock = clock(start);
-        let tell = clock.clone();
+        let servers = ServerClock::before_installing(&clock);
+        let tell = servers.clone();
         let rancher = Rancher::builder()
             .now(move || tell.now())
             .seed(7)
@@ -65,6 +68,7 @@ impl World {
             .model(given.model)
             .build();
         let server = if given.keyless { home(&rancher).await } else { api_server(&clock).await };
+        servers.installed();
         rancher.add_cluster(CLUSTER, "production", &[("env", "prod")]);
         let project = rancher.add_project(CLUSTER, "web", &[("team", "web")]);
         rancher.add_namespace(CLUSTER, &project, "web-frontend").await;

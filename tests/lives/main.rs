@@ -7,6 +7,7 @@ mod administrators;
 mod behind_our_back;
 #[path = "../embedded/mod.rs"]
 mod embedded;
+mod enforcement;
 mod extending;
 mod fairness;
 mod faults;

@@ -10,7 +10,7 @@ use kube_cel::{
 };
 use serde_json::Value;
 
-use super::rewrite::rewrite;
+use super::rewrite::{ALLOWED, rewrite};
 
 /// An expression that has been read.
 pub(in crate::apiserver) type Expression = Arc<IdedExpr>;
@@ -26,9 +26,6 @@ impl Expressions {
             return Ok(Arc::clone(known));
         }
         let program = Program::compile(source).map_err(|error| format!("compilation failed: {error}"))?;
-        if program.references().has_variable("authorizer") {
-            return Err("testkit apiserver: authorizer is not known to expressions here".to_owned());
-        }
         let mut expression = program.expression().clone();
         rewrite(&mut expression)?;
         let expression = Arc::new(expression);
@@ -36,6 +33,9 @@ impl Expressions {
         Ok(expression)
     }
 }
+
+/// Whether the caller may: asked with group, resource, name and verb.
+pub(super) type Allowed = Arc<dyn Fn([&str; 4]) -> bool + Send + Sync>;
 
 /// What expressions are evaluated over.
 pub(super) struct Scope {
@@ -45,8 +45,12 @@ pub(super) struct Scope {
 }
 
 impl Scope {
-    pub fn new(bindings: &[(&str, Value)]) -> Self {
+    pub fn new(bindings: &[(&str, Value)], allowed: Allowed) -> Self {
         let mut context = Context::default().with_all();
+        type Text = Arc<String>;
+        context.add_function(ALLOWED, move |group: Text, resource: Text, name: Text, verb: Text| {
+            allowed([&group, &resource, &name, &verb])
+        });
         for (name, value) in bindings {
             context.add_variable_from_value(*name, to_cel(value));
         }

@@ -7,7 +7,8 @@ use http::StatusCode;
 use serde_json::{Value, json};
 
 use super::{
-    Inner,
+    Inner, User,
+    access::Attributes,
     admission::{AdmissionRequest, Operation},
     kind::Gvr,
     lock,
@@ -20,8 +21,8 @@ mod check;
 mod matching;
 mod rewrite;
 
+use cel::{Allowed, Scope, to_json};
 pub(super) use cel::{Expression, Expressions};
-use cel::{Scope, to_json};
 pub(super) use check::{check, default};
 
 const GROUP: &str = "admissionregistration.k8s.io";
@@ -82,18 +83,35 @@ impl Inner {
     }
 
     fn scope(&self, policy: &Value, request: &AdmissionRequest, namespace: &Value) -> Result<Scope, String> {
-        let mut scope = Scope::new(&[
+        let bindings = [
             ("object", request.object.clone().unwrap_or_default()),
             ("oldObject", request.old_object.clone().unwrap_or_default()),
             ("request", matching::describe(request)),
             ("namespaceObject", namespace.clone()),
             ("params", Value::Null),
-        ]);
+        ];
+        let mut scope = Scope::new(&bindings, self.allowed(&request.user));
         for variable in policy["spec"]["variables"].as_array().into_iter().flatten() {
             let expression = self.read(variable["expression"].as_str().unwrap_or_default())?;
             scope.define(variable["name"].as_str().unwrap_or_default(), &expression);
         }
         Ok(scope)
+    }
+
+    /// What the `authorizer` of expressions says of that user, cluster-wide.
+    fn allowed(&self, user: &User) -> Allowed {
+        let (authorizer, user) = (lock(&self.authorizer).clone(), user.clone());
+        Arc::new(move |[group, resource, name, verb]| {
+            let attributes = Attributes {
+                verb: verb.to_owned(),
+                group: group.to_owned(),
+                version: "*".to_owned(),
+                resource: resource.to_owned(),
+                name: name.to_owned(),
+                ..Attributes::default()
+            };
+            authorizer.as_ref().is_none_or(|authorizer| authorizer(&user, &attributes))
+        })
     }
 
     fn is_true(&self, scope: &Scope, source: &str) -> Result<bool, String> {

@@ -1,12 +1,21 @@
 //! What the CEL interpreter lacks, said in what it has: object construction (`JSONPatch{…}`, `Object.spec{…}`) becomes a
-//! map, `list.transformList(i, v, …)` becomes a `map` over the list's indices.
+//! map, `list.transformList(i, v, …)` becomes a `map` over the list's indices, and a question to the `authorizer` becomes
+//! a call of [`ALLOWED`].
 use kube_cel::cel::{
     IdedExpr, Program,
     common::ast::{EntryExpr, Expr, IdedEntryExpr, LiteralValue, MapEntryExpr, MapExpr},
 };
 
+/// The function that is asked instead of the `authorizer`: group, resource, name and verb.
+pub(super) const ALLOWED: &str = "tk_allowed";
+
 /// Rewrites an expression in place; the error names what cannot be evaluated here.
 pub(super) fn rewrite(expression: &mut IdedExpr) -> Result<(), String> {
+    ask_allowed(expression)?;
+    if matches!(&expression.expr, Expr::Ident(name) if name == "authorizer") {
+        let form = "authorizer.group(…).resource(…).name(…).check(…).allowed()";
+        return Err(format!("testkit apiserver: the authorizer is known here only as {form}"));
+    }
     children(expression, &mut rewrite)?;
     if let Expr::Struct(made) = &mut expression.expr {
         let entries = std::mem::take(&mut made.entries);
@@ -17,6 +26,35 @@ pub(super) fn rewrite(expression: &mut IdedExpr) -> Result<(), String> {
         *expression = transform_list(expression)?;
     }
     Ok(())
+}
+
+/// Replaces `authorizer.group(g).resource(r).name(n).check(v).allowed()`; anything else stays as it is.
+fn ask_allowed(expression: &mut IdedExpr) -> Result<(), String> {
+    let mut args = Vec::new();
+    let mut at = &*expression;
+    for (method, takes) in [("allowed", 0), ("check", 1), ("name", 1), ("resource", 1), ("group", 1)] {
+        let Expr::Call(call) = &at.expr else { return Ok(()) };
+        let (true, Some(target)) = (call.func_name == method && call.args.len() == takes, call.target.as_deref())
+        else {
+            return Ok(());
+        };
+        args.extend(call.args.iter().cloned());
+        at = target;
+    }
+    if !matches!(&at.expr, Expr::Ident(name) if name == "authorizer") {
+        return Ok(());
+    }
+    args.reverse();
+    let mut whole = parse(&format!("{ALLOWED}(tk_0, tk_1, tk_2, tk_3)"))?;
+    for (index, arg) in args.iter().enumerate() {
+        substitute(&mut whole, &format!("tk_{index}"), arg);
+    }
+    *expression = whole;
+    Ok(())
+}
+
+fn parse(source: &str) -> Result<IdedExpr, String> {
+    Program::compile(source).map(|program| program.expression().clone()).map_err(|error| error.to_string())
 }
 
 fn field_to_entry(entry: IdedEntryExpr) -> IdedEntryExpr {
@@ -99,9 +137,6 @@ fn transform_list(expression: &IdedExpr) -> Result<IdedExpr, String> {
     };
     let (Expr::Ident(index), Expr::Ident(item)) = (&index.expr, &item.expr) else {
         return Err(unknown());
-    };
-    let parse = |source: &str| {
-        Program::compile(source).map(|program| program.expression().clone()).map_err(|error| error.to_string())
     };
     let mut whole = parse(&format!("lists.range(size(tk_list)).map({index}, tk_condition, tk_result)"))?;
     let mut each = parse(&format!("tk_list[{index}]"))?;

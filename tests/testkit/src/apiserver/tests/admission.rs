@@ -8,7 +8,7 @@ use kube::{
 use serde_json::{Value, json};
 
 use super::{map, refusal};
-use crate::apiserver::{Admission, AdmissionRequest, ApiServer, Boxed, Denied, Gvr, Operation};
+use crate::apiserver::{Admission, AdmissionRequest, ApiServer, Attributes, Boxed, Denied, Gvr, Operation, User};
 
 /// A slow webhook that stamps what it sees and keeps `precious` from being deleted.
 struct Webhook;
@@ -72,7 +72,8 @@ fn policy(expression: &str) -> Value {
 async fn a_policy_that_cannot_be_evaluated_is_refused() {
     let server = ApiServer::builder().build();
     let policies = Gvr::new("admissionregistration.k8s.io", "v1", "validatingadmissionpolicies");
-    for expression in ["authorizer.group('').resource('x').check('get').allowed()", "object.metadata.name =="] {
+    for expression in ["authorizer.path('/x').check('get').allowed()", "authorizer == null", "object.metadata.name =="]
+    {
         let error = server.create(&policies, &policy(expression)).await.unwrap_err();
         assert_eq!(error.code, 422, "{error}");
         assert!(error.message.contains("spec.validations[0].expression"), "{error}");
@@ -98,4 +99,34 @@ async fn a_policy_without_a_denying_binding_denies_nothing() {
     assert_eq!((code, reason.as_str()), (422, "Invalid"));
     let wanted = "configmaps \"c\" is forbidden: ValidatingAdmissionPolicy 'p' with binding 'b' denied request: failed expression: false";
     assert_eq!(message, wanted);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_policy_asks_what_the_caller_may_also_of_a_delete() {
+    let server = ApiServer::builder().build();
+    server.authorize(Arc::new(|user: &User, asked: &Attributes| {
+        asked.verb != "bless"
+            || (user.name == "pope" && (asked.resource.as_str(), asked.name.as_str()) == ("wells", "k"))
+    }));
+    let group = "admissionregistration.k8s.io";
+    let mut asks = policy(
+        "(object == null ? oldObject : object).metadata.name == 'free' || \
+         authorizer.group('example.com').resource('wells').name(variables.well).check('bless').allowed()",
+    );
+    asks["spec"]["variables"] = json!([{"name": "well", "expression": "(object == null ? oldObject : object).data.k"}]);
+    asks["spec"]["matchConstraints"]["resourceRules"][0]["operations"] = json!(["CREATE", "DELETE"]);
+    server.create(&Gvr::new(group, "v1", "validatingadmissionpolicies"), &asks).await.unwrap();
+    let binding = json!({"metadata": {"name": "b"}, "spec": {"policyName": "p", "validationActions": ["Deny"]}});
+    server.create(&Gvr::new(group, "v1", "validatingadmissionpolicybindings"), &binding).await.unwrap();
+    let as_user = |name: &str| -> Api<ConfigMap> { Api::namespaced(server.client_as(name, &[]), "default") };
+    let (pope, monk) = (as_user("pope"), as_user("monk"));
+    let well = |name: &str, to: &str| ConfigMap { data: Some([("k".into(), to.into())].into()), ..map(name) };
+    let params = PostParams::default();
+    assert_eq!(refusal(monk.create(&params, &well("a", "k")).await.unwrap_err()).0, 422);
+    assert_eq!(refusal(pope.create(&params, &well("a", "other")).await.unwrap_err()).0, 422);
+    pope.create(&params, &well("a", "k")).await.unwrap();
+    monk.create(&params, &well("free", "k")).await.unwrap();
+    assert_eq!(refusal(monk.delete("a", &DeleteParams::default()).await.unwrap_err()).0, 422);
+    pope.delete("a", &DeleteParams::default()).await.unwrap();
+    monk.delete("free", &DeleteParams::default()).await.unwrap();
 }

@@ -1,8 +1,14 @@
 //! The operator's own definitions and policies work on this server.
 use std::{fs, path::Path};
 
+use kube::{
+    Api,
+    api::{DeleteParams, Patch, PatchParams, PostParams},
+    core::{ApiResource, DynamicObject, GroupVersionKind},
+};
 use serde_json::{Value, json};
 
+use super::raw;
 use crate::apiserver::{ApiError, ApiServer, Gvr};
 
 fn documents(path: &str) -> Vec<Value> {
@@ -15,7 +21,7 @@ fn documents(path: &str) -> Vec<Value> {
 async fn server() -> ApiServer {
     let server = ApiServer::builder().build();
     let definitions = Gvr::new("apiextensions.k8s.io", "v1", "customresourcedefinitions");
-    for kind in ["accessgrants", "accesspolicies", "rancherintegrations"] {
+    for kind in ["accessgrants", "accessdecisions", "accesspolicies", "rancherintegrations"] {
         for definition in documents(&format!("crds/{kind}.rancheraccess.io.yaml")) {
             server.create(&definitions, &definition).await.unwrap();
             let name = definition["metadata"]["name"].as_str().unwrap();
@@ -38,11 +44,6 @@ async fn server() -> ApiServer {
 }
 
 async fn ask(server: &ApiServer, groups: &[&str], requested_by: Value) -> Result<Value, String> {
-    use kube::{
-        Api,
-        api::PostParams,
-        core::{ApiResource, DynamicObject, GroupVersionKind},
-    };
     let resource = ApiResource::from_gvk(&GroupVersionKind::gvk("rancheraccess.io", "v1alpha1", "AccessGrant"));
     let api: Api<DynamicObject> = Api::namespaced_with(server.client_as("alice", groups), "default", &resource);
     let mut grant = json!({"apiVersion": "rancheraccess.io/v1alpha1", "kind": "AccessGrant", "metadata": {"generateName": "g-"},
@@ -82,4 +83,30 @@ async fn only_the_operator_writes_status_and_the_spec_stays() {
         denied(server.patch(&grants, "default", name, "", &json!({"spec": {"reason": "new"}})).await.unwrap_err());
     assert_eq!(code, 422, "{message}");
     assert!(message.starts_with(&format!("AccessGrant.rancheraccess.io \"{name}\" is invalid: ")), "{message}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn decisions_are_their_authors_own() {
+    let server = server().await;
+    let made = json!({"apiVersion": "rancheraccess.io/v1alpha1", "kind": "AccessDecision",
+        "metadata": {"name": "d", "namespace": "default"}, "spec": {"grantRef": {"name": "g"}, "decision": "Approve"}});
+    let mut forged = made.clone();
+    forged["spec"]["decidedBy"] = json!({"username": "bob"});
+    let path = "/apis/rancheraccess.io/v1alpha1/namespaces/default/accessdecisions";
+    let (code, refused) = raw(&server, "POST", path, "application/json", forged).await;
+    assert_eq!(code, 403, "{refused}");
+    let (code, stored) = raw(&server, "POST", path, "application/json", made).await;
+    assert_eq!((code, &stored["spec"]["decidedBy"]["username"]), (201, &json!("system:admin")), "{stored}");
+    let stranger = Api::<DynamicObject>::namespaced_with(
+        server.client_as("bob", &[]),
+        "default",
+        &ApiResource::from_gvk(&GroupVersionKind::gvk("rancheraccess.io", "v1alpha1", "AccessDecision")),
+    );
+    let refused = stranger.delete("d", &DeleteParams::default()).await.unwrap_err().to_string();
+    assert!(refused.contains("a decision stays"), "{refused}");
+    let label = Patch::Merge(json!({"metadata": {"labels": {"a": "b"}}}));
+    let refused = stranger.patch("d", &PatchParams::default(), &label).await.unwrap_err().to_string();
+    assert!(refused.contains("a decision stays"), "{refused}");
+    let (code, gone) = raw(&server, "DELETE", &format!("{path}/d"), "application/json", Value::Null).await;
+    assert_eq!(code, 200, "{gone}");
 }
