@@ -4,6 +4,7 @@
 mod stories;
 
 mod administrators;
+mod approvals;
 mod behind_our_back;
 #[path = "../embedded/mod.rs"]
 mod embedded;
