@@ -106,8 +106,10 @@ fn what_no_status_could_hold_is_not_kept() {
     assert!(kept.len() > 500 && size < 1_000_000, "{} of {size} bytes", kept.len());
 }
 
+type Sight = Vec<(String, Option<String>)>;
+
 /// Something that is seen at a time.
-fn any_sight() -> impl Strategy<Value = Vec<(String, Option<String>)>> {
+fn any_sight() -> impl Strategy<Value = Sight> {
     let owner = select(vec![None, Some("web"), Some("sre"), Some("eve")]);
     vec((select(vec!["c-1", "c-2", "c-1:p-1"]), owner), 0..4)
         .prop_map(|all| all.into_iter().map(|(r, o)| (r.to_owned(), o.map(str::to_owned))).collect())
@@ -119,7 +121,7 @@ proptest! {
     fn what_is_believed_has_stood(sights in vec((0i64..20, any_sight()), 1..12)) {
         let owner = by("24h");
         let (mut at, mut stood) = (now(), Vec::new());
-        let mut history: Vec<(jiff::Timestamp, Vec<(String, Option<String>)>)> = Vec::new();
+        let mut history: Vec<(jiff::Timestamp, Sight)> = Vec::new();
         for (hours, sight) in sights {
             at += SignedDuration::from_hours(hours);
             stood = record_owners(Some(&owner), &sight, &stood, at);
