@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use crate::{
     SOON,
     embedded::{
-        NAMESPACE, apply, documents,
+        NAMESPACE, Running, apply, documents, operator_client, transports,
         world::{Given, World},
     },
     end_of, world,
@@ -152,6 +152,30 @@ async fn each_policy_and_each_binding_counts() {
         watched.restore().await;
         watched.enforced(ConditionStatus::True).await;
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_replicas_write_one_record_and_leave_it() {
+    let watched = Watched::new().await;
+    let world = &watched.world;
+    let client = operator_client(&world.server);
+    let second =
+        Running::start(client, world.clock.clone(), transports(world.rancher.service()), "second", world.lease).await;
+    watched.edit(BINDING, REQUESTED_BY, json!({"validationActions": ["Audit"]})).await;
+    watched.enforced(ConditionStatus::False).await;
+    tokio::time::sleep(Duration::from_secs(30)).await;
+    let restored = world.clock.now();
+    watched.restore().await;
+    watched.enforced(ConditionStatus::True).await;
+    tokio::time::sleep(Duration::from_secs(30)).await;
+    let record = watched.record().await;
+    assert!(watched.since().await >= restored);
+    tokio::time::sleep(Duration::from_secs(120)).await;
+    assert_eq!(watched.record().await, record);
+    watched.api("ConfigMap").delete("rancher-access-admission", &DeleteParams::default()).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    assert!(watched.since().await >= restored, "a record that is lost makes nobody forget the gap that he saw");
+    second.kill().await;
 }
 
 // What they share.
