@@ -49,7 +49,7 @@ async fn it_applies_runs_restricted_and_goes_without_the_crds() {
 
     kubectl(&plane, &["delete", "--wait=false", "-k", &rooted("config/default")]).await;
     let left = kubectl(&plane, &["get", "crd", "-o", "name"]).await;
-    assert_eq!(left.lines().count(), 3, "grants outlive the operator's removal: {left}");
+    assert_eq!(left.lines().count(), 4, "grants outlive the operator's removal: {left}");
     assert!(kubectl(&plane, &["get", "agrant", "-A", "-o", "name"]).await.contains("accessgrant"));
 }
 

@@ -299,12 +299,7 @@ pub(super) fn gone(ctx: &Context, key: &GrantKey, uid: Option<&str>) {
     extended::tell(ctx, key);
     let Some(grant) = removed else { return };
     let view = GrantView::from(grant.as_ref());
-    let forgotten = ctx.now().checked_sub(PAUSE).unwrap_or(Timestamp::UNIX_EPOCH);
-    for binding in &view.status.bindings {
-        if let Some(window) = lasted(&grant, &binding.name) {
-            ctx.memory.lasted(&binding.name, window, forgotten);
-        }
-    }
+    remember(ctx, &grant);
     ctx.memory.forget(key);
     ctx.seats.release(key);
     if !grants::counts_under(&grant).is_empty() {
@@ -318,6 +313,16 @@ pub(super) fn gone(ctx: &Context, key: &GrantKey, uid: Option<&str>) {
         ctx.memory.release(&binding.name, key);
     }
     ctx.memory.sweep_of(&grant.spec.integration_ref.name).notify_one();
+}
+
+/// How long access lasted counts for what follows it, though its grant is gone.
+pub(super) fn remember(ctx: &Context, grant: &AccessGrant) {
+    let forgotten = ctx.now().checked_sub(PAUSE).unwrap_or(Timestamp::UNIX_EPOCH);
+    for binding in grant.status.iter().flat_map(|status| &status.bindings) {
+        if let Some(window) = lasted(grant, &binding.name) {
+            ctx.memory.lasted(&binding.name, window, forgotten);
+        }
+    }
 }
 
 fn policy_changed(ctx: &Context, change: Change<AccessPolicy>) {

@@ -210,6 +210,8 @@ impl GrantView {
             _ if self.status.bindings.iter().any(|b| b.state == BindingState::Yielding) => Some(self.created),
             // Where no end is recorded it is due at once: such a record gives nothing.
             _ if self.is_recorded() => self.deleted.into_iter().chain(self.recorded_end().or(Some(self.created))).min(),
+            // A dry run that came to its end waits for nothing.
+            Some(Phase::Pending) if self.dry_run && self.status.digest.is_some() => self.deleted,
             _ => {
                 let given_up = self.waits_since().checked_add(GIVEN_UP).ok();
                 [self.deleted, self.end_time, given_up].into_iter().flatten().min()

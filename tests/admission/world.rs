@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use testkit::control_plane::ControlPlane;
 use tokio::{sync::OnceCell, time::Instant};
 
-use super::{NOT_YOU, STATUS};
+use super::{NOT_YOU, NOT_YOU_EITHER, STATUS};
 
 /// The shared control plane with CRDs and `config/default` installed, and the policies in force.
 pub(crate) async fn plane() -> &'static ControlPlane {
@@ -27,7 +27,7 @@ pub(crate) async fn install(plane: &ControlPlane) {
     }
     plane.kubectl(&["wait", "--for=condition=Established", "crd", "--all"]).await.unwrap().expect_success();
     let everybody = "--group=system:authenticated";
-    let bind = ["create", "clusterrolebinding", "ask", "--clusterrole=rancher-access-requester", everybody];
+    let bind = ["create", "rolebinding", "ask", "-n", "default", "--clusterrole=rancher-access-requester", everybody];
     plane.kubectl(&bind).await.unwrap().expect_success();
     for role in ["requester", "approver", "auditor", "platform-admin"] {
         let gathered = ["wait", "--for=jsonpath={.rules}", &format!("clusterrole/rancher-access-{role}")];
@@ -44,6 +44,12 @@ pub(crate) async fn install(plane: &ControlPlane) {
         grants(&admin).create(&dry, &forged).await.err().filter(|error| error.to_string().contains(NOT_YOU))
     })
     .await;
+    until("a forged decision is refused", async || {
+        let forged = decision("probe", json!({"username": "mallory"}));
+        let decisions: Api<DynamicObject> = Api::namespaced_with(admin.clone(), "default", &resource("AccessDecision"));
+        decisions.create(&dry, &forged).await.err().filter(|error| error.to_string().contains(NOT_YOU_EITHER))
+    })
+    .await;
     until("a status is refused", async || {
         let probe = grants(&admin).create(&PostParams::default(), &grant("probe", Value::Null)).await;
         assert!(probe.is_ok() || probe.unwrap_err().to_string().contains("already exists"));
@@ -55,6 +61,34 @@ pub(crate) async fn install(plane: &ControlPlane) {
 pub(crate) fn rooted(path: &str) -> String {
     format!("{}/{path}", env!("CARGO_MANIFEST_DIR"))
 }
+
+/// A namespace in which the roles of `config/rbac` are bound as people would, and [`EVERYTHING`] is a group that may do
+/// everything with our kinds there, as far as RBAC is concerned. [`PLATFORM`] administers everywhere.
+pub(crate) async fn namespace(name: &str) {
+    let plane = plane().await;
+    let role = |role: &str| format!("--clusterrole=rancher-access-{role}");
+    for args in [
+        &["create", "namespace", name][..],
+        &[
+            "create",
+            "role",
+            "everything",
+            "-n",
+            name,
+            "--verb=*",
+            "--resource=*.rancheraccess.io,*.rancheraccess.io/status",
+        ],
+        &["create", "rolebinding", "everything", "-n", name, "--role=everything", &format!("--group={EVERYTHING}")],
+        &["create", "rolebinding", "ask", "-n", name, &role("requester"), "--group=requesters"],
+        &["create", "rolebinding", "decide", "-n", name, &role("approver"), "--group=approvers"],
+        &["create", "clusterrolebinding", name, &role("platform-admin"), &format!("--group={PLATFORM}")],
+    ] {
+        plane.kubectl(args).await.unwrap().expect_success();
+    }
+}
+
+pub(crate) const EVERYTHING: &str = "everything-here";
+pub(crate) const PLATFORM: &str = "platform";
 
 /// Policies come into force a moment after they are written.
 pub(crate) async fn until<T>(what: &str, mut poll: impl AsyncFnMut() -> Option<T>) -> T {
@@ -88,6 +122,14 @@ pub(crate) fn grant(name: &str, requested_by: Value) -> DynamicObject {
         spec["requestedBy"] = requested_by;
     }
     DynamicObject::new(name, &resource("AccessGrant")).data(json!({"spec": spec}))
+}
+
+pub(crate) fn decision(name: &str, decided_by: Value) -> DynamicObject {
+    let mut spec = json!({"grantRef": {"name": "g"}, "decision": "Approve"});
+    if !decided_by.is_null() {
+        spec["decidedBy"] = decided_by;
+    }
+    DynamicObject::new(name, &resource("AccessDecision")).data(json!({"spec": spec}))
 }
 
 pub(crate) async fn status_patch(api: &Api<DynamicObject>, name: &str) -> Result<DynamicObject, String> {

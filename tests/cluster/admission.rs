@@ -23,7 +23,6 @@ fn without_the_admission_policies_nothing_is_given_and_all_is_taken_away() {
         world.person("bob");
         let given = world.ask("alice", "web", "given", on_cluster("12s")).await;
         let active = given.until(Phase::Active, 20).await;
-        // A running operator looks each minute, a new one at once.
         assert!(operator.terminate().await.success());
         admission(&world, "delete").await;
         let _second = world.operator("second", &[]);

@@ -45,7 +45,8 @@ fn it_has_the_rights_that_it_uses_and_no_verb_more() {
     });
 }
 
-/// All that an operator ever does: see `lives` and `ends`, and a key that goes and comes back, which tells the same Event twice.
+/// All that an operator ever does: see `lives` and `ends`, a key that goes and comes back, which tells the same Event twice, and
+/// admission that goes and comes back.
 async fn exercise(world: &World) {
     tokio::join!(
         whole_life(world, "web", "alice", on_cluster("2s"), "cluster-member", false),
@@ -60,6 +61,13 @@ async fn exercise(world: &World) {
     world.integration_says("prod", "Ready", "False", 20).await;
     world.apply(&world.connection()).await;
     world.ready().await;
+    // A gap in the proof of identities is written into the record that stands.
+    let binding = ["delete", "validatingadmissionpolicybinding", "rancheraccess-abandon"];
+    world.plane.kubectl(&binding).await.unwrap().expect_success();
+    world.integration_says("prod", "AdmissionEnforced", "False", 20).await;
+    let admission = format!("{}/config/admission", env!("CARGO_MANIFEST_DIR"));
+    world.plane.kubectl(&["apply", "-k", &admission]).await.unwrap().expect_success();
+    world.integration_says("prod", "AdmissionEnforced", "True", 20).await;
 }
 
 /// What it was allowed by our own bindings, as rights that were granted. Fails where it was refused anything, or used a

@@ -62,9 +62,10 @@ impl World {
         Operator::start(name, &self.kubeconfig, self.plane.directory(), args)
     }
 
-    /// Waits until access can be given on `prod`.
+    /// Waits until access can be given on `prod`, to whoever asks then.
     pub(crate) async fn ready(&self) {
         self.integration_says("prod", "Ready", "True", 30).await;
+        self.plane.until_identities_count().await.unwrap();
     }
 
     /// Waits until a condition of an integration has this status.

@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use crate::{
     SOON,
     embedded::{
-        NAMESPACE, apply, documents,
+        NAMESPACE, Running, apply, documents, operator_client, transports,
         world::{Given, World},
     },
     end_of, world,
@@ -154,6 +154,30 @@ async fn each_policy_and_each_binding_counts() {
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn two_replicas_write_one_record_and_leave_it() {
+    let watched = Watched::new().await;
+    let world = &watched.world;
+    let client = operator_client(&world.server);
+    let second =
+        Running::start(client, world.clock.clone(), transports(world.rancher.service()), "second", world.lease).await;
+    watched.edit(BINDING, REQUESTED_BY, json!({"validationActions": ["Audit"]})).await;
+    watched.enforced(ConditionStatus::False).await;
+    tokio::time::sleep(Duration::from_secs(30)).await;
+    let restored = world.clock.now();
+    watched.restore().await;
+    watched.enforced(ConditionStatus::True).await;
+    tokio::time::sleep(Duration::from_secs(30)).await;
+    let record = watched.record().await;
+    assert!(watched.since().await >= restored);
+    tokio::time::sleep(Duration::from_secs(120)).await;
+    assert_eq!(watched.record().await, record);
+    watched.api("ConfigMap").delete("rancher-access-admission", &DeleteParams::default()).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    assert!(watched.since().await >= restored, "a record that is lost makes nobody forget the gap that he saw");
+    second.kill().await;
+}
+
 // What they share.
 
 /// A gap that the operator sees: somebody takes the checking away, forges a grant, and all is put back.
@@ -179,6 +203,12 @@ async fn gap(lose: impl AsyncFnOnce(&Watched)) -> Watched {
     watched.restore().await;
     watched.enforced(ConditionStatus::True).await;
     assert!(watched.since().await >= whole_seconds(restored), "{} {restored}", watched.since().await);
+    // Whose request it is that was made meanwhile, nobody will ever know: not even an honest one's.
+    watched.unproven("forged").await;
+    watched.unproven("asked").await;
+    tokio::time::sleep(Duration::from_secs(13)).await;
+    watched.world.ask("bob", "anew", json!({"access": watched.world.on_cluster(), "duration": "5m"})).await;
+    watched.world.reaches("anew", Phase::Active, SOON).await;
     watched
 }
 
@@ -192,6 +222,7 @@ async fn gap_while_down(lose_and_restore: impl AsyncFnOnce(&Watched)) -> Watched
     tokio::time::sleep(Duration::from_secs(30)).await;
     watched.world.start().await;
     assert!(watched.since().await >= whole_seconds(lost), "{} {lost}", watched.since().await);
+    watched.unproven("forged").await;
     watched
 }
 
@@ -266,6 +297,15 @@ impl Watched {
     async fn enforced(&self, status: ConditionStatus) {
         let what = format!("AdmissionEnforced is {status:?}");
         self.world.until(&what, NOTICED, || async { self.condition().await.map(|c| c.status) == Some(status) }).await;
+    }
+
+    /// Waits until that grant is refused for good, because nobody checked who asked.
+    async fn unproven(&self, name: &str) {
+        // An operator that begins waits for the Lease of the one before.
+        let denied = self.world.reaches(name, Phase::Denied, Duration::from_secs(30)).await;
+        let reason = condition::find(&denied.status.as_ref().unwrap().conditions, "Ready").unwrap().reason.clone();
+        assert_eq!(reason, "IdentityUnproven");
+        assert!(denied.status.unwrap().bindings.is_empty());
     }
 
     async fn told(&self) -> String {

@@ -22,9 +22,11 @@ mod moving;
 mod owners;
 mod people;
 mod places;
+mod policies;
 mod roles;
 mod servers;
 mod targets;
+mod threats;
 
 use std::time::Duration;
 

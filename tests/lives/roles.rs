@@ -21,7 +21,7 @@ stories![
     a_locked_role_is_refused_and_an_active_grant_ends_cleanly,
 ];
 
-async fn change(world: &World, role: &str, patch: Value) {
+pub async fn change(world: &World, role: &str, patch: Value) {
     let templates = management("roletemplates");
     world.rancher.local().patch(&templates, "", role, "", &patch).await.expect("patched");
 }

@@ -225,6 +225,7 @@ impl Pass<'_> {
                     }
                     return Ok(true);
                 }
+                operator::remember(self.ctx, &self.grant);
                 record::remove_finalizer(self.ctx, &self.grant).await.map_err(|e| self.unwritten(e))?;
                 report::released(&self.grant);
                 return Ok(true);

@@ -11,7 +11,7 @@ use crate::{
     api::{
         AccessGrant, AccessGrantStatus,
         condition::{self, Condition},
-        status::Phase,
+        status::{BindingState, Phase},
     },
     controller::Context,
 };
@@ -24,12 +24,19 @@ pub(super) fn changed(ctx: &Context, grant: &AccessGrant, before: &AccessGrantSt
     if before.phase != after.phase {
         log(grant, after, phase, message);
         publish(ctx, grant, phase, message);
+        if after.bindings.iter().any(|b| b.state == BindingState::Abandoned) {
+            ctx.events.publish(reference(grant), EventType::Warning, "Abandoned", "Revoke", message);
+        }
         if let (Some(revoked), Some(end)) = (&after.revoked_time, &after.end) {
             // Lag counts from the true end; status keeps whole seconds.
             let end = after.expires_time.as_ref().map_or(end.time.0, |expires| expires.0.min(end.time.0));
             let lag = Duration::try_from(ctx.now().max(revoked.0).duration_since(end)).unwrap_or_default();
             ctx.metrics.revoked(lag);
         }
+    }
+    for vote in after.votes.iter().filter(|vote| !before.votes.contains(vote)) {
+        let note = format!("{:?} by {}, as AccessDecision {} says.", vote.decision, vote.by, vote.name);
+        ctx.events.publish(reference(grant), EventType::Normal, "Decided", "Decide", &note);
     }
     if let Some(Condition { message, .. }) =
         overdue.filter(|_| condition::find(&before.conditions, "RevocationOverdue").is_none())

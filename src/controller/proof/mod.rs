@@ -104,7 +104,7 @@ impl Prover {
         told: watch::Sender<Proof>,
         shutdown: CancellationToken,
     ) -> Result<(), std::convert::Infallible> {
-        // When this process last saw that nobody checks, if it did since all stood.
+        // When this process last saw that nobody checks: kept, for the record may get lost.
         let mut lapsed = None;
         loop {
             let found = match timeout(WITHIN, self.look(lapsed)).await {
@@ -113,13 +113,9 @@ impl Prover {
                     "The API server did not answer in time when it was asked for the admission policies.",
                 )),
             };
-            match &found {
-                Ok(_) => lapsed = None,
-                Err(Failure::Gap(_)) => {
-                    lapsed = Some(self.clock.now());
-                    self.record_gap().await;
-                }
-                Err(Failure::Unknown(_)) => {}
+            if let Err(Failure::Gap(_)) = &found {
+                lapsed = Some(self.clock.now());
+                self.record_gap().await;
             }
             let again = if found.is_ok() { AGAIN.0 } else { AGAIN.1 };
             tell(&told, found.map_err(Failure::into_because));

@@ -36,6 +36,7 @@ use std::{
     sync::atomic::{AtomicU32, Ordering},
 };
 
+use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::{
     authentication::v1::{TokenRequest, TokenRequestSpec},
     core::v1::ServiceAccount,
@@ -196,6 +197,25 @@ impl ControlPlane {
             stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
             stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
         })
+    }
+
+    /// Waits until what is asked from now on is old enough for the operator: 12 s, and one for the clocks, after the newest of
+    /// its admission policies and bindings was written.
+    pub async fn until_identities_count(&self) -> Result<(), Error> {
+        let newest = [
+            "get",
+            "validatingadmissionpolicies,validatingadmissionpolicybindings",
+            "--selector=app.kubernetes.io/name=rancher-access-operator",
+            "-o",
+            "jsonpath={.items[*].metadata.creationTimestamp}",
+        ];
+        let times = self.kubectl(&newest).await?.stdout;
+        let newest = times.split_whitespace().filter_map(|time| time.parse::<Timestamp>().ok()).max();
+        let count_from = newest.unwrap_or(Timestamp::UNIX_EPOCH) + SignedDuration::from_secs(13);
+        #[allow(clippy::disallowed_methods)] // a real API server tells real time
+        let left = count_from.duration_since(Timestamp::now());
+        tokio::time::sleep(left.try_into().unwrap_or_default()).await;
+        Ok(())
     }
 
     /// Kills the API server, as a crash would; clients are refused. Nothing happens if it does not run.

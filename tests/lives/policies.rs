@@ -1,0 +1,229 @@
+//! Policies together, and policies that change while grants live by them.
+
+use std::time::Duration;
+
+use kube::{
+    Api,
+    api::{DeleteParams, Patch, PatchParams},
+};
+use rancher_access_operator::api::{
+    AccessGrant, AccessPolicy, ConditionStatus, condition,
+    decision::DecisionReason as R,
+    status::{EndReason, Phase},
+};
+use serde_json::{Value, json};
+
+use crate::{
+    SOON,
+    approvals::{BOB, CAROL, asked, message, needs, say},
+    embedded::{
+        apply,
+        world::{CLUSTER, Given, World},
+    },
+    holds, world,
+};
+
+stories![a_policy_that_goes_takes_its_access_along_where_it_says_so];
+
+async fn policy(world: &World, name: &str, spec: Value) {
+    let mut full = json!({"integrationRef": {"name": "prod"}, "namespaceSelector": {}});
+    full.as_object_mut().unwrap().extend(spec.as_object().unwrap().clone());
+    apply(&world.admin(), json!({"apiVersion": "rancheraccess.io/v1alpha1", "kind": "AccessPolicy", "metadata": {"name": name}, "spec": full})).await;
+}
+
+async fn change(world: &World, name: &str, spec: Value) {
+    let api = Api::<AccessPolicy>::all(world.admin());
+    api.patch(name, &PatchParams::default(), &Patch::Merge(json!({"spec": spec}))).await.expect("patched");
+}
+
+async fn remove(world: &World, name: &str) {
+    Api::<AccessPolicy>::all(world.admin()).delete(name, &DeleteParams::default()).await.expect("deleted");
+}
+
+async fn active(world: &World, name: &str) -> AccessGrant {
+    world.ask("alice", name, json!({"access": world.on_cluster(), "duration": "4h"})).await;
+    world.reaches(name, Phase::Active, SOON).await
+}
+
+async fn because(world: &World, name: &str, reason: &str) -> String {
+    let ready = || async {
+        let status = world.grant(name).await?.status?;
+        condition::find(&status.conditions, "Ready").cloned()
+    };
+    world
+        .until(&format!("{name} is {reason}"), SOON, || async { ready().await.is_some_and(|c| c.reason == reason) })
+        .await;
+    ready().await.unwrap().message
+}
+
+async fn a_policy_that_goes_takes_its_access_along_where_it_says_so(given: Given) {
+    let world = world(given).await;
+    world.patch_policy(json!({"onPolicyChange": "Revoke"})).await;
+    let given = active(&world, "g").await;
+    assert_eq!(json!(given.status.unwrap().policy)["onPolicyChange"], "Revoke", "it stands in the record");
+    // A change that leaves it allowed leaves it in force.
+    world.patch_policy(json!({"duration": {"default": "1h", "max": "5h"}})).await;
+    tokio::time::sleep(Duration::from_secs(30)).await;
+    assert_eq!(world.phase("g").await, Some(Phase::Active));
+    // Less than it lasts altogether.
+    world.patch_policy(json!({"duration": {"default": "1h", "max": "3h"}})).await;
+    let over = world.reaches("g", Phase::Revoked, Duration::from_secs(60)).await;
+    assert_eq!(over.status.as_ref().unwrap().end.as_ref().unwrap().reason, EndReason::PolicyChanged);
+    assert!(message(&over, "Ready").contains("onPolicyChange is Revoke"), "{}", message(&over, "Ready"));
+    assert!(world.bindings_of("u-alice").is_empty());
+    world.patch_policy(json!({"duration": {"default": "1h", "max": "8h"}})).await;
+    for how in ["deleted", "suspended"] {
+        active(&world, how).await;
+        match how {
+            "deleted" => remove(&world, "web").await,
+            _ => change(&world, "web-2", json!({"suspend": true})).await,
+        }
+        let over = world.reaches(how, Phase::Revoked, Duration::from_secs(60)).await;
+        assert!(message(&over, "Ready").contains("onPolicyChange was Revoke"), "{}", message(&over, "Ready"));
+        let open = json!({"namespaceSelector": {"matchLabels": {"team": "web"}}, "requesters": [{"kind": "Group", "name": "web-devs"}],
+            "access": [{"cluster": {"names": [CLUSTER], "roles": ["cluster-member"]}}], "onPolicyChange": "Revoke"});
+        policy(&world, &format!("web-{}", if how == "deleted" { 2 } else { 3 }), open).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_policy_that_goes_leaves_its_access_where_it_does_not() {
+    let world = world(Given::default()).await;
+    active(&world, "g").await;
+    world.patch_policy(json!({"requireReason": true})).await;
+    let approved = || async { world.grant("g").await.map(|g| message(&g, "Approved")).unwrap_or_default() };
+    world.until("it says that its policy changed", SOON, || async { approved().await.contains("changed since") }).await;
+    remove(&world, "web").await;
+    world.until("it says that its policy went", SOON, || async { approved().await.contains("is gone since") }).await;
+    let kept = world.reaches("g", Phase::Active, SOON).await;
+    assert_eq!(holds(&kept, "Granted"), Some(ConditionStatus::True));
+    tokio::time::sleep(Duration::from_secs(600)).await;
+    assert!(world.has_access("u-alice"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_policy_that_cannot_be_read_for_a_while_takes_nothing_away() {
+    let mut world = world(Given::default()).await;
+    world.patch_policy(json!({"onPolicyChange": "Revoke"})).await;
+    active(&world, "g").await;
+    world.kill().await;
+    tokio::time::sleep(Duration::from_secs(30)).await;
+    world.launch().await;
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    world.server.set_available(false);
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    world.server.set_available(true);
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert_eq!(world.phase("g").await, Some(Phase::Active));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_deny_holds_for_what_waits_and_takes_away_where_it_says_so() {
+    let world = world(Given::default()).await;
+    active(&world, "given").await;
+    needs(&world, 1).await;
+    asked(&world, "waits").await;
+    let deny = json!({"effect": "Deny", "access": [{"cluster": {"roles": ["*"]}}], "requesters": [{"kind": "User", "name": "ALICE"}]});
+    policy(&world, "freeze", deny).await;
+    let told = because(&world, "waits", "PolicyDenies").await;
+    assert!(told.contains("AccessPolicy freeze (effect Deny)"), "{told}");
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert_eq!(world.phase("given").await, Some(Phase::Active));
+    change(&world, "freeze", json!({"onPolicyChange": "Revoke"})).await;
+    let over = world.reaches("given", Phase::Revoked, Duration::from_secs(60)).await;
+    assert!(message(&over, "Ready").contains("freeze"), "{}", message(&over, "Ready"));
+    change(&world, "freeze", json!({"suspend": true})).await;
+    world.reaches("waits", Phase::AwaitingApproval, SOON).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_required_besides_is_approved_besides() {
+    let world = world(Given::default()).await;
+    needs(&world, 1).await;
+    let more = json!({"effect": "Require", "access": [{"cluster": {"selector": {"matchLabels": {"env": "prod"}}, "roles": ["*"]}}],
+        "approval": {"required": 1, "approvers": [{"kind": "Group", "name": "owners"}]}, "requireReason": true});
+    policy(&world, "prod", more).await;
+    world.ask("alice", "silent", json!({"access": world.on_cluster()})).await;
+    let told = because(&world, "silent", "ReasonRequired").await;
+    assert!(told.contains("prod (effect Require)"), "{told}");
+    world.ask("alice", "g", json!({"access": world.on_cluster(), "reason": "INC-1"})).await;
+    let waiting = world.reaches("g", Phase::AwaitingApproval, SOON).await.status.unwrap();
+    assert_eq!(waiting.required_by.iter().map(|p| p.name.as_str()).collect::<Vec<_>>(), ["prod"]);
+    assert_eq!(say(&world, BOB, "g", "Approve").await, R::Counted);
+    world.reaches("g", Phase::AwaitingApproval, SOON).await;
+    assert_eq!(say(&world, CAROL, "g", "Approve").await, R::Counted, "of owners, and of sre");
+    world.reaches("g", Phase::Active, SOON).await;
+    // What it does not match is as it was.
+    world.ask("alice", "project", json!({"access": world.on_project()})).await;
+    world.reaches("project", Phase::AwaitingApproval, SOON).await;
+}
+
+/// One after the other, deleted in between, so that nothing but the operator's memory tells.
+#[tokio::test(start_paused = true)]
+async fn grants_that_follow_each_other_last_only_so_long_together() {
+    let world = world(Given::default()).await;
+    world.patch_policy(json!({"duration": {"default": "1h", "max": "1h", "maxContinuous": "2h"}})).await;
+    let ask = async |name: &str| {
+        world.ask("alice", name, json!({"access": world.on_cluster(), "duration": "50m"})).await;
+    };
+    for name in ["one", "two"] {
+        ask(name).await;
+        world.reaches(name, Phase::Active, SOON).await;
+        tokio::time::sleep(Duration::from_secs(2950)).await;
+        world.reaches(name, Phase::Expired, Duration::from_secs(120)).await;
+        world.delete(name).await;
+        world.until("it is gone", SOON, || async { world.grant(name).await.is_none() }).await;
+    }
+    ask("three").await;
+    let told = because(&world, "three", "ContinuousTooLong").await;
+    assert!(told.contains("maxContinuous is 2h"), "{told}");
+    // After a pause it is allowed by itself: it is judged again every five minutes.
+    world.reaches("three", Phase::Active, Duration::from_secs(1300)).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn whom_no_policy_knows_learns_nothing() {
+    let world = world(Given::default()).await;
+    world.rancher.clear_requests();
+    let client = world.server.client_as("mallory", &["system:authenticated"]);
+    let mut told = Vec::new();
+    for (name, integration, access) in [
+        ("a", "prod", world.on_cluster()),
+        ("b", "nowhere", world.on_cluster()),
+        ("c", "prod", json!([{"cluster": {"name": "c-nope", "role": "nope"}}])),
+    ] {
+        let spec =
+            json!({"integrationRef": {"name": integration}, "requestedBy": {"username": "mallory"}, "access": access});
+        apply(
+            &client,
+            json!({"apiVersion": "rancheraccess.io/v1alpha1", "kind": "AccessGrant",
+            "metadata": {"name": name, "namespace": "web"}, "spec": spec}),
+        )
+        .await;
+        told.push(because(&world, name, "NoPolicy").await);
+    }
+    assert!(told.iter().all(|message| *message == told[0]), "{told:?}");
+    assert!(!world.rancher.requests().iter().any(|r| r.path.contains("c-nope") || r.path.contains("users")));
+}
+
+/// A Rancher that is gone for good holds nobody for ever: an administrator may give up what is left there.
+#[tokio::test(start_paused = true)]
+async fn what_is_left_in_a_rancher_that_is_gone_can_be_abandoned() {
+    let mut world = world(Given::default()).await;
+    let given = active(&world, "g").await;
+    let abandon = json!({"metadata": {"annotations": {"rancheraccess.io/abandon": given.metadata.uid}}});
+    world.patch("g", json!({"metadata": {"annotations": {"rancheraccess.io/abandon": "another-uid"}}})).await;
+    world.rancher.fault(testkit::rancher::FaultRule::new(|_, _| true, testkit::rancher::FaultAction::DropBefore));
+    world.delete("g").await;
+    tokio::time::sleep(Duration::from_secs(120)).await;
+    world.reaches("g", Phase::Revoking, SOON).await;
+    world.patch("g", abandon).await;
+    world.until("it may go", Duration::from_secs(60), || async { world.grant("g").await.is_none() }).await;
+    assert!(world.events().contains("Abandoned"), "{}", world.events());
+    // That Rancher answers after all: what nobody holds is swept.
+    world.rancher.clear_faults();
+    world
+        .until("the binding is swept", Duration::from_secs(900), || async { world.bindings_of("u-alice").is_empty() })
+        .await;
+    world.kill().await;
+}
