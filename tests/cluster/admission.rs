@@ -40,7 +40,12 @@ fn without_the_admission_policies_nothing_is_given_and_all_is_taken_away() {
 
         admission(&world, "apply").await;
         world.integration_says("prod", "AdmissionEnforced", "True", 30).await;
-        asked.until(Phase::Active, 30).await;
+        // Whose request it is that was made meanwhile nobody knows, and never will.
+        let denied = asked.until(Phase::Denied, 30).await;
+        assert_eq!(says(&denied, "Ready").reason, "IdentityUnproven", "{denied:?}");
+        assert_eq!(world.bindings_of("bob"), [] as [Value; 0]);
+        tokio::time::sleep(Duration::from_secs(13)).await;
+        world.ask("bob", "web", "anew", on_cluster("1h")).await.until(Phase::Active, 30).await;
         assert_eq!(world.bindings_of("bob").len(), 1);
     });
 }

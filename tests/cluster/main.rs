@@ -4,6 +4,7 @@
 //! take policies away, or count requests. Nothing survives the test process, not even one that is killed.
 
 mod admission;
+mod approvals;
 mod ends;
 mod failover;
 mod gitops;

@@ -11,7 +11,7 @@ use serde_json::Value;
 use testkit::control_plane::AuditEntry;
 
 use crate::{
-    ends,
+    approvals, ends,
     kinds::on_cluster,
     lives::whole_life,
     run,
@@ -55,6 +55,7 @@ async fn exercise(world: &World) {
         ends::foreign(world, "web", "dave"),
         ends::removed(world, "web", "erin"),
         ends::overlap(world, "web", "frank"),
+        approvals::approved(world, "quorum", "grace"),
     );
     let secret = ["delete", "secret", "rancher-prod", "-n", OWN];
     world.plane.kubectl(&secret).await.unwrap().expect_success();

@@ -182,6 +182,8 @@ async fn install(plane: &ControlPlane) {
         vec!["apply", "-k", &config("default")],
         vec!["wait", "--for=jsonpath={.rules}", "clusterrole/rancher-access-requester"],
         [&["create", "clusterrolebinding", "ask"][..], &people].concat(),
+        vec!["wait", "--for=jsonpath={.rules}", "clusterrole/rancher-access-approver"],
+        vec!["create", "clusterrolebinding", "decide", "--clusterrole=rancher-access-approver", "--group=sre"],
     ] {
         plane.kubectl(&step).await.unwrap().expect_success();
     }

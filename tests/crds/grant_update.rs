@@ -41,6 +41,7 @@ async fn nothing_may_be_changed_or_taken_away() {
         one("/duration", Value::Null, "duration is immutable"),
         one("/startTime", json!(NOON), "startTime is immutable"),
         one("/startTime", Value::Null, "startTime is immutable"),
+        one("/dryRun", json!(true), "dryRun is immutable"),
         one("/reason", json!("other"), "reason is immutable"),
         one("/reason", Value::Null, "reason is immutable"),
         (vec![("/duration", Value::Null), ("/endTime", json!(NOON))], "duration is immutable"),

@@ -149,3 +149,23 @@ async fn only_the_connector_is_immutable() {
     rows.push(one("/connector", Value::Null, immutable));
     kind.updates("blue-connector", &blue, rows).await;
 }
+
+#[tokio::test]
+async fn whose_resources_are() {
+    let needs = "resourceOwner needs integrationOwner";
+    let owner = json!({"key": "example.com/owner", "kind": "Group", "settle": "0s"});
+    let platform = json!([{"kind": "Group", "name": "platform"}]);
+    let with =
+        |owner: Value, expected| (vec![("/resourceOwner", owner), ("/integrationOwner", platform.clone())], expected);
+    let rows = vec![
+        one("/integrationOwner", platform.clone(), OK),
+        one("/resourceOwner", owner.clone(), needs),
+        (vec![("/resourceOwner", owner.clone()), ("/integrationOwner", json!([]))], needs),
+        with(owner, OK),
+        with(json!({"key": "owner", "kind": "User"}), OK),
+        with(json!({"key": "owner", "kind": "Team"}), "Unsupported value"),
+        with(json!({"key": "", "kind": "User"}), "spec.resourceOwner.key"),
+        with(json!({"key": "owner", "kind": "User", "settle": "1d"}), "settle in body should match"),
+    ];
+    kind().await.creates(&base(), rows).await;
+}

@@ -1,5 +1,6 @@
 //! The CustomResourceDefinitions: their shape, and what a real API server makes of every rule in them.
 
+mod decision;
 mod grant;
 mod grant_update;
 mod integration;

@@ -24,23 +24,25 @@ async fn what_is_left_out_is_filled_in() {
     expected["subjects"] = json!({"self": true});
     expected["access"] = json!([]);
     expected["allowPrivileged"] = json!(false);
-    expected["duration"] = json!({"default": "1h", "max": "8h"});
-    expected["approval"] = json!({"required": 0, "timeout": "24h"});
+    expected["approval"] = json!({"required": 0, "timeout": "24h", "selfApproval": false});
     expected["requireReason"] = json!(false);
+    expected["onPolicyChange"] = json!("Keep");
+    expected["suspend"] = json!(false);
     assert_eq!(kind().await.stored(&base()).await, expected);
     let mut partial = base();
     partial["duration"] = json!({"max": "2h"});
-    partial["approval"] = json!({"required": 2});
+    let sre = json!([{"kind": "Group", "name": "sre"}]);
+    partial["approval"] = json!({"required": 2, "approvers": sre});
     let stored = kind().await.stored(&partial).await;
     assert_eq!(stored["duration"], json!({"default": "1h", "max": "2h"}));
-    assert_eq!(stored["approval"], json!({"required": 2, "timeout": "24h"}));
+    assert_eq!(stored["approval"], json!({"required": 2, "timeout": "24h", "selfApproval": false, "approvers": sre}));
 }
 
 #[tokio::test]
 async fn what_it_is_about() {
     let rows = vec![
         one("/effect", json!("Allow"), OK),
-        one("/effect", json!("Deny"), "spec.effect: Unsupported value"),
+        one("/effect", json!("Deny"), OK),
         one("/effect", json!("allow"), "spec.effect: Unsupported value"),
         one("/integrationRef", Value::Null, "spec.integrationRef: Required"),
         one("/integrationRef", json!({}), "spec.integrationRef.name: Required"),
@@ -59,7 +61,7 @@ async fn who_may_ask_and_for_whom() {
     let rows = vec![
         requester(json!({"kind": "User", "name": "alice"}), OK),
         requester(json!({"kind": "Group", "name": "system:authenticated"}), OK),
-        requester(json!({"kind": "ServiceAccount", "namespace": "argocd", "name": "sync"}), OK),
+        requester(json!({"kind": "ServiceAccount", "namespace": "argocd", "name": "sync"}), "metadata.name alone"),
         requester(json!({"kind": "ServiceAccount", "name": "sync"}), namespace),
         requester(json!({"kind": "User", "namespace": "a", "name": "alice"}), namespace),
         requester(json!({"kind": "Group", "namespace": "a", "name": "devs"}), namespace),
@@ -103,18 +105,19 @@ async fn what_may_be_asked_for() {
         access(namespace(json!({})), OK),
         access(namespace(json!({"names": []})), "names in body should have at least 1 items"),
         access(namespace(json!({"clusters": []})), "clusters in body should have at least 1 items"),
-        access(namespace(json!({"roles": ["e*"]})), "in body should match"),
+        access(namespace(json!({"roles": ["e*"]})), "roles of an Allow policy are compared exactly"),
         access(namespace(json!({"names": ["a.b"]})), "in body should match"),
         access(json!({"global": {"roles": ["user-base"]}}), OK),
         access(json!({"global": {"roles": []}}), "should have at least 1 items"),
-        access(json!({"global": {"roles": ["*"]}}), "in body should match"),
+        access(json!({"global": {"roles": ["*"]}}), "roles of an Allow policy are compared exactly"),
         access(json!({"global": {"roles": ["a"]}, "namespace": namespace(json!({}))["namespace"]}), exactly),
         access(json!({"cluster": {}}), "roles: Required"),
         access(json!({"project": {}}), "roles: Required"),
         access(cluster("roles", json!([])), "should have at least 1 items"),
         access(project("roles", json!([])), "should have at least 1 items"),
-        access(cluster("roles", json!(["*"])), "in body should match"),
-        access(project("roles", json!(["project-*"])), "in body should match"),
+        access(cluster("roles", json!(["*"])), "roles of an Allow policy are compared exactly"),
+        access(project("roles", json!(["project-*"])), "roles of an Allow policy are compared exactly"),
+        access(cluster("roles", json!(["A"])), "in body should match"),
         access(cluster("roles", many(65, json!("a"))), "must have at most 64 items"),
         access(project("roles", many(65, json!("a"))), "must have at most 64 items"),
         access(cluster("names", many(65, json!("a"))), "must have at most 64 items"),
@@ -152,7 +155,12 @@ async fn how_long_and_who_approves() {
         one("/limits/perNamespace", json!(10001), "spec.limits.perNamespace"),
         one("/limits/perRequester", json!(0), "spec.limits.perRequester"),
         one("/limits/perRequester", json!("3"), "spec.limits.perRequester"),
-        one("/approval/required", json!(16), OK),
+        one("/duration", json!({"max": "2h", "maxContinuous": "2h"}), OK),
+        one("/duration", json!({"max": "2h", "maxContinuous": "1h"}), "maxContinuous may not be shorter than max"),
+        one("/maxAhead", json!("24h"), OK),
+        one("/maxAhead", json!("1w"), "spec.maxAhead in body should match"),
+        one("/approval", json!({"required": 16, "approvers": [{"kind": "Group", "name": "sre"}]}), OK),
+        one("/approval/required", json!(1), "approvers must name who may approve"),
         one("/approval/required", json!(17), "spec.approval.required"),
         one("/approval/required", json!(-1), "spec.approval.required"),
         one("/approval/timeout", json!("1s"), OK),
@@ -172,4 +180,87 @@ async fn all_of_it_may_change() {
         one("/duration", json!({"default": "2h", "max": "4h"}), OK),
     ];
     kind().await.updates("changing", &base(), rows).await;
+}
+
+#[tokio::test]
+async fn who_may_approve() {
+    let name = "name is required for a User, Group or ServiceAccount and may not be specified for ResourceOwner";
+    let namespace = "namespace is required for a ServiceAccount and may not be specified for others";
+    let approver = |value: Value, expected| one("/approval", json!({"approvers": [value]}), expected);
+    let of = |required: i32, approvers: Value, expected| {
+        one("/approval", json!({"required": required, "approvers": approvers}), expected)
+    };
+    let users = json!([{"kind": "User", "name": "a"}, {"kind": "User", "name": "b"}]);
+    let rows = vec![
+        approver(json!({"kind": "ResourceOwner"}), OK),
+        approver(json!({"kind": "User", "name": "u-x7k2m"}), OK),
+        approver(json!({"kind": "ServiceAccount", "namespace": "ci", "name": "bot"}), OK),
+        approver(json!({"kind": "ResourceOwner", "name": "a"}), name),
+        approver(json!({"kind": "Group"}), name),
+        approver(json!({"kind": "ServiceAccount", "name": "bot"}), namespace),
+        approver(json!({"kind": "User", "name": "a", "namespace": "b"}), namespace),
+        approver(json!({"kind": "Owner"}), "Unsupported value"),
+        approver(json!({"kind": "User", "name": "a\u{202e}"}), "name in body should match"),
+        of(2, users.clone(), OK),
+        of(3, users, "required may not be above the number of approvers"),
+        of(3, json!([{"kind": "Group", "name": "sre"}]), OK),
+        of(0, many(33, json!({"kind": "User", "name": "a"})), "must have at most 32 items"),
+        one("/approval/contact", json!("#sre-oncall"), OK),
+        one("/approval/contact", json!("a\nb"), "contact in body should match"),
+        one("/approval/selfApproval", json!(true), OK),
+    ];
+    kind().await.creates(&base(), rows).await;
+}
+
+#[tokio::test]
+async fn what_lies_over_others_matches_everything_that_it_does_not_name() {
+    let groups = "requesters of a Require or Deny policy may not be groups";
+    let with = |effect: &str, field: &'static str, value: Value, expected| {
+        (vec![("/effect", json!(effect)), (field, value)], expected)
+    };
+    let star = json!([{"cluster": {"roles": ["*"]}}, {"global": {"roles": ["admin-*"]}}]);
+    let approval = json!({"required": 1, "approvers": [{"kind": "ResourceOwner"}]});
+    let rows = vec![
+        one("/effect", json!("Forbid"), "Unsupported value"),
+        with("Deny", "/namespaceSelector", json!({}), OK),
+        with("Deny", "/access", star.clone(), OK),
+        with("Require", "/access", star, OK),
+        with("Require", "/requesters", json!([{"kind": "Group", "name": "sre"}]), groups),
+        with("Deny", "/requesters", json!([{"kind": "Group", "name": "sre"}]), groups),
+        with("Deny", "/requesters", json!([{"kind": "User", "name": "alice"}]), OK),
+        with("Deny", "/requesters", json!([{"kind": "ServiceAccount", "namespace": "a", "name": "b"}]), OK),
+        with("Require", "/approval", approval.clone(), OK),
+        with("Deny", "/approval", approval, "a Deny policy asks for no approvals"),
+        one("/onPolicyChange", json!("Revoke"), OK),
+        one("/onPolicyChange", json!("Forget"), "Unsupported value"),
+        one("/suspend", json!(true), OK),
+    ];
+    kind().await.creates(&base(), rows).await;
+}
+
+/// Labels of a namespace are whoever's may write them; its name is nobody's.
+#[tokio::test]
+async fn where_a_service_account_may_ask_namespaces_are_named() {
+    let only = "by kubernetes.io/metadata.name alone";
+    let account = json!([{"kind": "ServiceAccount", "namespace": "argocd", "name": "sync"}]);
+    let with = |selector: Value, expected| {
+        (vec![("/requesters", account.clone()), ("/namespaceSelector", selector)], expected)
+    };
+    let name = "kubernetes.io/metadata.name";
+    let expression = |operator: &str| {
+        let values = if operator == "In" { json!(["web"]) } else { Value::Null };
+        let mut expression = json!({"key": name, "operator": operator});
+        if !values.is_null() {
+            expression["values"] = values;
+        }
+        json!({"matchExpressions": [expression]})
+    };
+    let rows = vec![
+        with(json!({"matchLabels": {name: "web"}}), OK),
+        with(json!({"matchLabels": {name: "web", "team": "web"}}), only),
+        with(json!({"matchLabels": {"team": "web"}}), only),
+        with(expression("In"), OK),
+        with(expression("Exists"), only),
+    ];
+    kind().await.creates(&base(), rows).await;
 }

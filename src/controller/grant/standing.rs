@@ -3,7 +3,7 @@
 //! Looked at when policies changed since the last look. Where nothing says that access ends with its policy, Rancher is
 //! not asked.
 
-use kube::Api;
+use kube::{Api, api::ListParams};
 
 use super::{observe, resolve};
 use crate::{
@@ -84,9 +84,10 @@ fn kept(what: &str) -> Standing {
 
 /// That a policy is gone counts only where the API server itself says so.
 async fn gone(ctx: &Context, record: &PolicyRecord) -> Result<(), ()> {
-    let found = Api::<AccessPolicy>::all(ctx.client.clone()).get_opt(&record.name).await;
+    let found = Api::<AccessPolicy>::all(ctx.client.clone()).list(&ListParams::default()).await;
+    let is = |found: &AccessPolicy| found.metadata.uid.as_deref() == Some(&record.uid) && !found.spec.suspend;
     match found {
-        Ok(Some(found)) if found.metadata.uid.as_deref() == Some(&record.uid) && !found.spec.suspend => Err(()),
+        Ok(found) if found.iter().any(is) => Err(()),
         Ok(_) => Ok(()),
         Err(error) => {
             tracing::debug!(

@@ -104,10 +104,11 @@ impl Prover {
         told: watch::Sender<Proof>,
         shutdown: CancellationToken,
     ) -> Result<(), std::convert::Infallible> {
+        let expected = shipped::expected(shipped::ACCEPTED, &self.operator);
         // When this process last saw that nobody checks: kept, for the record may get lost.
         let mut lapsed = None;
         loop {
-            let found = match timeout(WITHIN, self.look(lapsed)).await {
+            let found = match timeout(WITHIN, self.look(&expected, lapsed)).await {
                 Ok(found) => found,
                 Err(_) => Err(Failure::unknown(
                     "The API server did not answer in time when it was asked for the admission policies.",
@@ -128,8 +129,8 @@ impl Prover {
     }
 
     /// From which time on objects are proven, if all stands now.
-    async fn look(&self, lapsed: Option<Timestamp>) -> Proven {
-        let expected = shipped::expected(shipped::ACCEPTED, &self.operator)?;
+    async fn look(&self, expected: &Result<Vec<shipped::Expected>, Failure>, lapsed: Option<Timestamp>) -> Proven {
+        let expected = expected.as_ref().map_err(Failure::clone)?;
         let (standing, forged) = tokio::join!(
             futures::future::join_all(expected.iter().map(|one| shipped::stands(&self.client, one))),
             forgery::are_refused(&self.client, &self.namespace),
