@@ -110,7 +110,7 @@ async fn rancher() -> (Rancher, Served) {
     rancher
         .add_global_role(json!({"metadata": {"name": "view-rancher-metrics"}, "displayName": "View Rancher Metrics",
         "rules": [{"apiGroups": ["management.cattle.io"], "resources": ["ranchermetrics"], "verbs": ["get"]}]}));
-    for (id, name) in [("u-alice", "alice"), ("u-bob", "bob"), ("u-extjo", "ext-jo")] {
+    for (id, name) in [("u-alice", "alice"), ("u-bob", "bob"), ("u-carol", "carol"), ("u-extjo", "ext-jo")] {
         rancher.add_user(id, name, &[&format!("okta_user://{name}")]);
     }
     let served = rancher.serve().await;
@@ -157,25 +157,22 @@ async fn install(plane: &ControlPlane, integration: &Path) -> Result<(), Failure
     let integration = integration.display().to_string();
     let sample = |name: &str| config(&format!("samples/{name}")).display().to_string();
     let (crd, all) = (config("crd").display().to_string(), config("default").display().to_string());
-    let (namespace, policy) = (sample("namespace.yaml"), sample("accesspolicy.yaml"));
+    let (namespace, policy, roles) = (sample("namespace.yaml"), sample("accesspolicy.yaml"), sample("rbac.yaml"));
+    let approval = sample("accesspolicy-approval.yaml");
     for args in [
         &["apply", "-k", &crd][..],
         &["wait", "--for=condition=Established", "crd", "--all"],
         &["apply", "-k", &all],
         // Its rules are gathered by the controller manager.
-        &["wait", "--for=jsonpath={.rules}", "clusterrole/rancher-access-requester"],
+        &[
+            "wait",
+            "--for=jsonpath={.rules}",
+            "clusterrole/rancher-access-requester",
+            "clusterrole/rancher-access-approver",
+        ],
         // There are no nodes: the operator runs beside the control plane.
         &["delete", "deployment", NAME, "-n", OWN],
-        &["apply", "-f", &integration, "-f", &namespace, "-f", &policy],
-        &[
-            "create",
-            "rolebinding",
-            "ask-for-access",
-            "-n",
-            "team-web",
-            "--clusterrole=rancher-access-requester",
-            "--group=web-devs",
-        ],
+        &["apply", "-f", &integration, "-f", &namespace, "-f", &policy, "-f", &approval, "-f", &roles],
     ] {
         let output = plane.kubectl(args).await?;
         if !output.success {
@@ -219,6 +216,7 @@ async fn ready(plane: &ControlPlane) -> Result<(), Failure> {
 
 fn tell(plane: &ControlPlane, integration: &Path, administrator: &Path, metrics: &str) -> Result<(), Failure> {
     let alice = plane.kubeconfig_for("alice", &["web-devs"])?;
+    let carol = plane.kubeconfig_for("carol", &["sre"])?;
     let samples = config("samples");
     println!(
         "
@@ -232,6 +230,8 @@ You are alice of web-devs; {samples}/accesspolicy.yaml says what she may have.
   kubectl describe agrant -n team-web
 
 A namespace, a role in Rancher: {samples}/accessgrant-namespace.yaml, {samples}/accessgrant-global.yaml
+What somebody must approve:    kubectl create -f {samples}/accessgrant-cluster.yaml; describe it, and run the command
+                               that it shows as carol of sre:  export KUBECONFIG={carol}
 One that ends while you look:  sed 's/2h/20s/' {samples}/accessgrant.yaml | kubectl create -f -
 As the administrator:          export KUBECONFIG={admin}
 As Rancher's administrator:    export KUBECONFIG={rancher}   (--context {CLUSTER} for that cluster)
@@ -244,6 +244,7 @@ Its metrics:                   {metrics}
 Ctrl-C ends it all; nothing stays.",
         kubectl = Binaries::get()?.kubectl.display(),
         alice = alice.display(),
+        carol = carol.display(),
         admin = plane.kubeconfig().display(),
         samples = samples.display(),
         integration = integration.display(),

@@ -18,6 +18,7 @@ use embedded::world::{CLUSTER, Given, World, crtbs};
 use jiff::{SignedDuration, Timestamp};
 use rancher_access_operator::api::{
     AccessGrant,
+    decision::DecisionReason,
     status::{BindingState, Phase},
 };
 use screen::{Row, Screen};
@@ -38,6 +39,7 @@ async fn main() -> ExitCode {
     demo.a_life().await;
     demo.a_foreign_binding().await;
     demo.a_crash().await;
+    demo.an_approval().await;
     let failures = demo.screen.failures();
     if failures > 0 {
         println!("\n{failures} claim(s) did not hold.");
@@ -125,6 +127,44 @@ impl Demo {
         let ended = self.wait("web-deploy", Phase::Expired, 25).await;
         self.screen.claim(ended && self.is_on_time("web-deploy").await, "it ended on time");
         self.gone("web-deploy", "u-carol").await;
+    }
+
+    async fn an_approval(&mut self) {
+        self.screen.chapter("4. From now on somebody of sre must approve; Alice is in sre herself");
+        let sre = json!([{"kind": "Group", "name": "sre"}]);
+        self.world.patch_policy(json!({"approval": {"required": 1, "approvers": sre, "contact": "#sre-oncall"}})).await;
+        self.ask(
+            "alice",
+            "web-night",
+            json!({"access": self.world.on_project(), "duration": "5s", "reason": "INC-4712"}),
+        )
+        .await;
+        let waits = self.wait("web-night", Phase::AwaitingApproval, 10).await;
+        self.screen
+            .claim(waits && self.world.bindings_of("u-alice").is_empty(), "it awaits approval: nothing is given");
+        let own = self.decide("alice").await;
+        self.screen.claim(own == Some(DecisionReason::SelfApproval), "alice approves it herself: that does not count");
+        let bobs = self.decide("bob").await;
+        self.screen.claim(bobs == Some(DecisionReason::Counted), "bob approves: that counts, and stands in the grant");
+        let granted = self.wait("web-night", Phase::Active, 10).await;
+        self.screen.claim(granted, "granted: approved by bob");
+        let ended = self.wait("web-night", Phase::Expired, 20).await;
+        self.screen.claim(ended && self.is_on_time("web-night").await, "it ended on time");
+        self.gone("web-night", "u-alice").await;
+    }
+
+    /// One of sre approves what Alice asked for last; what became of that.
+    async fn decide(&mut self, who: &'static str) -> Option<DecisionReason> {
+        let name = self.world.decide((who, &["sre"]), "web-night", json!({})).await;
+        self.screen.say(&format!("kubectl create: AccessDecision web/{name}, decided by {who}"));
+        let began = tokio::time::Instant::now();
+        while began.elapsed() < Duration::from_secs(5) {
+            if let Some(status) = self.world.answer(&name).await {
+                return status.reason;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        None
     }
 
     async fn ask(&mut self, who: &'static str, name: &'static str, spec: Value) {

@@ -8,7 +8,9 @@ use kube::{
     api::{DeleteParams, Patch, PatchParams},
 };
 use rancher_access_operator::{
-    api::{AccessGrant, AccessPolicy, RancherIntegration, condition, status::Phase},
+    api::{
+        AccessDecision, AccessDecisionStatus, AccessGrant, AccessPolicy, RancherIntegration, condition, status::Phase,
+    },
     runtime::Clock,
 };
 use serde_json::{Value, json};
@@ -155,6 +157,28 @@ impl World {
             "metadata": {"name": name, "namespace": "web"}, "spec": spec});
         apply(&client, object).await;
         self.grant(name).await.expect("the grant that was just created")
+    }
+
+    /// Decides about a grant, as that user with these groups; the name of the AccessDecision.
+    pub async fn decide(&self, (who, groups): (&str, &[&str]), grant: &str, spec: Value) -> String {
+        // What the API server calls later must be later by its clock, which has whole seconds.
+        tokio::time::sleep(Duration::from_millis(1100)).await;
+        let decision = spec["decision"].as_str().unwrap_or("Approve").to_lowercase();
+        let name = format!("{}-{decision}-{}", who.replace(':', ".").to_lowercase(), self.clock.now().as_second());
+        let mut full = json!({"grantRef": {"name": grant}, "decision": "Approve", "decidedBy": {"username": who, "groups": groups}});
+        full.as_object_mut().expect("an object").extend(spec.as_object().expect("an object").clone());
+        let object = json!({"apiVersion": "rancheraccess.io/v1alpha1", "kind": "AccessDecision",
+            "metadata": {"name": name, "namespace": "web"}, "spec": full});
+        let mut all = groups.to_vec();
+        all.push("system:authenticated");
+        apply(&self.server.client_as(who, &all), object).await;
+        name
+    }
+
+    /// What became of a decision, once that is told.
+    pub async fn answer(&self, name: &str) -> Option<AccessDecisionStatus> {
+        let decision = Api::<AccessDecision>::namespaced(self.admin(), "web").get_opt(name).await.ok()??;
+        decision.status.filter(|status| status.reason.is_some())
     }
 
     /// One role on the cluster.

@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use crate::{
     SOON, eight,
     embedded::{
-        apply, try_apply,
+        try_apply,
         world::{CLUSTER, Given, World},
     },
     end_of, holds, world,
@@ -29,43 +29,22 @@ stories![
 ];
 
 /// A second, so that what follows is later to the API server as well.
-pub const TICK: Duration = Duration::from_millis(1100);
-
-/// A decision, as that user with these groups.
-pub async fn decide(world: &World, (who, groups): (&str, &[&str]), grant: &str, spec: Value) -> String {
-    tokio::time::sleep(TICK).await;
-    let decision = spec["decision"].as_str().unwrap_or("Approve").to_lowercase();
-    let name = format!("{}-{decision}-{}", who.replace(':', ".").to_lowercase(), world.clock.now().as_second());
-    let mut full =
-        json!({"grantRef": {"name": grant}, "decision": "Approve", "decidedBy": {"username": who, "groups": groups}});
-    full.as_object_mut().unwrap().extend(spec.as_object().unwrap().clone());
-    let object = json!({"apiVersion": "rancheraccess.io/v1alpha1", "kind": "AccessDecision",
-        "metadata": {"name": name, "namespace": "web"}, "spec": full});
-    let mut all = groups.to_vec();
-    all.push("system:authenticated");
-    apply(&world.server.client_as(who, &all), object).await;
-    name
-}
+const TICK: Duration = Duration::from_millis(1100);
 
 pub fn decisions(world: &World) -> Api<AccessDecision> {
     Api::namespaced(world.admin(), "web")
 }
 
 /// Waits until a decision is answered, and says how.
-pub async fn answer(world: &World, name: &str) -> (R, String) {
-    let api = decisions(world);
-    let status = || async { api.get(name).await.ok().and_then(|decision| decision.status) };
-    world
-        .until(&format!("{name} is answered"), SOON, || async { status().await.is_some_and(|s| s.reason.is_some()) })
-        .await;
-    let status = status().await.unwrap();
-    (status.reason.unwrap(), status.message.unwrap_or_default())
+pub async fn answer(world: &World, name: &str) -> R {
+    world.until(&format!("{name} is answered"), SOON, || async { world.answer(name).await.is_some() }).await;
+    world.answer(name).await.and_then(|status| status.reason).expect("a reason")
 }
 
 /// Decides, and waits for the answer.
 pub async fn say(world: &World, who: (&str, &[&str]), grant: &str, decision: &str) -> R {
-    let name = decide(world, who, grant, json!({"decision": decision})).await;
-    answer(world, &name).await.0
+    let name = world.decide(who, grant, json!({"decision": decision})).await;
+    answer(world, &name).await
 }
 
 pub const BOB: (&str, &[&str]) = ("bob", &["sre"]);
@@ -104,8 +83,8 @@ async fn the_right_people_approve_and_the_access_is_given(given: Given) {
     // By the command that status gives: with the digest, and the UID.
     let how_to = half.status.as_ref().unwrap().approvers.as_ref().unwrap().how_to.clone();
     let command: Value = serde_json::from_str(how_to.split('\'').nth(1).unwrap()).unwrap();
-    let name = decide(&world, CAROL, "g", command["spec"].clone()).await;
-    assert_eq!(answer(&world, &name).await.0, R::Counted);
+    let name = world.decide(CAROL, "g", command["spec"].clone()).await;
+    assert_eq!(answer(&world, &name).await, R::Counted);
     let active = world.reaches("g", Phase::Active, SOON).await;
     let approved = message(&active, "Approved");
     assert!(approved.contains("bob, carol"), "{approved}");
@@ -163,13 +142,13 @@ async fn a_crash_between_a_vote_and_its_answer_loses_nothing(given: Given) {
     world.start().await;
     needs(&world, 1).await;
     asked(&world, "g").await;
-    let name = decide(&world, BOB, "g", json!({})).await;
+    let name = world.decide(BOB, "g", json!({})).await;
     let votes = || async { world.grant("g").await.and_then(|g| g.status).is_some_and(|s| !s.votes.is_empty()) };
     world.until("the vote stands in the grant", SOON, votes).await;
     world.kill().await;
     tokio::time::sleep(Duration::from_secs(30)).await;
     world.launch().await;
-    assert_eq!(answer(&world, &name).await.0, R::Counted);
+    assert_eq!(answer(&world, &name).await, R::Counted);
     let active = world.reaches("g", Phase::Active, Duration::from_secs(60)).await;
     assert_eq!(active.status.unwrap().votes.len(), 1);
 }
@@ -215,8 +194,8 @@ async fn one_denial_ends_it_and_cannot_be_erased() {
     needs(&world, 2).await;
     asked(&world, "g").await;
     assert_eq!(say(&world, BOB, "g", "Approve").await, R::Counted);
-    let no = decide(&world, CAROL, "g", json!({"decision": "Deny", "reason": "not tonight"})).await;
-    assert_eq!(answer(&world, &no).await.0, R::Counted);
+    let no = world.decide(CAROL, "g", json!({"decision": "Deny", "reason": "not tonight"})).await;
+    assert_eq!(answer(&world, &no).await, R::Counted);
     let denied = world.reaches("g", Phase::Denied, SOON).await;
     assert!(message(&denied, "Ready").contains("Denied by carol"), "{}", message(&denied, "Ready"));
     let alice: Api<AccessDecision> = Api::namespaced(world.server.client_as("alice", &["system:authenticated"]), "web");
@@ -257,8 +236,8 @@ async fn what_changes_voids_approvals_for_good() {
     world.until("it was resolved anew", SOON, || async { digest().await != before }).await;
     let anew = world.reaches("g", Phase::AwaitingApproval, SOON).await.status.unwrap();
     assert!(anew.votes.is_empty());
-    let stale = decide(&world, CAROL, "g", json!({"digest": before})).await;
-    assert_eq!(answer(&world, &stale).await.0, R::DigestMismatch);
+    let stale = world.decide(CAROL, "g", json!({"digest": before})).await;
+    assert_eq!(answer(&world, &stale).await, R::DigestMismatch);
     // What a role allows is what is approved: it is widened just before the second approval.
     assert_eq!(say(&world, BOB, "g", "Approve").await, R::Counted);
     let rules = json!([{"apiGroups": [""], "resources": ["events"], "verbs": ["list"]}]);
@@ -283,10 +262,10 @@ async fn what_was_decided_before_is_about_another_grant() {
     world.until("it is gone", SOON, || async { world.grant("g").await.is_none() }).await;
     let anew = asked(&world, "g").await;
     assert!(anew.status.unwrap().votes.is_empty());
-    let stale =
-        decide(&world, CAROL, "g", json!({"grantRef": {"name": "g", "uid": "00000000-0000-0000-0000-000000000000"}}))
-            .await;
-    assert_eq!(answer(&world, &stale).await.0, R::DigestMismatch);
+    let stale = world
+        .decide(CAROL, "g", json!({"grantRef": {"name": "g", "uid": "00000000-0000-0000-0000-000000000000"}}))
+        .await;
+    assert_eq!(answer(&world, &stale).await, R::DigestMismatch);
     assert_eq!(world.phase("g").await, Some(Phase::AwaitingApproval));
 }
 
@@ -389,7 +368,7 @@ async fn a_dry_run_resolves_all_and_gives_nothing() {
         "{:?}",
         status.resolved
     );
-    decide(&world, BOB, "g", json!({})).await;
+    world.decide(BOB, "g", json!({})).await;
     tokio::time::sleep(Duration::from_secs(2 * 3600)).await;
     assert_eq!(world.phase("g").await, Some(Phase::Pending));
     assert!(world.bindings_of("u-alice").is_empty());
