@@ -71,7 +71,7 @@ async fn the_right_people_approve_and_the_access_is_given(given: Given) {
     needs(&world, 2).await;
     let waiting = asked(&world, "g").await;
     let told = message(&waiting, "Ready");
-    for part in ["0 of 2", "group sre", "#sre-oncall", "kubectl create", "times out at"] {
+    for part in ["0 of 2", "group sre", "#sre-oncall", "howTo", "times out at"] {
         assert!(told.contains(part), "{part}: {told}");
     }
     assert!(world.bindings_of("u-alice").is_empty());

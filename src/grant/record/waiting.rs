@@ -57,11 +57,10 @@ pub(in crate::grant) fn awaiting_approval(
     approvers.until = Some(Time(whole_seconds(until)));
     approvers.how_to = how_to(grant);
     let message = format!(
-        "{} of {} approvals were given. {} Without all of them it times out at {until}. To approve: {}",
+        "{} of {} approvals were given. {} Without all of them it times out at {until}. To approve, run what status.approvers.howTo says.",
         approvers.approved,
         approvers.required,
         missing(approvers),
-        approvers.how_to
     );
     let face = (False, "AwaitingApproval", message.as_str());
     let picture = Picture {
@@ -80,7 +79,8 @@ fn missing(approvers: &ApprovalRecord) -> String {
     let words = open.map(|set| {
         let who: Vec<_> = set.candidates.iter().map(ToString::to_string).collect();
         let who = if who.is_empty() { "nobody, so it cannot be approved".to_owned() } else { who.join(", ") };
-        format!("{} more by {who} ({}; {}).", set.required.saturating_sub(set.approved), set.name, set.source)
+        let more = set.required.saturating_sub(set.approved);
+        format!("{more} more by {who}, for {}; named by {}.", set.name, set.source)
     });
     let contact = approvers.contact.iter().map(|contact| format!("They are reached at {contact}."));
     words.chain(contact).collect::<Vec<_>>().join(" ")
