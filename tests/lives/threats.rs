@@ -4,9 +4,11 @@ use std::{sync::Arc, time::Duration};
 
 use kube::{
     Api,
-    api::{Patch, PatchParams},
+    api::{DeleteParams, ListParams, Patch, PatchParams},
 };
-use rancher_access_operator::api::{AccessGrant, condition, decision::DecisionReason as R, status::Phase};
+use rancher_access_operator::api::{
+    AccessDecision, AccessGrant, condition, decision::DecisionReason as R, status::Phase,
+};
 use serde_json::{Value, json};
 
 use crate::{
@@ -137,6 +139,27 @@ async fn t8_no_annotation_or_label_gives_anything_or_keeps_it() {
     assert!(refused.contains("only who has the verb abandon"), "{refused}");
     world.reaches("g", Phase::Expired, Duration::from_secs(400)).await;
     assert!(world.bindings_of("u-alice").is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn t9_no_other_verb_or_subresource_is_a_way_around() {
+    let world = world(Given::default()).await;
+    needs(&world, 1).await;
+    asked(&world, "g").await;
+    assert_eq!(say(&world, BOB, "g", "Deny").await, R::Counted);
+    // Many at once.
+    let decisions: Api<AccessDecision> = Api::namespaced(world.server.client_as("alice", ALICE), "web");
+    let all = decisions.delete_collection(&DeleteParams::default(), &ListParams::default()).await;
+    assert!(all.unwrap_err().to_string().contains("a decision stays"));
+    // A status that comes along with the object, or by its subresource.
+    let status = json!({"status": {"counted": false, "reason": "NotApprover"}});
+    let name = decisions.list(&ListParams::default()).await.unwrap().items[0].metadata.name.clone().unwrap();
+    let answer = decisions.patch_status(&name, &PatchParams::default(), &Patch::Merge(status.clone())).await;
+    assert!(answer.unwrap_err().to_string().contains("only the operator writes it"));
+    let bobs: Api<AccessDecision> =
+        Api::namespaced(world.server.client_as("bob", &["sre", "system:authenticated"]), "web");
+    bobs.patch(&name, &PatchParams::default(), &Patch::Merge(status)).await.unwrap();
+    assert_eq!(world.answer(&name).await.and_then(|status| status.reason), Some(R::Counted), "it is dropped");
 }
 
 #[tokio::test(start_paused = true)]
