@@ -26,15 +26,16 @@ pub struct Seats(Mutex<HashMap<GrantKey, Seat>>);
 
 #[derive(Clone, Debug)]
 struct Seat {
-    policy: String,
+    /// The policies under which it counts.
+    policies: Vec<String>,
     requester: String,
     extends: Option<String>,
 }
 
 impl Seat {
-    fn of(grant: &AccessGrant, policy: String) -> Self {
+    fn of(grant: &AccessGrant, policies: Vec<String>) -> Self {
         let extends = grant.spec.extends.as_ref().map(|extended| extended.name.clone());
-        Self { policy, requester: grant.spec.requested_by.username.clone(), extends }
+        Self { policies, requester: grant.spec.requested_by.username.clone(), extends }
     }
 }
 
@@ -52,7 +53,8 @@ impl Seats {
     ) -> Result<Allowed, Refusal> {
         let mut taken = self.taken();
         let allowed = judge(&count(ctx, grant, policies, &taken))?;
-        taken.insert(grants::key_of(grant), Seat::of(grant, allowed.policy.name.clone()));
+        let under = std::iter::once(&allowed.policy).chain(&allowed.required_by).map(|policy| policy.name.clone());
+        taken.insert(grants::key_of(grant), Seat::of(grant, under.collect()));
         Ok(allowed)
     }
 
@@ -80,11 +82,11 @@ fn count(ctx: &Context, grant: &AccessGrant, policies: &[&Policy], taken: &HashM
 /// Everybody under way under that policy but the grant itself, and but those that another one extends, whoever it is.
 fn count_under(ctx: &Context, grant: &AccessGrant, policy: &str, taken: &HashMap<GrantKey, Seat>) -> Count {
     let own = grants::key_of(grant);
-    let seats = taken.iter().filter(|(_, seat)| seat.policy == policy);
+    let seats = taken.iter().filter(|(_, seat)| seat.policies.iter().any(|under| under == policy));
     let mut all: HashMap<_, _> = seats.map(|(key, seat)| (key.clone(), seat.clone())).collect();
     let written = ctx.grants.counted_under(policy);
-    all.extend(written.iter().map(|other| (grants::key_of(other), Seat::of(other, policy.to_owned()))));
-    all.insert(own.clone(), Seat::of(grant, policy.to_owned()));
+    all.extend(written.iter().map(|other| (grants::key_of(other), Seat::of(other, vec![policy.to_owned()]))));
+    all.insert(own.clone(), Seat::of(grant, vec![policy.to_owned()]));
     let extended: HashSet<_> = all
         .iter()
         .filter_map(|(key, seat)| Some(GrantKey { namespace: key.namespace.clone(), name: seat.extends.clone()? }))
@@ -104,9 +106,11 @@ fn has_limits(policy: &AccessPolicySpec) -> bool {
 /// A seat is free: those that wait for one in the same namespace or by the same requester are judged again, the oldest
 /// first.
 pub(super) fn freed(ctx: &Context, by: &AccessGrant) {
-    let policy = by.status.as_ref().and_then(|status| status.policy.as_ref());
-    let policy = policy.and_then(|policy| ctx.policies.get(&policy.name));
-    if policy.is_some_and(|policy| !has_limits(&policy.spec)) {
+    let status = by.status.iter();
+    let under: Vec<_> = status.flat_map(|status| status.policy.iter().chain(&status.required_by)).collect();
+    // One that is gone may have had limits.
+    let limited = |name: &str| ctx.policies.get(name).is_none_or(|policy| has_limits(&policy.spec));
+    if !under.is_empty() && !under.iter().any(|policy| limited(&policy.name)) {
         return;
     }
     let all = ctx.grants.all();

@@ -1,7 +1,13 @@
 //! Who approves what: the sets of approvers that a grant's policies and targets make.
 
 use super::judge::Demand;
-use crate::api::approval::{ApproverSet, Candidate};
+use crate::api::{
+    approval::{ApproverSet, Candidate},
+    condition::one_line,
+};
+
+/// Longest name and source of a set, in bytes; as in the schema of grants.
+const TEXT_MAX: usize = 600;
 
 /// Who approves as the owner of one cluster or project.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,7 +44,8 @@ fn sets_of(demand: &Demand, owners: &[Owners]) -> Vec<ApproverSet> {
             None => format!("policy {}", demand.policy),
             Some(owners) => format!("policy {}, {}", demand.policy, owners.resource),
         };
-        ApproverSet { name, required: demand.required, approved: 0, candidates, source: source.join("; ") }
+        let (name, source) = (one_line(&name, TEXT_MAX), one_line(&source.join("; "), TEXT_MAX));
+        ApproverSet { name, required: demand.required, approved: 0, candidates, source }
     };
     if demand.asks_owner() { owners.iter().map(|owners| set(Some(owners))).collect() } else { vec![set(None)] }
 }

@@ -408,3 +408,30 @@ async fn a_forged_decision_is_refused() {
     let refused = try_apply(&alice, object).await.unwrap_err().to_string();
     assert!(refused.contains("spec.decidedBy.username must be your own user name"), "{refused}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn many_decisions_at_once_are_all_answered_and_none_delays_an_end() {
+    let world = world(Given::default()).await;
+    needs(&world, 1).await;
+    world.ask("alice", "g", json!({"access": world.on_cluster(), "duration": "2m"})).await;
+    world.reaches("g", Phase::AwaitingApproval, SOON).await;
+    let mut names = Vec::new();
+    for index in 0..30 {
+        names.push(world.decide(("mallory", &[]), "g", json!({"reason": format!("{index}")})).await);
+    }
+    assert_eq!(say(&world, BOB, "g", "Approve").await, R::Counted);
+    let active = world.reaches("g", Phase::Active, SOON).await;
+    for name in &names {
+        assert_eq!(answer(&world, name).await, R::NotApprover);
+    }
+    // Rancher hangs when it is asked who somebody is, and somebody goes on deciding: the end comes all the same.
+    let users = |_: &http::Method, path: &str| path.contains("/users");
+    world.rancher.fault(testkit::rancher::FaultRule::new(users, testkit::rancher::FaultAction::Hang));
+    tokio::time::sleep(Duration::from_secs(40)).await;
+    for index in 0..10 {
+        world.decide(("mallory", &[]), "g", json!({"decision": "Revoke", "reason": format!("{index}")})).await;
+    }
+    world.reaches("g", Phase::Expired, Duration::from_secs(120)).await;
+    let late = world.clock.now().duration_since(end_of(&active));
+    assert!(late < jiff::SignedDuration::from_secs(3), "{late}");
+}

@@ -227,3 +227,30 @@ async fn what_is_left_in_a_rancher_that_is_gone_can_be_abandoned() {
         .await;
     world.kill().await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn the_room_that_is_required_holds_for_a_burst() {
+    let world = world(Given::default()).await;
+    policy(&world, "room", json!({"effect": "Require", "limits": {"perRequester": 2}})).await;
+    for index in 0..6 {
+        world.ask("alice", &format!("g-{index}"), json!({"access": world.on_cluster(), "duration": "30m"})).await;
+    }
+    tokio::time::sleep(Duration::from_secs(15)).await;
+    let mut in_force = Vec::new();
+    for index in 0..6 {
+        let name = format!("g-{index}");
+        if world.phase(&name).await == Some(Phase::Active) {
+            in_force.push(name);
+        }
+    }
+    assert_eq!(in_force.len(), 2, "{in_force:?}");
+    world.delete(&in_force[0]).await;
+    let more = || async {
+        let mut count = 0;
+        for index in 0..6 {
+            count += usize::from(world.phase(&format!("g-{index}")).await == Some(Phase::Active));
+        }
+        count == 2
+    };
+    world.until("the next has its turn", Duration::from_secs(30), more).await;
+}

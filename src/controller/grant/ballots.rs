@@ -12,21 +12,27 @@ use crate::{
     rancher::{Error, Rancher, wire::User},
 };
 
-/// The decisions that wait for an answer.
+/// How many decisions are looked at in one pass: who makes many at once waits for others' turns.
+const AT_ONCE: usize = 8;
+
+/// The decisions that wait for an answer, the oldest first.
 pub(super) async fn look(ctx: &Context, grant: &AccessGrant, view: &GrantView) -> Vec<Ballot> {
-    let decisions = ctx.decisions.about(&view.key);
+    let mut decisions = ctx.decisions.about(&view.key);
     if decisions.is_empty() {
         return Vec::new();
     }
+    decisions.sort_by_key(|decision| decision.metadata.creation_timestamp.as_ref().map(|time| time.0));
+    // What has ended is taken away first of all: nobody is asked anything meanwhile.
+    let over = view.is_finished() || view.ended(ctx.now()).is_some();
     let name = &grant.spec.integration_ref.name;
     let integration = ctx.integrations.get(name);
     let connection = ctx.registry.get(name).and_then(|link| link.connection).filter(|c| c.breaker.may_try());
     let proof = ctx.proof.borrow().clone();
     let mut ballots = Vec::new();
-    for decision in decisions {
+    for decision in decisions.into_iter().take(AT_ONCE) {
         let mut ballot = ballot(&decision, &proof, integration.as_deref());
         // Who is late, or not proven, is told so without asking Rancher who he is.
-        if let (Some(connection), false, Some(true)) = (&connection, view.is_finished(), ballot.proven) {
+        if let (Some(connection), false, Some(true)) = (&connection, over, ballot.proven) {
             let mapping = integration.as_ref().and_then(|i| i.spec.identity_mapping.as_ref());
             match relation(connection, grant, mapping, &decision.spec.decided_by).await {
                 Ok((himself, rancher_user)) => {

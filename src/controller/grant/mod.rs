@@ -241,10 +241,9 @@ impl Pass<'_> {
         answers.sort_by(|a, b| a.uid.cmp(&b.uid));
         // Of several rounds the last one knows best.
         answers.dedup_by(|later, first| later.uid == first.uid);
-        if answer::give(self.ctx, &self.grant, &self.view.key, &answers).await {
-            return None;
-        }
-        self.ctx.now().checked_add(AGAIN).ok()
+        let given = answer::give(self.ctx, &self.grant, &self.view.key, &answers).await;
+        let more = !answers.is_empty() && !self.ctx.decisions.about(&self.view.key).is_empty();
+        if given && !more { None } else { self.ctx.now().checked_add(AGAIN).ok() }
     }
 
     /// Lets others have the place for a moment. What did get on is written; that something is under way is not worth it.
