@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::{
     kinds::{self, on_cluster, says},
     run, shared, until,
-    world::World,
+    world::{GROUP, World},
 };
 
 /// Who may approve.
@@ -70,8 +70,15 @@ fn what_somebody_approves_is_given() {
         let world = shared::world().await;
         approved(&world, "quorum", "judy").await;
         let grant = kinds::Grant::new(world.admin.clone(), "quorum", "asked");
-        grant.delete().await;
-        grant.until_gone(20).await;
+        // Deleted and made anew under its name in one go: what was approved is not what is there now.
+        let before = grant.get().await.metadata.uid;
+        let manifest = json!({"apiVersion": "rancheraccess.io/v1alpha1", "kind": "AccessGrant",
+            "metadata": {"name": "asked", "namespace": "quorum"}, "spec": on_cluster("1h")});
+        let own = world.plane.kubeconfig_for("judy", &[GROUP]).unwrap();
+        let replace = ["replace", "--force", "-f", "-"];
+        world.plane.kubectl_with(&own, &replace, &manifest.to_string()).await.unwrap().expect_success();
+        let anew = grant.until(Phase::AwaitingApproval, 20).await;
+        assert!(anew.votes.is_empty() && grant.get().await.metadata.uid != before);
         assert_eq!(world.bindings_of("judy"), [] as [Value; 0]);
     });
 }
