@@ -6,19 +6,31 @@ use std::{
 };
 
 use kube::ResourceExt;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::watch::Change;
 use crate::{api::AccessDecision, grant::GrantKey};
 
+/// How many grants that are not there are asked for at once, on behalf of those who decided about them.
+const ASTRAY: usize = 4;
+
 /// All decisions that wait for an answer. Cheap to clone; clones share.
-#[derive(Clone, Debug, Default)]
-pub struct Decisions(Arc<Mutex<Inner>>);
+#[derive(Clone, Debug)]
+pub struct Decisions(Arc<Mutex<Inner>>, Arc<Semaphore>);
+
+impl Default for Decisions {
+    fn default() -> Self {
+        Self(Arc::default(), Arc::new(Semaphore::new(ASTRAY)))
+    }
+}
 
 #[derive(Debug, Default)]
 struct Inner {
     by_grant: HashMap<GrantKey, BTreeMap<String, Arc<AccessDecision>>>,
     /// The grant that each is about, by namespace and name.
     grant_of: HashMap<(String, String), GrantKey>,
+    /// Whether all of them have been told once.
+    listed: bool,
 }
 
 impl Decisions {
@@ -32,12 +44,14 @@ impl Decisions {
                 Vec::new()
             }
             Change::Listed(there) => {
+                inner.listed = true;
                 let there: std::collections::HashSet<_> = there.into_iter().collect();
                 let gone: Vec<_> = inner.grant_of.keys().filter(|at| !there.contains(*at)).cloned().collect();
                 for at in gone {
                     inner.forget(&at);
                 }
-                Vec::new()
+                // What waited for these to be known goes on.
+                inner.by_grant.keys().cloned().collect()
             }
         }
     }
@@ -47,9 +61,19 @@ impl Decisions {
         self.inner().by_grant.get(grant).map(|found| found.values().cloned().collect()).unwrap_or_default()
     }
 
+    /// Whether all of them have been told once: until then somebody may have denied what seems to be allowed.
+    pub fn is_listed(&self) -> bool {
+        self.inner().listed
+    }
+
     /// The grants that have something to decide.
     pub fn grants(&self) -> Vec<GrantKey> {
         self.inner().by_grant.keys().cloned().collect()
+    }
+
+    /// A place to look for a grant that is not there.
+    pub async fn place(&self) -> Option<OwnedSemaphorePermit> {
+        self.1.clone().acquire_owned().await.ok()
     }
 
     /// One was answered.

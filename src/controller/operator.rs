@@ -138,7 +138,7 @@ async fn lead(
     ctx: Arc<Context>,
     ready: Ready,
     changes: mpsc::UnboundedReceiver<String>,
-    listed: [watch::Receiver<bool>; 3],
+    listed: [watch::Receiver<bool>; 2],
     beat: crate::runtime::Heartbeat,
     stop: CancellationToken,
 ) -> Result<(), std::convert::Infallible> {
@@ -185,9 +185,8 @@ fn watches(
     health: &Health,
     supervisor: &mut Supervisor,
     changed: mpsc::UnboundedSender<String>,
-) -> [watch::Receiver<bool>; 3] {
+) -> [watch::Receiver<bool>; 2] {
     let ((grants_listed, grants), (integrations_listed, integrations)) = (watch::channel(false), watch::channel(false));
-    let (policies_listed, policies) = watch::channel(false);
     let (client, own) = (&ctx.client, &ctx.settings.namespace);
     let mut start = Watches { ctx, health, supervisor };
     let known = ctx.clone();
@@ -199,13 +198,7 @@ fn watches(
         }
     });
     let known = ctx.clone();
-    start.watch("accesspolicies", Api::all(client.clone()), move |change| {
-        let listed = matches!(change, Change::Listed(_));
-        policy_changed(&known, change);
-        if listed {
-            policies_listed.send_replace(true);
-        }
-    });
+    start.watch("accesspolicies", Api::all(client.clone()), move |change| policy_changed(&known, change));
     let known = ctx.clone();
     start.watch("accessdecisions", Api::all(client.clone()), move |change| {
         for grant in known.decisions.take(change) {
@@ -234,7 +227,7 @@ fn watches(
             trust_changed(&changed, change);
         },
     );
-    [grants, integrations, policies]
+    [grants, integrations]
 }
 
 /// Starts watches as supervised tasks.
@@ -297,6 +290,10 @@ fn grant_changed(ctx: &Context, change: Change<AccessGrant>) {
 pub(super) fn gone(ctx: &Context, key: &GrantKey, uid: Option<&str>) {
     let removed = ctx.grants.remove(key, uid);
     extended::tell(ctx, key);
+    if !ctx.decisions.about(key).is_empty() {
+        // Whoever decided about it is told.
+        ctx.queue.push(key.clone());
+    }
     let Some(grant) = removed else { return };
     let view = GrantView::from(grant.as_ref());
     remember(ctx, &grant);
@@ -326,10 +323,22 @@ pub(super) fn remember(ctx: &Context, grant: &AccessGrant) {
 }
 
 fn policy_changed(ctx: &Context, change: Change<AccessPolicy>) {
-    ctx.policies.take(change);
+    let about = match &change {
+        Change::Seen(policy) => Some(policy.spec.integration_ref.name.clone()),
+        // What went is not known by more than its name; and a list says all at once.
+        Change::Gone { .. } | Change::Listed(_) => None,
+    };
+    let told = ctx.policies.take(change);
+    if !ctx.policies.is_listed() {
+        return;
+    }
+    let moved =
+        told.iter().filter_map(|name| ctx.policies.get(name)).map(|policy| policy.spec.integration_ref.name.clone());
+    let about: Option<Vec<_>> = about.map(|about| moved.chain([about]).collect());
     for grant in ctx.grants.all() {
+        let concerned = about.as_ref().is_none_or(|about| about.contains(&grant.spec.integration_ref.name));
         let view = GrantView::from(grant.as_ref());
-        if !view.is_finished() {
+        if concerned && !view.is_finished() {
             ctx.queue.push(view.key);
         }
     }

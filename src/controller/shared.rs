@@ -2,7 +2,10 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, PoisonError, RwLock},
+    sync::{
+        Arc, PoisonError, RwLock,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use kube::{Resource, ResourceExt};
@@ -11,17 +14,17 @@ use super::watch::Change;
 
 /// All objects of a kind, by name. Cheap to clone; clones share.
 #[derive(Debug)]
-pub struct Shared<K>(Arc<RwLock<BTreeMap<String, Arc<K>>>>);
+pub struct Shared<K>(Arc<RwLock<BTreeMap<String, Arc<K>>>>, Arc<AtomicBool>);
 
 impl<K> Clone for Shared<K> {
     fn clone(&self) -> Self {
-        Self(self.0.clone())
+        Self(self.0.clone(), self.1.clone())
     }
 }
 
 impl<K> Default for Shared<K> {
     fn default() -> Self {
-        Self(Arc::default())
+        Self(Arc::default(), Arc::default())
     }
 }
 
@@ -40,6 +43,7 @@ impl<K: Resource> Shared<K> {
                 vec![name]
             }
             Change::Listed(there) => {
+                self.1.store(true, Ordering::Relaxed);
                 let gone: Vec<_> =
                     objects.keys().filter(|name| !there.iter().any(|(_, there)| there == *name)).cloned().collect();
                 for name in &gone {
@@ -48,6 +52,11 @@ impl<K: Resource> Shared<K> {
                 gone
             }
         }
+    }
+
+    /// Whether all of them have been told once: until then what is missing may only be unknown.
+    pub fn is_listed(&self) -> bool {
+        self.1.load(Ordering::Relaxed)
     }
 
     /// The object of that name.

@@ -250,9 +250,9 @@ struct Held {
 }
 
 impl Held {
-    /// A state that is not known counts as unsettled.
+    /// A state that is not known counts as unsettled. What was abandoned is nobody's any more.
     fn is_unsettled(&self) -> bool {
-        !matches!(self.state.as_str(), "AlreadyHeld" | "Removed" | "HandedOver")
+        !matches!(self.state.as_str(), "AlreadyHeld" | "Removed" | "HandedOver" | "Abandoned")
     }
 }
 

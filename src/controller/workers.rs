@@ -13,7 +13,7 @@ use tracing::{debug, error, warn};
 
 use super::{
     Context,
-    grant::{GrantError, reconcile},
+    grant::{GrantError, reconcile, revoked},
     pools::Work,
     queue::{Ready, Ticket},
 };
@@ -73,6 +73,7 @@ async fn one(ctx: Arc<Context>, ticket: Ticket, shutdown: CancellationToken) {
 async fn turn(ctx: &Context, key: &GrantKey, ticket: &Ticket, shutdown: &CancellationToken) {
     if ctx.grants.get(key).is_none() {
         // Somebody may have decided about what is not there: he is told so.
+        let _place = ctx.decisions.place().await;
         let _ = reconcile(ctx, key, Work::Grant).await;
         return;
     }
@@ -179,7 +180,8 @@ async fn place(ctx: &Context, ticket: &Ticket, shutdown: &CancellationToken) -> 
 /// What a grant needs now, and on which cluster. Who has waited long to look downstream first says that its time is over.
 fn next(ctx: &Context, grant: &AccessGrant) -> (Lane, Work, Option<String>) {
     let (view, now) = (GrantView::from(grant), ctx.now());
-    let lane = view.lane(now);
+    // What somebody revokes is taken away like what has ended.
+    let lane = if view.is_recorded() && revoked(ctx, grant, &view) { Lane::Revoke } else { view.lane(now) };
     match Work::next(grant, lane, &ctx.memory) {
         (Work::Clear, cluster) if view.status.end.is_none() && view.is_late(now) => (lane, Work::Revoke, cluster),
         (work, cluster) => (lane, work, cluster),

@@ -28,7 +28,7 @@
 //! | intent | no | some wait | | Activating, or Active once granted |
 //! | intent | no | all in place | | Active |
 //! | intent | no | one refused, or removed in Rancher | take all | Revoking |
-//! | intent | yes | no way to its Rancher, and an administrator gave it up | record that | as it was |
+//! | intent | yes, for 10 min | no way to its Rancher, and an administrator gave it up | record that | as it was |
 //! | intent | yes | bindings not tried | take | Revoking |
 //! | intent | yes | some wait | | Revoking |
 //! | intent | yes | all settled | record | Expired, Revoked or Failed |
@@ -64,8 +64,8 @@ pub fn decide(now: Timestamp, grant: &GrantView, world: &Observed, limits: &Limi
     let decision = decide_on(now, &grant, world, limits);
     let wake = match decision.wake {
         // What is taken away asks nobody.
-        Wake::At(_) if tally.open && grant.ended(now).is_none() => {
-            decision.wake.or_at(now.checked_add(limits.unknown_again).ok())
+        wake if tally.open && (grant.is_finished() || grant.ended(now).is_none()) => {
+            wake.or_at(now.checked_add(limits.unknown_again).ok())
         }
         wake => wake,
     };
@@ -200,6 +200,10 @@ fn unknown(now: Timestamp, grant: &GrantView, because: &Because, limits: &Limits
 }
 
 fn allowed(now: Timestamp, grant: &GrantView, terms: &Terms, may_create: bool, limits: &Limits) -> Decision {
+    if grant.status.identity != Some(IdentityProof::Proven) {
+        let message = "Whether it was checked who asks is not known yet; it is looked at again in a moment.";
+        return unknown(now, grant, &Because::new("IdentityUnproven", message), limits);
+    }
     if grant.dry_run {
         return Decision::new(Vec::new(), record::dry_run(now, grant, terms), Wake::OnChange);
     }
@@ -249,7 +253,7 @@ fn awaits(now: Timestamp, grant: &GrantView, terms: &Terms) -> Decision {
     let given_up = grant.created.checked_add(timeout).unwrap_or(Timestamp::MAX);
     if given_up <= now {
         let message = format!(
-            "Not approved within {timeout:#} of its creation, as policy {} demands: nothing was given. Create another grant.",
+            "Not approved within {timeout:#} of its creation, as policy {} demands and as it stands now: nothing was given. Create another grant.",
             terms.policy.name
         );
         return over(now, grant, &Because::new("ApprovalTimedOut", message));
@@ -317,7 +321,8 @@ fn take(now: Timestamp, grant: &GrantView, world: &Observed, end: End) -> Decisi
         let wake = if grant.deleted.is_some() { Wake::At(now) } else { Wake::OnChange };
         return Decision::new(vec![Step::Record], status, wake);
     }
-    if grant.abandoned && world.out_of_reach {
+    let long_since = now.duration_since(end.time.0) >= super::ABANDON_AFTER;
+    if grant.abandoned && world.out_of_reach && long_since {
         let status = record::abandoned(now, grant);
         return Decision::new(vec![Step::Record], status, Wake::At(now));
     }

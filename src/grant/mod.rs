@@ -32,5 +32,9 @@ pub use world::{Approval, Because, Judged, Observed, Progress, Standing, Terms};
 
 use jiff::SignedDuration;
 
+/// How long after its end access may be given up by an administrator, where there is no way to its Rancher: no blip of a
+/// network is taken for a Rancher that is gone.
+pub const ABANDON_AFTER: SignedDuration = SignedDuration::from_mins(10);
+
 /// How long after its end access is overdue.
 pub const OVERDUE_AFTER: SignedDuration = SignedDuration::from_secs(30);

@@ -94,7 +94,7 @@ pub struct Tally {
 pub fn take_in(now: Timestamp, grant: &mut GrantView, world: &Observed) -> Tally {
     let over = grant.is_finished() || grant.is_recorded();
     match &world.request {
-        Judged::Allowed(terms) if !over => resolve(now, grant, terms),
+        Judged::Allowed(terms) if !over => resolve(now, grant, terms, &world.ballots),
         Judged::Refused(_) if !over => void(grant),
         _ => {}
     }
@@ -114,12 +114,13 @@ pub fn take_in(now: Timestamp, grant: &mut GrantView, world: &Observed) -> Tally
 }
 
 /// What is approved stands in the record; where it is not what stood there, approvals are void.
-fn resolve(now: Timestamp, grant: &mut GrantView, terms: &Terms) {
+fn resolve(now: Timestamp, grant: &mut GrantView, terms: &Terms, ballots: &[Ballot]) {
     if grant.status.digest.as_ref() != Some(&terms.digest) {
         void(grant);
         grant.status.digest = Some(terms.digest.clone());
-        // Never earlier than it was: what was decided in between was not decided on this.
-        grant.status.digest_time = Some(Time(whole_seconds(now)));
+        // What is at hand was decided before this was known to anybody, whatever the clocks of two servers say.
+        let latest = ballots.iter().map(|ballot| ballot.created).max();
+        grant.status.digest_time = Some(Time(whole_seconds(latest.map_or(now, |latest| latest.max(now)))));
     }
     grant.status.resolved.clone_from(&terms.resolved);
     let approval = &terms.approval;
@@ -183,7 +184,7 @@ fn judge(now: Timestamp, grant: &mut GrantView, world: &Observed, ballot: &Ballo
         return Some((R::TooLate, "The grant is over: nothing can be decided about it any more.".to_owned()));
     }
     match ballot.decision {
-        Verdict::Revoke => revoke(now, grant, ballot),
+        Verdict::Revoke => revoke(now, grant, world, ballot),
         _ if grant.is_recorded() => Some((
             R::TooLate,
             "The access was given already. To end it, make a decision Revoke, or delete the grant.".to_owned(),
@@ -192,17 +193,34 @@ fn judge(now: Timestamp, grant: &mut GrantView, world: &Observed, ballot: &Ballo
     }
 }
 
-fn revoke(now: Timestamp, grant: &mut GrantView, ballot: &Ballot) -> Verdicted {
+fn revoke(now: Timestamp, grant: &mut GrantView, world: &Observed, ballot: &Ballot) -> Verdicted {
     if grant.is_recorded() && grant.ended(now).is_some() {
         return Some((DecisionReason::TooLate, "The access has ended already, and is being taken away.".to_owned()));
     }
-    let approver = !sets_of(grant, &ballot.by).is_empty();
-    if ballot.owner || approver || ballot.by.username == grant.requester {
+    if may_revoke(grant, &ballot.by, ballot.owner) {
         return Some(latch(now, grant, ballot, Vec::new()));
+    }
+    if !grant.is_recorded() && matches!(world.request, Judged::NotAsked | Judged::Unknown(_)) {
+        // He may yet turn out to be an approver.
+        return None;
     }
     match ballot.himself.as_ref()? {
         Ok(true) => Some(latch(now, grant, ballot, Vec::new())),
         _ => Some((DecisionReason::NotApprover, "Only whoever asked for the access, gets it, or may approve it, and owners of the integration may revoke it; status.approvers of the grant names approvers.".to_owned())),
+    }
+}
+
+/// Whether somebody may revoke by his name alone: he asked, is an approver, or an owner of the integration.
+pub fn may_revoke(grant: &GrantView, by: &Caller, owner: bool) -> bool {
+    owner || by.username == grant.requester || !sets_of(grant, by).is_empty()
+}
+
+/// Whether it must be known who somebody is in Rancher before his decision can be answered.
+pub fn needs_relation(grant: &GrantView, decision: Verdict, by: &Caller, owner: bool) -> bool {
+    match decision {
+        Verdict::Approve => !sets_of(grant, by).is_empty(),
+        Verdict::Deny => false,
+        Verdict::Revoke => !may_revoke(grant, by, owner),
     }
 }
 
@@ -225,8 +243,10 @@ fn vote(now: Timestamp, grant: &mut GrantView, world: &Observed, ballot: &Ballot
     if !is_for_what_stands(grant, ballot) {
         return Some((R::DigestMismatch, "What is asked for was resolved anew since, so that it is not what was approved: subject, target, role, time, approvers or policy changed, or all of it was looked at in that same second. Look at the grant's status, and approve anew.".to_owned()));
     }
+    // Also where one may approve one's own: one person counts once, by whatever name.
+    let himself = ballot.himself.as_ref()?;
     if !terms.approval.self_approval {
-        match ballot.himself.as_ref()? {
+        match himself {
             Ok(false) => {}
             Ok(true) => {
                 return Some((

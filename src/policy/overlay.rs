@@ -17,7 +17,7 @@ use super::{
 };
 use crate::api::{
     policy::{Effect, Subjects},
-    reference::{Identity, IdentityKind, SERVICE_ACCOUNT},
+    reference::{Caller, Identity, IdentityKind, SERVICE_ACCOUNT},
 };
 
 /// The `Require` and `Deny` policies about the request's integration that are in force: those that deny first, then by name.
@@ -37,13 +37,14 @@ pub(super) fn matches(policy: &Policy, request: &Request<'_>, read: &Read<'_>, f
     let spec = &policy.spec;
     let labels = stage::labels(request);
     (spec.namespace_selector.is_empty() || selector::selects(&spec.namespace_selector, &labels))
-        && (spec.requesters.is_empty() || spec.requesters.iter().any(|entry| may_be(entry, request)))
+        && policy.may_mean(&request.spec.requested_by)
         && subject(&spec.subjects, read, facts)
         && (spec.access.is_empty() || target::touches(&spec.access, &read.places, facts))
 }
 
-fn may_be(entry: &Identity, request: &Request<'_>) -> bool {
-    let name = fold(&request.spec.requested_by.username);
+/// Whether an entry of `requesters` may mean somebody.
+pub(super) fn may_be(entry: &Identity, requester: &Caller) -> bool {
+    let name = fold(&requester.username);
     match (entry.kind, &entry.namespace) {
         (IdentityKind::User, _) => fold(&entry.name) == name,
         // Whoever asks chooses which of his groups he names.

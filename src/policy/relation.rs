@@ -76,8 +76,13 @@ pub fn is_himself(
     match wanted {
         Wanted::Group(group) => is_member(decider, group),
         Wanted::User(name) | Wanted::Principal(name) => {
+            let known = decider.user_id.is_some();
             let mut names = subject.user_id.iter().chain(&subject.principals).chain([name]).map(|name| fold(name));
-            Ok(names.any(|name| his.contains(&name)))
+            match names.any(|name| his.contains(&name)) {
+                true => Ok(true),
+                false if known => Ok(false),
+                false => Err(format!("{} never logged in to Rancher, so who he is there is not known", by.username)),
+            }
         }
     }
 }
@@ -124,6 +129,7 @@ mod tests {
         assert_eq!(himself(&person("bob", Some("u-bob"), &["okta_user://bob"])), Ok(false));
         assert_eq!(himself(&person("Pipeline", None, &[])), Ok(true), "upper case is no other person");
         assert_eq!(himself(&person("alice", None, &[])), Ok(true), "by his principal");
+        assert!(himself(&person("erin", None, &[])).is_err(), "nobody knows who that is in Rancher");
         let through_rancher = Person {
             wanted: Some(Wanted::User("u-alice".to_owned())),
             ..person("u-alice", Some("u-alice"), &["okta_user://alice"])

@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
-use super::limits::Limits;
+use super::{limits::Limits, overlay};
 use crate::api::{
-    AccessGrantSpec, AccessPolicy, AccessPolicySpec, integration::IdentityMapping, policy::Effect, status::PolicyRecord,
+    AccessGrantSpec, AccessPolicy, AccessPolicySpec, integration::IdentityMapping, policy::Effect, reference::Caller,
+    status::PolicyRecord,
 };
 
 /// A policy, as it stood when it was read.
@@ -26,6 +27,11 @@ impl Policy {
     /// Whether it denies what it matches, and is in force.
     pub fn is_in_force_to_deny(&self) -> bool {
         self.spec.effect == Effect::Deny && !self.spec.suspend
+    }
+
+    /// Whether an overlay may be about what that requester asks for.
+    pub fn may_mean(&self, requester: &Caller) -> bool {
+        self.spec.requesters.is_empty() || self.spec.requesters.iter().any(|entry| overlay::may_be(entry, requester))
     }
 
     /// What a grant's status keeps of the policy that allowed it.

@@ -435,3 +435,21 @@ async fn many_decisions_at_once_are_all_answered_and_none_delays_an_end() {
     let late = world.clock.now().duration_since(end_of(&active));
     assert!(late < jiff::SignedDuration::from_secs(3), "{late}");
 }
+
+/// However many others decide, and whatever Rancher does: who may revoke is heard.
+#[tokio::test(start_paused = true)]
+async fn a_revocation_waits_behind_nobody() {
+    let world = world(Given::default()).await;
+    world.ask("alice", "g", json!({"access": world.on_cluster(), "duration": "1h"})).await;
+    world.reaches("g", Phase::Active, SOON).await;
+    let users = |_: &http::Method, path: &str| path.contains("/users");
+    world.rancher.fault(testkit::rancher::FaultRule::new(users, testkit::rancher::FaultAction::Hang));
+    for index in 0..40 {
+        world.decide(("mallory", &[]), "g", json!({"decision": "Revoke", "reason": format!("{index}")})).await;
+    }
+    let asked = world.clock.now();
+    world.decide(("alice", &[]), "g", json!({"decision": "Revoke"})).await;
+    world.until("it is gone", SOON, || async { world.bindings_of("u-alice").is_empty() }).await;
+    let late = world.clock.now().duration_since(asked);
+    assert!(late < jiff::SignedDuration::from_secs(4), "{late}");
+}

@@ -215,10 +215,11 @@ async fn what_is_left_in_a_rancher_that_is_gone_can_be_abandoned() {
     world.patch("g", json!({"metadata": {"annotations": {"rancheraccess.io/abandon": "another-uid"}}})).await;
     world.rancher.fault(testkit::rancher::FaultRule::new(|_, _| true, testkit::rancher::FaultAction::DropBefore));
     world.delete("g").await;
-    tokio::time::sleep(Duration::from_secs(120)).await;
-    world.reaches("g", Phase::Revoking, SOON).await;
     world.patch("g", abandon).await;
-    world.until("it may go", Duration::from_secs(60), || async { world.grant("g").await.is_none() }).await;
+    // A blip of the network is no Rancher that is gone.
+    tokio::time::sleep(Duration::from_secs(500)).await;
+    world.reaches("g", Phase::Revoking, SOON).await;
+    world.until("it may go", Duration::from_secs(200), || async { world.grant("g").await.is_none() }).await;
     assert!(world.events().contains("Abandoned"), "{}", world.events());
     // That Rancher answers after all: what nobody holds is swept.
     world.rancher.clear_faults();
@@ -253,4 +254,38 @@ async fn the_room_that_is_required_holds_for_a_burst() {
         count == 2
     };
     world.until("the next has its turn", Duration::from_secs(30), more).await;
+}
+
+/// A grant that was abandoned and stays keeps nobody from taking away what it gave.
+#[tokio::test(start_paused = true)]
+async fn what_was_abandoned_is_swept_though_its_grant_stays() {
+    let world = world(Given::default()).await;
+    world.ask("alice", "g", json!({"access": world.on_cluster(), "duration": "2m"})).await;
+    let given = world.reaches("g", Phase::Active, SOON).await;
+    world.rancher.fault(testkit::rancher::FaultRule::new(|_, _| true, testkit::rancher::FaultAction::DropBefore));
+    world.patch("g", json!({"metadata": {"annotations": {"rancheraccess.io/abandon": given.metadata.uid}}})).await;
+    let failed = world.reaches("g", Phase::Failed, Duration::from_secs(1200)).await;
+    assert_eq!(holds(&failed, "Revoked"), Some(ConditionStatus::Unknown));
+    assert!(failed.status.as_ref().unwrap().revoked_time.is_none());
+    assert!(message(&failed, "Ready").contains("given up by an administrator"), "{}", message(&failed, "Ready"));
+    assert!(!world.bindings_of("u-alice").is_empty());
+    world.rancher.clear_faults();
+    world
+        .until("the binding is swept", Duration::from_secs(900), || async { world.bindings_of("u-alice").is_empty() })
+        .await;
+}
+
+/// What it is judged by may have been taken away by whoever has it.
+#[tokio::test(start_paused = true)]
+async fn what_cannot_be_told_to_be_allowed_ends_with_its_policy() {
+    let world = world(Given::default()).await;
+    world.patch_policy(json!({"onPolicyChange": "Revoke"})).await;
+    let second = world.rancher.add_project(CLUSTER, "gone", &[("team", "web")]);
+    let access = json!([world.on_cluster()[0], {"project": {"cluster": CLUSTER, "name": second, "role": "read-only"}}]);
+    world.ask("alice", "g", json!({"access": access, "duration": "4h"})).await;
+    world.reaches("g", Phase::Active, SOON).await;
+    crate::roles::change(&world, "read-only", json!({"locked": true})).await;
+    world.patch_policy(json!({"requireReason": true})).await;
+    let over = world.reaches("g", Phase::Revoked, Duration::from_secs(60)).await;
+    assert_eq!(over.status.as_ref().unwrap().end.as_ref().unwrap().reason, EndReason::PolicyChanged);
 }

@@ -10,8 +10,11 @@ use tracing::{debug, info};
 use crate::{
     api::{AccessDecision, AccessDecisionStatus, AccessGrant, decision::DecisionReason},
     controller::{Context, brief},
-    grant::{Answer, GrantKey},
+    grant::{Answer, GrantKey, Wake},
 };
+
+/// How soon what could not be looked at is looked at again.
+const AGAIN: jiff::SignedDuration = jiff::SignedDuration::from_secs(5);
 
 /// Gives the answers. What fails is given by a later pass: nothing depends on it, for what counts stands in the grant.
 pub(super) async fn give(ctx: &Context, grant: &AccessGrant, key: &GrantKey, answers: &[Answer]) -> bool {
@@ -44,6 +47,9 @@ pub(super) async fn nobody(ctx: &Context, key: &GrantKey) {
         Ok(None) => {}
         Err(error) => {
             debug!(grant = %key, error = brief(&error), "Whether there is such a grant cannot be read yet");
+            if let Wake::At(again) = Wake::after(ctx.now(), AGAIN) {
+                ctx.queue.push_at(key.clone(), again);
+            }
             return;
         }
     }

@@ -5,46 +5,84 @@ use tracing::debug;
 
 use super::resolve::subject;
 use crate::{
-    api::{AccessDecision, AccessGrant, RancherIntegration, integration::IdentityMapping, reference::Caller},
-    controller::{Context, connection::Connection, proof::Proof},
-    grant::{Ballot, GrantView},
-    policy::{self, Person, Wanted},
+    api::{
+        AccessDecision, AccessGrant, RancherIntegration, decision::Verdict, integration::IdentityMapping,
+        reference::Caller,
+    },
+    controller::{Context, proof::Proof},
+    grant::{Ballot, GrantView, votes},
+    policy::{self, Person, SubjectFacts, Wanted},
     rancher::{Error, Rancher, wire::User},
 };
 
-/// How many decisions are looked at in one pass: who makes many at once waits for others' turns.
+/// For how many of those who decided it is asked in one pass who they are in Rancher: who makes many decisions at once
+/// waits for others' turns.
 const AT_ONCE: usize = 8;
 
-/// The decisions that wait for an answer, the oldest first.
+/// The decisions that wait for an answer: those that revoke first, then those that deny, then the oldest.
 pub(super) async fn look(ctx: &Context, grant: &AccessGrant, view: &GrantView) -> Vec<Ballot> {
-    let mut decisions = ctx.decisions.about(&view.key);
+    let mut ballots = waiting(ctx, grant);
+    // What has ended is taken away first of all, and what is revoked by his name alone is: nobody is asked meanwhile.
+    if ballots.is_empty() || view.is_finished() || view.ended(ctx.now()).is_some() || revokes(view, &ballots) {
+        return ballots;
+    }
+    let name = &grant.spec.integration_ref.name;
+    let connection = ctx.registry.get(name).and_then(|link| link.connection).filter(|c| c.breaker.may_try());
+    let Some(connection) = connection else { return ballots };
+    let integration = ctx.integrations.get(name);
+    let mut people = People {
+        rancher: &connection.rancher,
+        mapping: integration.as_ref().and_then(|i| i.spec.identity_mapping.as_ref()),
+        grant,
+        others: None,
+    };
+    let open = |ballot: &&mut Ballot| {
+        ballot.proven == Some(true) && votes::needs_relation(view, ballot.decision, &ballot.by, ballot.owner)
+    };
+    for ballot in ballots.iter_mut().filter(open).take(AT_ONCE) {
+        match people.relation(&ballot.by).await {
+            Ok((himself, rancher_user)) => (ballot.himself, ballot.rancher_user) = (Some(himself), rancher_user),
+            Err(error) => {
+                debug!(grant = %view.key, decision = ballot.name, %error, "Who decides cannot be looked up yet");
+                break;
+            }
+        }
+    }
+    ballots
+}
+
+/// Whether somebody who may by his name alone revokes the grant.
+pub fn revoke(ctx: &Context, grant: &AccessGrant, view: &GrantView) -> bool {
+    revokes(view, &waiting(ctx, grant))
+}
+
+fn revokes(view: &GrantView, ballots: &[Ballot]) -> bool {
+    let uid = |ballot: &Ballot| ballot.grant_uid.as_ref().is_none_or(|uid| *uid == view.uid);
+    ballots.iter().any(|ballot| {
+        ballot.decision == Verdict::Revoke
+            && ballot.proven == Some(true)
+            && uid(ballot)
+            && ballot.created >= view.created
+            && votes::may_revoke(view, &ballot.by, ballot.owner)
+    })
+}
+
+/// The decisions that wait, with what they say by themselves.
+fn waiting(ctx: &Context, grant: &AccessGrant) -> Vec<Ballot> {
+    let decisions = ctx.decisions.about(&GrantView::from(grant).key);
     if decisions.is_empty() {
         return Vec::new();
     }
-    decisions.sort_by_key(|decision| decision.metadata.creation_timestamp.as_ref().map(|time| time.0));
-    // What has ended is taken away first of all: nobody is asked anything meanwhile.
-    let over = view.is_finished() || view.ended(ctx.now()).is_some();
-    let name = &grant.spec.integration_ref.name;
-    let integration = ctx.integrations.get(name);
-    let connection = ctx.registry.get(name).and_then(|link| link.connection).filter(|c| c.breaker.may_try());
+    let integration = ctx.integrations.get(&grant.spec.integration_ref.name);
     let proof = ctx.proof.borrow().clone();
-    let mut ballots = Vec::new();
-    for decision in decisions.into_iter().take(AT_ONCE) {
-        let mut ballot = ballot(&decision, &proof, integration.as_deref());
-        // Who is late, or not proven, is told so without asking Rancher who he is.
-        if let (Some(connection), false, Some(true)) = (&connection, over, ballot.proven) {
-            let mapping = integration.as_ref().and_then(|i| i.spec.identity_mapping.as_ref());
-            match relation(connection, grant, mapping, &decision.spec.decided_by).await {
-                Ok((himself, rancher_user)) => {
-                    (ballot.himself, ballot.rancher_user) = (Some(himself), rancher_user);
-                }
-                Err(error) => {
-                    debug!(grant = %view.key, decision = ballot.name, %error, "Who decides cannot be looked up yet");
-                }
-            }
-        }
-        ballots.push(ballot);
-    }
+    let mut ballots: Vec<_> =
+        decisions.iter().map(|decision| ballot(decision, &proof, integration.as_deref())).collect();
+    let rank = |ballot: &Ballot| match ballot.decision {
+        Verdict::Revoke => 0,
+        Verdict::Deny => 1,
+        Verdict::Approve => 2,
+    };
+    ballots.sort_by(|a, b| (rank(a), a.created, &a.name).cmp(&(rank(b), b.created, &b.name)));
     ballots
 }
 
@@ -72,21 +110,30 @@ fn ballot(decision: &AccessDecision, proof: &Proof, integration: Option<&Rancher
 
 type Relation = (Result<bool, String>, Option<String>);
 
-/// Whether he is the requester or the subject; and who he is in Rancher.
-async fn relation(
-    connection: &Connection,
-    grant: &AccessGrant,
-    mapping: Option<&IdentityMapping>,
-    by: &Caller,
-) -> Result<Relation, Error> {
-    let rancher = &connection.rancher;
-    let Ok(wanted) = policy::wanted_subject(&grant.spec, mapping) else {
-        return Ok((Err("the grant's subject leads nowhere in Rancher".to_owned()), None));
-    };
-    let decider = person(rancher, by, mapping, matches!(wanted, Wanted::Group(_))).await?;
-    let requester = person(rancher, &grant.spec.requested_by, mapping, false).await?;
-    let facts = subject::facts(rancher, &wanted).await?;
-    Ok((policy::is_himself(&decider, &requester, &facts, &wanted), decider.rancher_user()))
+/// Who is who in Rancher, for one grant.
+struct People<'a> {
+    rancher: &'a Rancher,
+    mapping: Option<&'a IdentityMapping>,
+    grant: &'a AccessGrant,
+    /// The requester, and what is known of the subject: the same for all who decide.
+    others: Option<(Person, SubjectFacts)>,
+}
+
+impl People<'_> {
+    /// Whether he is the requester or the subject; and who he is in Rancher.
+    async fn relation(&mut self, by: &Caller) -> Result<Relation, Error> {
+        let Ok(wanted) = policy::wanted_subject(&self.grant.spec, self.mapping) else {
+            return Ok((Err("the grant's subject leads nowhere in Rancher".to_owned()), None));
+        };
+        let (rancher, mapping) = (self.rancher, self.mapping);
+        if self.others.is_none() {
+            let requester = person(rancher, &self.grant.spec.requested_by, mapping, false).await?;
+            self.others = Some((requester, subject::facts(rancher, &wanted).await?));
+        }
+        let decider = person(rancher, by, mapping, matches!(wanted, Wanted::Group(_))).await?;
+        let (requester, facts) = self.others.clone().unwrap_or_default();
+        Ok((policy::is_himself(&decider, &requester, &facts, &wanted), decider.rancher_user()))
+    }
 }
 
 async fn person(

@@ -28,6 +28,7 @@ mod terms;
 mod wait;
 mod write;
 
+pub(super) use ballots::revoke as revoked;
 pub(super) use terms::lasted;
 
 use std::{sync::Arc, time::Duration};
@@ -168,9 +169,12 @@ impl Pass<'_> {
         if let Ok(since) = *self.ctx.proof.borrow() {
             self.view.judge_identity(since);
         }
-        self.world.extended = extended::look(self.ctx, &self.grant, &self.view).await;
-        self.world.policy = standing::look(self.ctx, &self.grant, &self.view).await;
         self.world.ballots = ballots::look(self.ctx, &self.grant, &self.view).await;
+        // Where somebody revokes it, nothing else has to be known first.
+        if !ballots::revoke(self.ctx, &self.grant, &self.view) {
+            self.world.extended = extended::look(self.ctx, &self.grant, &self.view).await;
+            self.world.policy = standing::look(self.ctx, &self.grant, &self.view).await;
+        }
         for _ in 0..ROUNDS {
             let now = self.ctx.now();
             self.world.may_create = self.ctx.leader.may_create() && !self.ctx.clock_is_behind();
@@ -201,6 +205,9 @@ impl Pass<'_> {
     async fn step(&mut self, step: Step) -> Result<bool, GrantError> {
         match step {
             Step::Judge => {
+                if let Ok(since) = *self.ctx.proof.borrow() {
+                    self.view.judge_identity(since);
+                }
                 let now = self.ctx.now();
                 let from = extension::from(now, &self.view, &self.world.extended);
                 self.world.request = observe::judge(self.ctx, &self.grant, &self.world.extended, from, now).await;
@@ -227,6 +234,7 @@ impl Pass<'_> {
                 }
                 operator::remember(self.ctx, &self.grant);
                 record::remove_finalizer(self.ctx, &self.grant).await.map_err(|e| self.unwritten(e))?;
+                self.ctx.memory.forget(&self.view.key);
                 report::released(&self.grant);
                 return Ok(true);
             }
@@ -236,11 +244,15 @@ impl Pass<'_> {
 
     /// Answers those who decided, now that what counts is written down. When to try again, where that failed.
     async fn answer(&mut self) -> Option<jiff::Timestamp> {
+        const AT_ONCE: usize = 32;
         let mut answers = std::mem::take(&mut self.answers);
         answers.reverse();
         answers.sort_by(|a, b| a.uid.cmp(&b.uid));
         // Of several rounds the last one knows best.
         answers.dedup_by(|later, first| later.uid == first.uid);
+        // What counted first; who makes many at once waits for others' turns.
+        answers.sort_by_key(|answer| answer.status.counted != Some(true));
+        answers.truncate(AT_ONCE);
         let given = answer::give(self.ctx, &self.grant, &self.view.key, &answers).await;
         let more = !answers.is_empty() && !self.ctx.decisions.about(&self.view.key).is_empty();
         if given && !more { None } else { self.ctx.now().checked_add(AGAIN).ok() }

@@ -45,6 +45,11 @@ async fn weigh(
     if let Err(because) = ctx.proof.borrow().clone() {
         return Err(Judged::Unknown(because));
     }
+    if !ctx.policies.is_listed() || !ctx.decisions.is_listed() {
+        let message =
+            "This operator has just begun and does not know all policies and decisions yet; it goes on in a moment.";
+        return Err(Judged::Unknown(Because::new("Starting", message)));
+    }
     let name = &grant.spec.integration_ref.name;
     let integration = ctx.integrations.get(name);
     let namespace = grant.metadata.namespace.clone().unwrap_or_default();
@@ -74,6 +79,7 @@ async fn weigh(
     let all: Vec<_> = candidates.iter().chain(&overlays).copied().collect();
     let allowed = ctx.seats.judged(ctx, grant, &all, judge).map_err(not_allowed)?;
     still_stand(ctx, name, &policies).await?;
+    still_is(ctx, integration).await?;
     let case = terms::Case { ctx, grant, integration, connection: &connection, extended, now };
     case.terms(allowed, resolved).await.map_err(unresolved)
 }
@@ -157,6 +163,25 @@ async fn still_stand(ctx: &Context, integration: &str, judged: &[Policy]) -> Res
         None => Ok(()),
         Some((name, ..)) => changing(format!("Policy {name} is changing; the request is judged again in a moment.")),
     }
+}
+
+/// Whether the integration stands as the watch last told: who owns it, how names map, and whether it is suspended.
+async fn still_is(ctx: &Context, integration: &RancherIntegration) -> Result<(), Judged> {
+    let name = integration.metadata.name.clone().unwrap_or_default();
+    let same = |found: &&RancherIntegration| {
+        (&found.metadata.uid, found.metadata.generation) == (&integration.metadata.uid, integration.metadata.generation)
+    };
+    let message = match Api::<RancherIntegration>::all(ctx.client.clone()).list(&ListParams::default()).await {
+        Ok(found) if found.iter().any(|found| same(&found)) => return Ok(()),
+        Ok(_) => format!("The RancherIntegration {name} is changing; the request is judged again in a moment."),
+        Err(error) => {
+            format!(
+                "Whether the RancherIntegration {name} still stands cannot be read: {}. Tried again.",
+                brief(&error)
+            )
+        }
+    };
+    Err(Judged::Unknown(Because::new("IntegrationChanging", message)))
 }
 
 /// Every policy about that integration.

@@ -7,6 +7,7 @@ use crate::{
     api::status::{BindingRecord, BindingState, End, EndReason},
     controller::connection::Connection,
     grant::{Because, Progress, binding::Goal},
+    runtime::CircuitState,
 };
 
 impl Pass<'_> {
@@ -40,6 +41,7 @@ impl Pass<'_> {
             clears: self.clears || goal == Goal::Give,
         };
         let act::Settled { bindings, outcome } = hand.settle(goal).await;
+        self.world.out_of_reach = connection.breaker.state() != CircuitState::Closed;
         let progress = match outcome {
             Ok(progress) => progress,
             Err(wait) => {

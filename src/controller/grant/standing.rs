@@ -22,10 +22,13 @@ pub(super) async fn look(ctx: &Context, grant: &AccessGrant, view: &GrantView) -
     if view.is_finished() || view.ended(ctx.now()).is_some() {
         return Standing::Stands;
     }
+    if !ctx.policies.is_listed() {
+        return Standing::Stands;
+    }
     let policies = ctx.policies.all();
     let about = policies.iter().filter(|policy| policy.spec.integration_ref == grant.spec.integration_ref);
     let state: Vec<_> = about.map(|p| (p.metadata.uid.clone(), p.metadata.generation)).collect();
-    let state = policy::fingerprint(&state);
+    let state = policy::fingerprint(&(&view.uid, state));
     if let Some(known) = ctx.memory.standing(&view.key, &state) {
         return known;
     }
@@ -46,9 +49,11 @@ pub(super) async fn look(ctx: &Context, grant: &AccessGrant, view: &GrantView) -
 /// `Err`: it cannot be known at present.
 async fn ask(ctx: &Context, grant: &AccessGrant, view: &GrantView, record: &PolicyRecord) -> Result<Standing, ()> {
     let all = observe::policies(ctx, &grant.spec.integration_ref.name).map_err(drop)?;
+    // Those that cannot mean whoever asked need not be held against what Rancher says.
     let denies: Vec<_> = all
         .iter()
         .filter(|policy| policy.is_in_force_to_deny() && policy.spec.on_policy_change == OnPolicyChange::Revoke)
+        .filter(|policy| policy.may_mean(&grant.spec.requested_by))
         .collect();
     let current = all.iter().find(|policy| policy.name == record.name && policy.uid == record.uid);
     let unchanged = current.is_some_and(|policy| policy.generation == record.generation);
@@ -71,7 +76,8 @@ async fn ask(ctx: &Context, grant: &AccessGrant, view: &GrantView, record: &Poli
         return Ok(if unchanged { Standing::Stands } else { kept(&format!("Policy {name} changed since")) });
     }
     match held_against(ctx, grant, view, current.filter(|_| ends), &denies).await? {
-        Ok(()) => Ok(Standing::Stands),
+        Ok(()) if unchanged || ends => Ok(Standing::Stands),
+        Ok(()) => Ok(kept(&format!("Policy {name} changed since"))),
         Err(why) => Ok(Standing::Ends(format!("{why}. Its onPolicyChange is Revoke, so the access ends."))),
     }
 }
@@ -113,12 +119,15 @@ async fn held_against(
     let integration = ctx.integrations.get(name).ok_or(())?;
     let connection = ctx.registry.get(name).and_then(|link| link.connection).ok_or(())?;
     let mapping = integration.spec.identity_mapping.as_ref();
-    let Ok(wanted) = policy::wanted_subject(&grant.spec, mapping) else { return Ok(Ok(())) };
+    let wanted = match policy::wanted_subject(&grant.spec, mapping) {
+        Ok(wanted) => wanted,
+        Err(refusal) => return Ok(Err(refusal.message)),
+    };
     let labels = observe::namespace_labels(ctx, &view.key.namespace).await.map_err(drop)?;
     let resolved = match resolve::resolve(ctx, &connection, &grant.spec, &wanted).await {
         Ok(resolved) => resolved,
-        // What is not there any more ends by itself.
-        Err(resolve::Unresolved::Wrong(_)) => return Ok(Ok(())),
+        // What cannot be told to be allowed is not: whoever has it could else take away what it is judged by.
+        Err(resolve::Unresolved::Wrong(because)) => return Ok(Err(because.message)),
         Err(resolve::Unresolved::Unknown(_)) => return Err(()),
     };
     let request = Request {
@@ -131,6 +140,9 @@ async fn held_against(
     };
     let began = view.status.bindings.iter().map(|b| b.since.0).min();
     let began = view.status.granted_time.as_ref().map(|time| time.0).into_iter().chain(began).min();
+    // What goes on from another's end was asked for from there.
+    let from = view.status.extends.as_ref().map(|extended| extended.end_time.0);
+    let began = began.into_iter().chain(from).max();
     let length = view.recorded_end().zip(began).map(|(end, began)| end.duration_since(began)).unwrap_or_default();
     let judged = policy::still_allows(&request, policy, denies, &resolved.facts, length, now);
     Ok(judged.map_err(|refusal| refusal.message))

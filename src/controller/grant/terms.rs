@@ -1,5 +1,7 @@
 //! The terms on which a request is allowed, with everything resolved: what is approved, by whom, and what it would give.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 
 use super::resolve::{Resolved, Unresolved, owner};
@@ -91,12 +93,17 @@ impl Case<'_> {
 
     /// Who is named by his Rancher id is called by the name that Rancher shows as well. Nothing hangs on it.
     async fn call_by_name(&self, sets: &mut [ApproverSet]) {
+        let mut known = BTreeMap::new();
         let candidates = sets.iter_mut().flat_map(|set| &mut set.candidates);
         for candidate in candidates.filter(|c| c.kind == IdentityKind::User && c.display_name.is_none()) {
             let mapping = self.integration.spec.identity_mapping.as_ref();
             if let Ok(policy::Wanted::User(id)) = policy::rancher_user(&candidate.name, mapping) {
-                let user = self.connection.rancher.user(&id).await.ok().flatten();
-                candidate.display_name = user.and_then(|user| user.display_name).map(|name| one_line(&name, 253));
+                if !known.contains_key(&id) {
+                    let user = self.connection.rancher.user(&id).await.ok().flatten();
+                    let name = user.and_then(|user| user.display_name).map(|name| one_line(&name, 253));
+                    known.insert(id.clone(), name);
+                }
+                candidate.display_name = known.get(&id).cloned().flatten();
             }
         }
     }

@@ -141,14 +141,20 @@ async fn one(ctx: Arc<Context>, name: String, poke: Arc<Notify>, stop: Cancellat
         circuit.mark_unchanged();
         proof.mark_unchanged();
         let was_ready = ready;
-        ready = pass(&ctx, &name, &integration, &mut kept, &mut owners).await;
+        // What waits for a Rancher that is back goes first: whose things are is looked at in the next pass.
+        let at_leisure = was_ready;
+        ready = pass(&ctx, &name, &integration, &mut kept, at_leisure.then_some(&mut owners)).await;
         failures = if ready { 0 } else { failures.saturating_add(1) };
         keep_company(&ctx, &name, &kept, &mut company, &stop);
         if ready && !was_ready {
             recovered(&ctx, &name);
             ctx.memory.sweep_of(&name).notify_one();
         }
-        let again = if ready { READY } else { NOT_READY.0.saturating_mul(failures).min(NOT_READY.1) };
+        let again = match (ready, was_ready) {
+            (true, true) => READY,
+            (true, false) => NOT_READY.0,
+            (false, _) => NOT_READY.0.saturating_mul(failures).min(NOT_READY.1),
+        };
         tokio::select! {
             biased;
             () = stop.cancelled() => return,
@@ -166,7 +172,7 @@ async fn pass(
     name: &str,
     integration: &RancherIntegration,
     kept: &mut connect::Kept,
-    owners: &mut owners::Owners,
+    owners: Option<&mut owners::Owners>,
 ) -> bool {
     let found = observe::look(ctx, integration, kept).await;
     let proof = ctx.proof.borrow().clone().map(drop);
@@ -203,7 +209,9 @@ async fn pass(
         record::report_foreign(ctx, integration, &decide::another_installation(other, &ctx.installation.id));
         return usable;
     }
-    verdict.status.owners = owners.look(ctx, integration, way.as_ref().map(|way| &way.rancher)).await;
+    if let Some(owners) = owners {
+        verdict.status.owners = owners.look(ctx, integration, way.as_ref().map(|way| &way.rancher)).await;
+    }
     write(ctx, integration, &verdict.status, &needed_by).await;
     usable
 }

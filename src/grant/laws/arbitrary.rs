@@ -24,7 +24,8 @@ use crate::{
         policy::OnPolicyChange,
         reference::{Caller, IdentityKind},
         status::{
-            AccessDetails, BindingKind, BindingRecord, BindingState, End, EndReason, Phase, PolicyRecord, TargetDetails,
+            AccessDetails, BindingKind, BindingRecord, BindingState, End, EndReason, IdentityProof, Phase,
+            PolicyRecord, TargetDetails,
         },
     },
     grant::{
@@ -196,6 +197,7 @@ pub(super) fn status(recorded: bool) -> impl Strategy<Value = AccessGrantStatus>
             let phase = if end.is_some() && recorded && !finished { Some(Phase::Revoking) } else { phase };
             AccessGrantStatus {
                 phase,
+                identity: Some(IdentityProof::Proven),
                 conditions,
                 policy,
                 bindings,

@@ -11,7 +11,10 @@ use super::{
 use crate::{
     api::{
         AccessGrantStatus, ConditionStatus,
-        condition::ConditionStatus::{False, True},
+        condition::{
+            self,
+            ConditionStatus::{False, True},
+        },
         status::{BindingRecord, BindingState, Phase},
     },
     grant::{
@@ -93,8 +96,13 @@ pub(in crate::grant) fn active(now: Timestamp, grant: &GrantView, policy: &Stand
         ("Active", format!("The access is in force until {end}. Delete this grant to end it earlier."))
     };
     let face = (True, reason, message.as_str());
+    let said = condition::find(&status.conditions, "Approved").map(|approved| approved.reason.as_str());
+    let allowed =
+        status.policy.as_ref().map(|policy| format!("Allowed by policy {}.", policy.name)).unwrap_or_default();
     let approved = match policy {
         Standing::Kept(why) => Some((True, "PolicyChanged", why.as_str())),
+        // The policy is as it was again.
+        Standing::Stands if said == Some("PolicyChanged") => Some((True, "Allowed", allowed.as_str())),
         Standing::Stands | Standing::Ends(_) => None,
     };
     let picture = Picture {

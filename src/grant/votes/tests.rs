@@ -151,8 +151,10 @@ fn who_asks_or_gets_it_may_not_approve_and_what_cannot_be_told_is_no_leave() {
     let mut allowing = terms();
     allowing.approval.self_approval = true;
     let mut grant = waiting();
-    let tally = take_in(at(30), &mut grant, &world(Judged::Allowed(Box::new(allowing)), vec![with(None)]));
-    assert_eq!(tally.answers[0].status.reason, Some(R::Counted));
+    let mut tally =
+        |himself| take_in(at(30), &mut grant, &world(Judged::Allowed(Box::new(allowing.clone())), vec![with(himself)]));
+    assert!(tally(None).open, "who he is must be known: nobody counts twice");
+    assert_eq!(tally(Some(Ok(true))).answers[0].status.reason, Some(R::Counted));
 }
 
 #[test]
@@ -206,6 +208,27 @@ fn approvals_are_for_one_digest_and_renaming_back_revives_nothing() {
     let tally = judged(&mut grant, "d1", 50, vec![Ballot { uid: "late".into(), ..named("d1", 45) }]);
     assert_eq!(tally.answers[0].status.reason, Some(R::DigestMismatch));
     assert!(grant.status.votes.is_empty() && grant.status.digest_time == Some(Time(at(50))));
+}
+
+/// The API server's clock may be ahead of ours.
+#[test]
+fn what_is_at_hand_was_decided_before_what_it_meets() {
+    let mut grant = waiting();
+    let early = Ballot { created: at(90), ..approve("bob") };
+    let request = Judged::Allowed(Box::new(Terms { digest: "d2".into(), ..terms() }));
+    let tally = take_in(at(40), &mut grant, &world(request, vec![early]));
+    assert_eq!(tally.answers[0].status.reason, Some(R::DigestMismatch));
+    assert_eq!(grant.status.digest_time, Some(Time(at(90))));
+}
+
+#[test]
+fn who_may_yet_be_an_approver_is_not_refused() {
+    let mut grant = grant();
+    let unknown = Judged::Unknown(Because::new("RancherUnreachable", "away"));
+    assert!(take_in(at(30), &mut grant, &world(unknown, vec![ballot("bob", Verdict::Revoke)])).open);
+    let tally =
+        take_in(at(31), &mut grant, &world(Judged::Allowed(Box::new(terms())), vec![ballot("bob", Verdict::Revoke)]));
+    assert_eq!(tally.answers[0].status.reason, Some(R::Counted));
 }
 
 #[test]

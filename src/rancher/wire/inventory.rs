@@ -228,6 +228,17 @@ impl GlobalRole {
         self.is_admin() || !self.inherited_namespaced_rules.is_empty()
     }
 
+    /// All that it says itself, each part where it holds: whatever is printed of it, another role prints something else.
+    pub fn own_parts(&self) -> impl std::fmt::Debug + '_ {
+        (
+            &self.rules,
+            &self.namespaced_rules,
+            &self.inherited_cluster_roles,
+            &self.inherited_namespaced_rules,
+            &self.inherited_fleet_workspace_permissions,
+        )
+    }
+
     /// All rules that it names itself, wherever they hold.
     pub fn all_rules(&self) -> impl Iterator<Item = &PolicyRule> {
         let fleet = &self.inherited_fleet_workspace_permissions.resource_rules;

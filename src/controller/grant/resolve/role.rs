@@ -97,7 +97,8 @@ impl Resolver<'_> {
             id: id.to_owned(),
             privileged: privilege.into_words(),
             display_name: String::new(),
-            fingerprint: fingerprint(&rules),
+            // Where its rules hold is as much of it as what they say.
+            fingerprint: policy::fingerprint(&(fingerprint(&rules), format!("{:?}", role.own_parts()))),
         };
         Ok((facts, role.reaches_clusters()))
     }

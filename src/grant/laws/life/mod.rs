@@ -20,7 +20,7 @@ use crate::{
         AccessGrantStatus,
         integration::RancherStatus,
         policy::OnPolicyChange,
-        status::{AccessDetails, BindingKind, BindingRecord, BindingState, EndReason, PolicyRecord},
+        status::{AccessDetails, BindingKind, BindingRecord, BindingState, EndReason, IdentityProof, PolicyRecord},
     },
     grant::{Extended, GrantKey, GrantView, Seen, Terms, Wake, record::whole_seconds, view::Summary},
 };
@@ -170,7 +170,7 @@ fn fresh(index: usize) -> Stored {
         dry_run: false,
         abandoned: false,
         summary: Summary::default(),
-        status: AccessGrantStatus::default(),
+        status: AccessGrantStatus { identity: Some(IdentityProof::Proven), ..AccessGrantStatus::default() },
     };
     Stored { view, version: 1, gone: false }
 }
