@@ -1,6 +1,6 @@
 //! Requests that people decide: who counts, what for, and that what counted stays.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use kube::{
     Api,
@@ -452,4 +452,25 @@ async fn a_revocation_waits_behind_nobody() {
     world.until("it is gone", SOON, || async { world.bindings_of("u-alice").is_empty() }).await;
     let late = world.clock.now().duration_since(asked);
     assert!(late < jiff::SignedDuration::from_secs(4), "{late}");
+}
+
+/// What is denied is not given, though the operator's watch on decisions is blind.
+#[tokio::test(start_paused = true)]
+async fn a_denial_that_no_watch_told_of_counts() {
+    let world = world(Given::default()).await;
+    needs(&world, 1).await;
+    let spec = json!({"access": world.on_cluster(), "duration": "5m", "startTime": "2026-12-01T08:05:00Z"});
+    world.ask("alice", "g", spec).await;
+    world.reaches("g", Phase::AwaitingApproval, SOON).await;
+    assert_eq!(say(&world, BOB, "g", "Approve").await, R::Counted);
+    world.reaches("g", Phase::Scheduled, SOON).await;
+    world.server.authorize(Arc::new(|_, what| what.verb != "watch" || what.resource != "accessdecisions"));
+    world.server.expire_watches();
+    tokio::time::sleep(Duration::from_secs(30)).await;
+    let no = world.decide(CAROL, "g", json!({"decision": "Deny"})).await;
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert_eq!(world.answer(&no).await, None, "nobody has told the operator");
+    world.reaches("g", Phase::Denied, Duration::from_secs(300)).await;
+    assert!(world.bindings_of("u-alice").is_empty());
+    assert_eq!(answer(&world, &no).await, R::Counted);
 }

@@ -1,6 +1,8 @@
 //! Decisions about a grant, with what can be found out about who made them.
 
-use kube::ResourceExt;
+use std::collections::BTreeSet;
+
+use kube::{Api, ResourceExt, api::ListParams};
 use tracing::debug;
 
 use super::resolve::subject;
@@ -9,8 +11,8 @@ use crate::{
         AccessDecision, AccessGrant, RancherIntegration, decision::Verdict, integration::IdentityMapping,
         reference::Caller,
     },
-    controller::{Context, proof::Proof},
-    grant::{Ballot, GrantView, votes},
+    controller::{Context, brief, proof::Proof, watch::Change},
+    grant::{Ballot, Because, GrantView, votes},
     policy::{self, Person, SubjectFacts, Wanted},
     rancher::{Error, Rancher, wire::User},
 };
@@ -49,6 +51,41 @@ pub(super) async fn look(ctx: &Context, grant: &AccessGrant, view: &GrantView) -
         }
     }
     ballots
+}
+
+/// Whether all decisions about a grant are at hand, as the API server itself has them: a watch may be blind for a while, and
+/// what is denied must not be given.
+///
+/// # Errors
+/// Where one was missed, which is at hand from here on, or where it cannot be known.
+pub(super) async fn all_known(ctx: &Context, grant: &AccessGrant) -> Result<(), Because> {
+    let key = GrantView::from(grant).key;
+    let api: Api<AccessDecision> = Api::namespaced(ctx.client.clone(), &key.namespace);
+    let about = ListParams::default().fields(&format!("spec.grantRef.name={}", key.name));
+    let found = match api.list(&about).await {
+        // Before Kubernetes 1.31 nothing is selected by a field of its own.
+        Err(kube::Error::Api(status)) if status.code == 400 => api.list(&ListParams::default()).await,
+        other => other,
+    };
+    let unknown = |message: String| Because::new("DecisionsChanging", message);
+    let found = found.map_err(|error| {
+        unknown(format!("What was decided about this cannot be read: {}. Tried again.", brief(&error)))
+    })?;
+    let at_hand: BTreeSet<_> = ctx.decisions.about(&key).iter().map(|decision| decision.uid()).collect();
+    let waits = |decision: &AccessDecision| {
+        decision.spec.grant_ref.name == key.name
+            && decision.status.as_ref().is_none_or(|status| status.counted.is_none())
+            && !at_hand.contains(&decision.uid())
+    };
+    let missed: Vec<_> = found.into_iter().filter(waits).collect();
+    if missed.is_empty() {
+        return Ok(());
+    }
+    for decision in missed {
+        ctx.decisions.take(Change::Seen(Box::new(decision)));
+    }
+    ctx.queue.push(key);
+    Err(unknown("Somebody has just decided about this; it is judged again in a moment.".to_owned()))
 }
 
 /// Whether somebody who may by his name alone revokes the grant.

@@ -11,6 +11,7 @@ use kube::{Api, api::ListParams};
 use tracing::warn;
 
 use super::{
+    ballots,
     resolve::{Unresolved, resolve},
     terms,
 };
@@ -80,6 +81,9 @@ async fn weigh(
     let allowed = ctx.seats.judged(ctx, grant, &all, judge).map_err(not_allowed)?;
     still_stand(ctx, name, &policies).await?;
     still_is(ctx, integration).await?;
+    if !allowed.demands.is_empty() {
+        ballots::all_known(ctx, grant).await.map_err(Judged::Unknown)?;
+    }
     let case = terms::Case { ctx, grant, integration, connection: &connection, extended, now };
     case.terms(allowed, resolved).await.map_err(unresolved)
 }
