@@ -40,7 +40,7 @@ use super::{
         .field_path(".access")
 )]
 #[x_kube(
-    validation = Rule::new("self.effect != 'Allow' || !has(self.requesters) || !self.requesters.exists(r, r.kind == 'ServiceAccount') || ((!has(self.namespaceSelector.matchLabels) || self.namespaceSelector.matchLabels.all(key, key == 'kubernetes.io/metadata.name')) && (!has(self.namespaceSelector.matchExpressions) || self.namespaceSelector.matchExpressions.all(e, e.key == 'kubernetes.io/metadata.name' && e.operator == 'In')))")
+    validation = Rule::new("self.effect != 'Allow' || !has(self.requesters) || !self.requesters.exists(r, r.kind == 'ServiceAccount' || r.name.startsWith('system:serviceaccount')) || ((!has(self.namespaceSelector.matchLabels) || self.namespaceSelector.matchLabels.all(key, key == 'kubernetes.io/metadata.name')) && (!has(self.namespaceSelector.matchExpressions) || self.namespaceSelector.matchExpressions.all(e, e.key == 'kubernetes.io/metadata.name' && e.operator == 'In')))")
         .message("namespaceSelector must name namespaces by kubernetes.io/metadata.name alone where a ServiceAccount may ask: other labels are whoever's may write them")
         .field_path(".namespaceSelector")
 )]

@@ -261,6 +261,8 @@ async fn where_a_service_account_may_ask_namespaces_are_named() {
         with(json!({"matchLabels": {"team": "web"}}), only),
         with(expression("In"), OK),
         with(expression("Exists"), only),
+        one("/requesters", json!([{"kind": "User", "name": "system:serviceaccount:argocd:sync"}]), only),
+        one("/requesters", json!([{"kind": "Group", "name": "system:serviceaccounts:argocd"}]), only),
     ];
     kind().await.creates(&base(), rows).await;
 }

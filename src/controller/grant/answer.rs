@@ -23,12 +23,18 @@ pub(super) async fn give(ctx: &Context, grant: &AccessGrant, key: &GrantKey, ans
     for answer in answers {
         let Some(decision) = waiting.iter().find(|d| d.metadata.uid.as_deref() == Some(&answer.uid)) else { continue };
         let given = match own(ctx, grant, decision).await {
-            Ok(()) => tell(ctx, decision, &answer.status).await,
-            Err(error) => Err(error),
+            // It changed meanwhile, or nobody answers: again.
+            Err(error) if !is_refusal(&error) => Err(error),
+            // Some API servers let only those set an owner who may delete: whoever decided is told all the same.
+            Ok(()) | Err(_) => tell(ctx, decision, &answer.status).await,
         };
         all &= done(ctx, decision, &answer.status, given);
     }
     all
+}
+
+fn is_refusal(error: &kube::Error) -> bool {
+    matches!(error, kube::Error::Api(status) if matches!(status.code, 403 | 422))
 }
 
 /// Decisions about a grant that there is not, as the API server itself says.

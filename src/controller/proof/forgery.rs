@@ -65,7 +65,10 @@ async fn is_refused(client: &Client, namespace: &str, (kind, what, policy, spec)
     }
 }
 
-/// Whether the API server decided on the request: then it was somebody else who refused it, and ours may be gone.
+/// Whether the API server decided on the request by admission: then it was somebody else who refused it, and ours may be
+/// gone. That the operator may not try at all, or that the schema is another, says nothing of that.
 fn is_an_answer(error: &kube::Error) -> bool {
-    matches!(error, kube::Error::Api(status) if (400..500).contains(&status.code) && status.code != 429)
+    let kube::Error::Api(status) = error else { return false };
+    let by_rights = status.code == 403 && status.message.contains(" cannot create resource ");
+    (400..500).contains(&status.code) && !matches!(status.code, 401 | 422 | 429) && !by_rights
 }

@@ -24,10 +24,10 @@ use crate::{grant::Because, runtime::Clock};
 
 /// How often it is looked at while it stands, and while it does not. With the time that a look takes, whoever takes the
 /// policies away has ten seconds before granting stops.
-const AGAIN: (Duration, Duration) = (Duration::from_secs(8), Duration::from_secs(5));
+const AGAIN: (Duration, Duration) = (Duration::from_secs(6), Duration::from_secs(5));
 
 /// How long a look may take. What hangs longer tells nothing.
-const WITHIN: Duration = Duration::from_secs(8);
+const WITHIN: Duration = Duration::from_secs(4);
 
 /// How long after policies are written some API server may still not know them.
 const IN_FORCE: SignedDuration = SignedDuration::from_secs(12);
@@ -43,9 +43,12 @@ pub fn unknown() -> Proof {
 /// Why a look proved nothing.
 #[derive(Clone, Debug, PartialEq)]
 enum Failure {
-    /// Nobody checks, or not as it should be: what is made meanwhile stays unproven afterwards.
+    /// Nobody checks: a forgery was let through. What is made meanwhile stays unproven afterwards, also where nothing else
+    /// will show that later.
     Gap(Because),
-    /// It cannot be told. What is stored in the API server goes on standing, whether it answers or not.
+    /// It cannot be told, or something does not stand as this operator knows it. That leaves a trace of its own: what is
+    /// changed has another generation afterwards, and what is made anew another UID. What is stored goes on standing,
+    /// whether the API server answers or not.
     Unknown(Because),
 }
 
@@ -135,8 +138,12 @@ impl Prover {
             futures::future::join_all(expected.iter().map(|one| shipped::stands(&self.client, one))),
             forgery::are_refused(&self.client, &self.namespace),
         );
-        let standing = all(standing)?;
-        forged?;
+        let standing = match (all(standing), forged) {
+            (Ok(standing), Ok(())) => standing,
+            // What is missing says more than what was let through for it.
+            (Err(failure), Err(Failure::Gap(_))) => return Err(Failure::Gap(failure.into_because())),
+            (Err(failure), _) | (Ok(_), Err(failure)) => return Err(failure),
+        };
         self.record(&standing, lapsed).await.map(|since| since.saturating_add(IN_FORCE).unwrap_or(Timestamp::MAX))
     }
 

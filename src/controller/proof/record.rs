@@ -118,7 +118,11 @@ pub async fn read(client: &Client, namespace: &str) -> Result<Stored, Failure> {
     let found = Api::<ConfigMap>::namespaced(client.clone(), namespace).get_opt(CONFIG_MAP).await;
     let object = found.map_err(|error| cannot("read", namespace, &error))?;
     let data = object.as_ref().map(|map| map.data.clone().unwrap_or_default());
-    let record = data.map_or_else(|| Ok(Record::default()), |data| Record::parse(&data)).unwrap_or_else(|error| {
+    let parse = |data: BTreeMap<_, _>| match data.is_empty() {
+        true => Err("it is empty".to_owned()),
+        false => Record::parse(&data),
+    };
+    let record = data.map_or_else(|| Ok(Record::default()), parse).unwrap_or_else(|error| {
         warn!(error, "The ConfigMap {namespace}/{CONFIG_MAP} cannot be understood: it is written anew");
         Record::default().in_gap()
     });

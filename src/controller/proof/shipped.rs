@@ -75,12 +75,12 @@ pub async fn stands(client: &Client, expected: &Expected) -> Result<Standing, Fa
     let found =
         found.map_err(|error| Failure::unknown(format!("The {kind} {name} cannot be read: {}.", brief(&error))))?;
     let Some((meta, spec)) = found else {
-        return Err(Failure::gap(format!(
+        return Err(Failure::unknown(format!(
             "The {kind} {name} is missing, so whoever asks could write another's name: apply config/admission."
         )));
     };
     if let Some(field) = nearest(specs, &spec) {
-        return Err(Failure::gap(format!(
+        return Err(Failure::unknown(format!(
             "The {kind} {name} differs from what ships with this operator at {field}: apply config/admission as it is."
         )));
     }
