@@ -12,7 +12,7 @@ use k8s_openapi::api::{
     core::v1::{ConfigMap, Namespace, Secret},
 };
 use kube::{
-    Api, Client, Resource,
+    Api, Client, Resource, ResourceExt,
     api::{PartialObjectMeta, PostParams},
     core::DeserializeGuard,
 };
@@ -324,17 +324,19 @@ pub(super) fn remember(ctx: &Context, grant: &AccessGrant) {
 
 fn policy_changed(ctx: &Context, change: Change<AccessPolicy>) {
     let about = match &change {
-        Change::Seen(policy) => Some(policy.spec.integration_ref.name.clone()),
-        // What went is not known by more than its name; and a list says all at once.
+        // The integration that it is about, and the one that it was about.
+        Change::Seen(policy) => {
+            let before = ctx.policies.get(&policy.name_any());
+            let both = before.iter().map(|before| &before.spec).chain([&policy.spec]);
+            Some(both.map(|spec| spec.integration_ref.name.clone()).collect::<Vec<_>>())
+        }
+        // A list says all at once.
         Change::Gone { .. } | Change::Listed(_) => None,
     };
-    let told = ctx.policies.take(change);
+    ctx.policies.take(change);
     if !ctx.policies.is_listed() {
         return;
     }
-    let moved =
-        told.iter().filter_map(|name| ctx.policies.get(name)).map(|policy| policy.spec.integration_ref.name.clone());
-    let about: Option<Vec<_>> = about.map(|about| moved.chain([about]).collect());
     for grant in ctx.grants.all() {
         let concerned = about.as_ref().is_none_or(|about| about.contains(&grant.spec.integration_ref.name));
         let view = GrantView::from(grant.as_ref());

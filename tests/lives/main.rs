@@ -23,6 +23,7 @@ mod owners;
 mod people;
 mod places;
 mod policies;
+mod revocations;
 mod roles;
 mod servers;
 mod targets;

@@ -1,6 +1,6 @@
 //! Policies together, and policies that change while grants live by them.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use kube::{
     Api,
@@ -288,4 +288,35 @@ async fn what_cannot_be_told_to_be_allowed_ends_with_its_policy() {
     world.patch_policy(json!({"requireReason": true})).await;
     let over = world.reaches("g", Phase::Revoked, Duration::from_secs(60)).await;
     assert_eq!(over.status.as_ref().unwrap().end.as_ref().unwrap().reason, EndReason::PolicyChanged);
+}
+
+/// A policy that turns to another server is gone for this one.
+#[tokio::test(start_paused = true)]
+async fn a_policy_that_moves_to_another_server_takes_its_access_along() {
+    let world = world(Given::default()).await;
+    world.patch_policy(json!({"onPolicyChange": "Revoke"})).await;
+    active(&world, "g").await;
+    world.patch_policy(json!({"integrationRef": {"name": "other"}})).await;
+    let over = world.reaches("g", Phase::Revoked, Duration::from_secs(60)).await;
+    assert_eq!(over.status.as_ref().unwrap().end.as_ref().unwrap().reason, EndReason::PolicyChanged);
+}
+
+/// Access ends on time though an operator that begins cannot read a single policy or decision.
+#[tokio::test(start_paused = true)]
+async fn an_end_needs_neither_policies_nor_decisions() {
+    let mut world = world(Given::default()).await;
+    world.ask("alice", "g", json!({"access": world.on_cluster(), "duration": "5m"})).await;
+    let given = world.reaches("g", Phase::Active, SOON).await;
+    world.kill().await;
+    let hidden = ["accesspolicies", "accessdecisions"];
+    world.server.authorize(Arc::new(move |_, what| {
+        !(hidden.contains(&what.resource.as_str()) && ["list", "watch"].contains(&what.verb.as_str()))
+    }));
+    world.launch().await;
+    world.reaches("g", Phase::Expired, Duration::from_secs(400)).await;
+    let late = world.clock.now().duration_since(crate::end_of(&given));
+    assert!(late < jiff::SignedDuration::from_secs(3), "{late}");
+    world.ask("alice", "more", json!({"access": world.on_cluster()})).await;
+    because(&world, "more", "Starting").await;
+    assert!(world.bindings_of("u-alice").is_empty(), "nothing is given on what is not known");
 }

@@ -62,7 +62,7 @@ async fn ask(ctx: &Context, grant: &AccessGrant, view: &GrantView, record: &Poli
     if current.is_none() || current.is_some_and(|policy| policy.spec.suspend) {
         let how = if current.is_some() { "is suspended" } else { "is gone" };
         if ends {
-            return gone(ctx, record).await.map(|()| {
+            return gone(ctx, grant, record).await.map(|()| {
                 Standing::Ends(format!(
                     "Policy {name}, which allowed this, {how}; its onPolicyChange was Revoke, so the access ends."
                 ))
@@ -88,10 +88,14 @@ fn kept(what: &str) -> Standing {
     ))
 }
 
-/// That a policy is gone counts only where the API server itself says so.
-async fn gone(ctx: &Context, record: &PolicyRecord) -> Result<(), ()> {
+/// That a policy is gone, or about another integration by now, counts only where the API server itself says so.
+async fn gone(ctx: &Context, grant: &AccessGrant, record: &PolicyRecord) -> Result<(), ()> {
     let found = Api::<AccessPolicy>::all(ctx.client.clone()).list(&ListParams::default()).await;
-    let is = |found: &AccessPolicy| found.metadata.uid.as_deref() == Some(&record.uid) && !found.spec.suspend;
+    let is = |found: &AccessPolicy| {
+        found.metadata.uid.as_deref() == Some(&record.uid)
+            && found.spec.integration_ref == grant.spec.integration_ref
+            && !found.spec.suspend
+    };
     match found {
         Ok(found) if found.iter().any(is) => Err(()),
         Ok(_) => Ok(()),

@@ -10,7 +10,7 @@ use super::{
 use crate::{
     api::{
         decision::Verdict,
-        status::{BindingState, Phase},
+        status::{BindingState, IdentityProof, Phase},
     },
     grant::{
         Decision, Extended, GrantView, Judged, OVERDUE_AFTER, Observed, Progress, Standing, Step, Wake, binding::Goal,
@@ -38,6 +38,10 @@ fn no_time_left(now: Timestamp, grant: &GrantView, world: &Observed) -> bool {
     from.is_some_and(|from| from.checked_add(terms.duration).is_ok_and(|end| end <= now))
 }
 
+fn is_denied(decision: &Decision) -> bool {
+    decision.status.votes.iter().any(|vote| vote.decision == Verdict::Deny)
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 256, failure_persistence: None, max_global_rejects: 1 << 16, ..ProptestConfig::default() })]
 
@@ -63,6 +67,19 @@ proptest! {
             prop_assert!(world.may_create && votes::is_approved(&after(&grant, &decision)) && grant.deleted.is_none());
             prop_assert!(after(&grant, &decision).start().is_none_or(|start| start <= now));
         }
+    }
+
+    /// What nobody vouches for is not given, whatever allows it; what is known to be unproven is refused for good.
+    #[test]
+    fn nothing_is_given_to_whom_nobody_vouches_for(
+        (grant, world) in case(), now in time(), limits in limits(), unproven: bool,
+    ) {
+        prop_assume!(!grant.is_recorded() && !grant.is_finished() && grant.deleted.is_none());
+        let mut grant = grant;
+        grant.status.identity = unproven.then_some(IdentityProof::Unproven);
+        let decision = decide(now, &grant, &world, &limits);
+        prop_assert!(decision.status.bindings.is_empty(), "an intent: {:?}", decision.status.bindings);
+        prop_assert_eq!(decision.status.phase == Some(Phase::Denied), unproven || is_denied(&decision));
     }
 
     #[test]
