@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 
 use crate::{
     SOON,
-    approvals::{BOB, CAROL, asked, message, needs, say},
+    approvals::{BOB, CAROL, asked, integration, message, needs, say},
     embedded::{
         apply,
         world::{CLUSTER, Given, World},
@@ -319,4 +319,17 @@ async fn an_end_needs_neither_policies_nor_decisions() {
     world.ask("alice", "more", json!({"access": world.on_cluster()})).await;
     because(&world, "more", "Starting").await;
     assert!(world.bindings_of("u-alice").is_empty(), "nothing is given on what is not known");
+}
+
+/// A server that was suspended is given nothing, though the operator's watch on integrations is blind.
+#[tokio::test(start_paused = true)]
+async fn a_suspension_that_no_watch_told_of_counts() {
+    let world = world(Given::default()).await;
+    world.server.authorize(Arc::new(|_, what| what.verb != "watch" || what.resource != "rancherintegrations"));
+    world.server.expire_watches();
+    tokio::time::sleep(Duration::from_secs(30)).await;
+    integration(&world, json!({"suspend": true})).await;
+    world.ask("alice", "g", json!({"access": world.on_cluster()})).await;
+    because(&world, "g", "IntegrationChanging").await;
+    assert!(world.bindings_of("u-alice").is_empty());
 }
