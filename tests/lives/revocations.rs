@@ -110,3 +110,21 @@ async fn many_decisions_at_once_are_all_answered_and_none_delays_an_end() {
     let late = world.clock.now().duration_since(end_of(&active));
     assert!(late < SignedDuration::from_secs(3), "{late}");
 }
+
+/// A policy that changed is held against Rancher, which hangs: who revokes meanwhile is heard.
+#[tokio::test(start_paused = true)]
+async fn a_revocation_waits_for_no_judgement() {
+    let world = world(Given::default()).await;
+    world.patch_policy(json!({"onPolicyChange": "Revoke"})).await;
+    world.ask("alice", "g", json!({"access": world.on_cluster(), "duration": "1h"})).await;
+    world.reaches("g", Phase::Active, SOON).await;
+    let roles = |_: &http::Method, path: &str| path.contains("/roletemplates/");
+    world.rancher.fault(FaultRule::new(roles, FaultAction::Hang));
+    world.patch_policy(json!({"duration": {"default": "1h", "max": "7h"}})).await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let asked = world.clock.now();
+    world.decide(("alice", &[]), "g", json!({"decision": "Revoke"})).await;
+    world.until("it is gone", SOON, || async { world.bindings_of("u-alice").is_empty() }).await;
+    let late = world.clock.now().duration_since(asked);
+    assert!(late < SignedDuration::from_secs(4), "{late}");
+}
