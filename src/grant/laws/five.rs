@@ -114,15 +114,15 @@ proptest! {
         if phase.is_some_and(is_terminal) && !grant.is_finished() {
             let proven = grant.is_recorded() && grant.is_settled() && grant.ended(now).is_some();
             let waited = |from: Timestamp, long| from.checked_add(long).is_ok_and(|until| until <= now);
+            let known = matches!(world.extended, Extended::Missing | Extended::Seen(_)) && grant.extends.is_some();
             let too_long = match &world.request {
                 Judged::Allowed(terms) if waited(grant.created, terms.approval.timeout) => !terms.approval.sets.is_empty(),
                 Judged::Refused(_) | Judged::Allowed(_) => waited(grant.waits_since(), limits.pending),
-                // What is not known is no reason to give up.
-                Judged::NotAsked | Judged::Unknown(_) => false,
+                // What is not known is no reason to give up; that it extends what it may not is known without asking.
+                Judged::NotAsked | Judged::Unknown(_) => known && waited(grant.waits_since(), limits.pending),
             };
             let over = too_long || no_time_left(now, &grant, &world) || grant.end_time.is_some_and(|end| crate::grant::record::whole_seconds(end) <= now);
             let nothing_given = phase == Some(Phase::TimedOut) && !grant.is_recorded() && over;
-            let known = matches!(world.extended, Extended::Missing | Extended::Seen(_)) && grant.extends.is_some();
             let fails = phase == Some(Phase::Failed) && !grant.is_recorded() && known;
             let by_people = decision.status.votes.iter().any(|vote| vote.decision != Verdict::Approve);
             let decided = matches!(phase, Some(Phase::Denied | Phase::Revoked)) && !grant.is_recorded() && by_people;
