@@ -1,7 +1,7 @@
 //! Watches on the API server: every object of a kind, kept in memory, with a word on each change.
 //!
 //! An object that cannot be decoded costs that object only: what was last known of it is kept, so that its access still
-//! ends on time.
+//! ends on time. Everything is listed anew from time to time: what a watch lost, whoever lost it, is found then.
 
 use std::{fmt::Debug, hash::Hash, time::Duration};
 
@@ -12,14 +12,18 @@ use kube::{
     runtime::{WatchStreamExt, watcher},
 };
 use serde::de::DeserializeOwned;
+use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
 use crate::runtime::{health::Gate, health::Heartbeat, metrics::Metrics};
 
-/// How long a watch may be without any word before the process counts as stuck. The API server ends a watch after 290 s
-/// at the latest, and a new one begins with a list.
-pub const SILENCE: Duration = Duration::from_secs(600);
+/// How often everything is listed anew. Between two lists a watch of what nobody changes says nothing: kube's watcher keeps
+/// bookmarks and the ends of watches to itself.
+const LIST_AGAIN: Duration = Duration::from_secs(300);
+
+/// How long a watch may be without any word before the process counts as stuck: a list, and one more that failed.
+pub const SILENCE: Duration = Duration::from_secs(660);
 
 /// What a watch said.
 #[derive(Debug)]
@@ -61,12 +65,17 @@ where
     K: Resource + Clone + DeserializeOwned + Debug + Send + Sync + 'static,
     K::DynamicType: Default + Clone + Debug + Eq + Hash + Send + Sync,
 {
-    let mut stream = watcher(api, watcher::Config::default()).default_backoff().boxed();
+    let anew = || watcher(api.clone(), watcher::Config::default()).default_backoff().boxed();
+    let (mut stream, mut list_again) = (anew(), Instant::now() + LIST_AGAIN);
     let mut listed = Vec::new();
     loop {
         let event = tokio::select! {
             biased;
             () = shutdown.cancelled() => return Ok(()),
+            () = sleep_until(list_again) => {
+                (stream, list_again) = (anew(), Instant::now() + LIST_AGAIN);
+                continue;
+            }
             event = stream.next() => event,
         };
         signs.heartbeat.beat();

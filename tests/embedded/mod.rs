@@ -25,7 +25,7 @@ use kube::{
 };
 use rancher_access_operator::{
     api,
-    controller::{Operator, Settings, Transports},
+    controller::{Operator, OperatorError, Settings, Transports},
     grant::Limits,
     runtime::{Clock, Health, Leader, LeaseConfig, Metrics, Supervisor, events, supervise::SuperviseError},
 };
@@ -116,6 +116,17 @@ pub struct Running {
 impl Running {
     /// Starts one. Its name is its identity in the Lease; `lease` is the Lease's duration, deadline and renewal in seconds.
     pub async fn start(client: Client, clock: Clock, transports: Transports, name: &str, lease: [u64; 3]) -> Self {
+        Self::try_start(client, clock, transports, name, lease).await.expect("the operator starts")
+    }
+
+    /// The same, where a server may be away or lie.
+    pub async fn try_start(
+        client: Client,
+        clock: Clock,
+        transports: Transports,
+        name: &str,
+        lease: [u64; 3],
+    ) -> Result<Self, OperatorError> {
         let (metrics, health) = (Metrics::new(clock.clone()), Health::new());
         let mut supervisor = Supervisor::new(Duration::from_secs(5));
         let mut config = LeaseConfig::new(NAMESPACE, "rancher-access-operator-default", name);
@@ -137,13 +148,18 @@ impl Running {
             health: health.clone(),
             transports,
         };
-        operator.start(&mut supervisor).await.expect("the operator starts");
+        operator.start(&mut supervisor).await?;
         let stop = supervisor.token();
         let task = tokio::spawn(async move {
             let (_keep, signals) = mpsc::channel(1);
             supervisor.run(signals).await
         });
-        Self { task, stop, health, metrics }
+        Ok(Self { task, stop, health, metrics })
+    }
+
+    /// Waits until it ends by itself.
+    pub async fn ended(&mut self) {
+        let _ = (&mut self.task).await;
     }
 
     /// Ends it at once, as SIGKILL would: nothing is finished, and the Lease is not given back.

@@ -60,7 +60,19 @@ impl World {
     /// The same with a Rancher that takes this long for each request.
     pub async fn with_latency(start: Timestamp, given: Given, latency: Duration) -> Self {
         let clock = clock(start);
-        let servers = ServerClock::before_installing(&clock);
+        Self::assemble(clock.clone(), clock, None, given, latency).await
+    }
+
+    /// The same, where the operator's clock may tell another time than the servers', and everything may stand installed on an
+    /// API server already.
+    pub async fn assemble(
+        clock: Clock,
+        servers: Clock,
+        installed: Option<ApiServer>,
+        given: Given,
+        latency: Duration,
+    ) -> Self {
+        let (theirs, servers) = (servers.clone(), ServerClock::before_installing(&servers));
         let tell = servers.clone();
         let rancher = Rancher::builder()
             .now(move || tell.now())
@@ -69,7 +81,11 @@ impl World {
             .version(given.version)
             .model(given.model)
             .build();
-        let server = if given.keyless { home(&rancher).await } else { api_server(&clock).await };
+        let server = match installed {
+            _ if given.keyless => home(&rancher).await,
+            Some(server) => server,
+            None => api_server(&theirs).await,
+        };
         servers.installed();
         rancher.add_cluster(CLUSTER, "production", &[("env", "prod")]);
         let project = rancher.add_project(CLUSTER, "web", &[("team", "web")]);

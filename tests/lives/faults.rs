@@ -23,6 +23,7 @@ stories![
     a_refused_target_takes_back_the_others,
     two_operators_make_one_binding_and_the_second_takes_over,
     the_key_is_nowhere_but_in_the_requests_to_rancher,
+    an_operator_that_hears_nothing_for_an_hour_counts_as_alive,
 ];
 
 fn creates(method: &Method, path: &str) -> bool {
@@ -135,4 +136,13 @@ async fn the_key_is_nowhere_but_in_the_requests_to_rancher(given: Given) {
     assert!(told.contains("web") && !told.contains(&secret));
     let metrics = world.operator.as_ref().expect("an operator").metrics.encode().expect("metrics");
     assert!(metrics.contains("rancher_access_") && !metrics.contains(&secret));
+}
+
+/// A watch of what nobody changes has nothing to say, which is no reason to start the process again.
+async fn an_operator_that_hears_nothing_for_an_hour_counts_as_alive(given: Given) {
+    let world = world(given).await;
+    for _ in 0..60 {
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        assert_eq!(world.operator.as_ref().expect("an operator").health.live(), Ok(()));
+    }
 }

@@ -1,11 +1,20 @@
 //! Backups of what the server stores, as of etcd: taken at one moment, put back at a later one.
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicU64},
+    },
+};
 
+use jiff::Timestamp;
 use serde_json::Value;
+use tokio::sync::watch as signal;
 
 use super::{
-    ApiServer,
+    ApiServer, Inner,
     kind::{Gvr, Kind, StorageKey},
+    lock,
     object::Key,
     state::State,
 };
@@ -33,6 +42,26 @@ impl ApiServer {
     pub fn backup(&self) -> Backup {
         let state = self.0.state();
         Backup { kinds: state.kinds.clone(), objects: everything(&state) }
+    }
+
+    /// Another server, which stores what this one stores now and goes on by itself. Nobody watches it, nobody observes it, and
+    /// it asks no webhook.
+    #[must_use]
+    pub fn fork(&self, now: impl Fn() -> Timestamp + Send + Sync + 'static) -> Self {
+        let mut state = self.0.state().clone();
+        state.observers.clear();
+        let expressions = lock(&self.0.expressions).clone();
+        Self(Arc::new(Inner {
+            state: Mutex::new(state),
+            wake: signal::Sender::new(0),
+            now: Box::new(now),
+            hooks: Mutex::default(),
+            authorizer: Mutex::default(),
+            recorded: Mutex::default(),
+            expressions: Mutex::new(expressions),
+            available: AtomicBool::new(true),
+            cuts: AtomicU64::new(0),
+        }))
     }
 
     /// Puts a backup back: objects made since are gone, deleted and changed ones are as they were, UIDs included. No admission

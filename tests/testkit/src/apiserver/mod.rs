@@ -30,6 +30,7 @@ mod discovery;
 mod kind;
 mod metadata;
 mod object;
+mod observe;
 mod patch;
 mod policy;
 mod read;
@@ -52,7 +53,8 @@ pub use admission::{Admission, AdmissionRequest, Denied, Operation};
 pub use backup::Backup;
 pub use direct::Event;
 pub use kind::{Gvr, Resource};
-pub use serve::Service;
+pub use observe::{Changed, Observer};
+pub use serve::{Service, streamed};
 pub use state::EventType;
 pub use status::ApiError;
 
@@ -178,6 +180,11 @@ impl ApiServer {
     /// A client of somebody else.
     pub fn client_as(&self, user: &str, groups: &[&str]) -> kube::Client {
         serve::client(self.service_as(User::new(user, groups)))
+    }
+
+    /// A client over a service that leads to a server, whatever stands in between.
+    pub fn client_over(service: Service) -> kube::Client {
+        serve::client(service)
     }
 
     /// The HTTP face: any host, the path decides.

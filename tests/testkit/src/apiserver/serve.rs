@@ -1,8 +1,5 @@
 //! The HTTP face: from `http::Request` to `http::Response`, and the kube client over it.
-use std::{
-    convert::Infallible,
-    sync::{Arc, atomic::Ordering},
-};
+use std::sync::{Arc, atomic::Ordering};
 
 use bytes::Bytes;
 use http::{Request, Response, StatusCode, header};
@@ -121,13 +118,25 @@ fn json(code: StatusCode, value: &Value) -> Response<Body> {
     response
 }
 
-/// kube's body takes no stream from outside, but its client wraps any: so a client that answers once does it.
 async fn stream(watch: Watch) -> Result<Response<Body>, BoxError> {
-    let mut body = Some(watch.into_body());
-    let once = service_fn(move |_: Request<Body>| {
-        let mut response = Response::new(body.take().unwrap_or_else(super::watch::empty_body));
-        response.headers_mut().insert(header::CONTENT_TYPE, header::HeaderValue::from_static("application/json"));
-        std::future::ready(Ok::<_, Infallible>(response))
+    streamed(watch.into_body()).await
+}
+
+/// A response whose body arrives bit by bit. kube's body takes no stream from outside, but its client wraps any: so a client
+/// that answers once does it.
+///
+/// # Errors
+/// Never, as far as is known: what kube's client says.
+pub async fn streamed<B>(body: B) -> Result<Response<Body>, BoxError>
+where
+    B: http_body::Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    let mut response = Response::new(body);
+    response.headers_mut().insert(header::CONTENT_TYPE, header::HeaderValue::from_static("application/json"));
+    let mut once = Some(response);
+    let answer = service_fn(move |_: Request<Body>| {
+        std::future::ready(once.take().ok_or_else(|| BoxError::from("testkit apiserver: it answers once")))
     });
-    Ok(kube::Client::new(once, "default").send(Request::new(Body::empty())).await?)
+    Ok(kube::Client::new(answer, "default").send(Request::new(Body::empty())).await?)
 }

@@ -9,6 +9,7 @@ use super::{
     delete::FOREGROUND,
     kind::{Gvr, Kind, StorageKey, built_ins},
     object::{Key, finalizers, is_terminating, meta, owner_uids, stamp},
+    observe::{Changed, Observer},
 };
 
 /// How many changes are kept at most.
@@ -38,6 +39,7 @@ pub(super) struct Change {
 
 type Objects = BTreeMap<Key, Arc<Value>>;
 
+#[derive(Clone)]
 pub(super) struct State {
     pub revision: u64,
     /// Revisions below this one can no longer be watched from.
@@ -53,6 +55,8 @@ pub(super) struct State {
     pub garbage: bool,
     seed: u64,
     drawn: u64,
+    /// Who is told of each change as it is written.
+    pub observers: Vec<Observer>,
 }
 
 impl State {
@@ -69,6 +73,7 @@ impl State {
             garbage: false,
             seed,
             drawn: 0,
+            observers: Vec::new(),
         };
         for name in ["default", "kube-node-lease", "kube-public", "kube-system"] {
             let uid = state.uid();
@@ -146,6 +151,10 @@ impl State {
             objects.remove(key);
         } else {
             objects.insert(key.clone(), Arc::clone(&stored));
+        }
+        for observer in &self.observers {
+            let (Key { namespace, name }, old) = (key, old.as_deref());
+            observer(&Changed { event, gvr, namespace, name, old, object: &stored });
         }
         self.log.push(Change {
             revision: self.revision,

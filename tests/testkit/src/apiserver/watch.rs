@@ -233,8 +233,3 @@ fn begin(state: &State, asked: Option<u64>) -> Result<u64, ApiError> {
         None => Ok(state.revision),
     }
 }
-
-/// A watch that has nothing to say.
-pub(super) fn empty_body() -> WatchBody {
-    WatchBody::new(StreamBody::new(stream::empty()))
-}

@@ -16,7 +16,7 @@ use super::rewrite::{ALLOWED, rewrite};
 pub(in crate::apiserver) type Expression = Arc<IdedExpr>;
 
 /// Expressions by their text, so that each is read once.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(in crate::apiserver) struct Expressions(BTreeMap<String, Expression>);
 
 impl Expressions {

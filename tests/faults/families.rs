@@ -1,0 +1,279 @@
+//! Families of runs: which faults happen at which requests.
+//!
+//! A crash at a read is a crash after the change before it, for nothing has changed in between: so reads are crashed at once,
+//! and twice only what changes something.
+
+use std::{
+    collections::BTreeMap,
+    process::ExitCode,
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+    thread,
+    time::Instant,
+};
+
+use crate::{
+    Args, call,
+    fault::{Fault, Kind, ON_CLOCKS, ON_EVENTS},
+    fuzz,
+    run::{Manner, Outcome, Plan, run},
+    scenarios::{self, Scenario},
+    traces,
+};
+
+/// How often the same read is broken in one scenario: a look that is repeated until something happens is one look.
+const SAME_READS: u32 = 2;
+/// How many events of one watch are broken in one scenario.
+const SAME_EVENTS: u32 = 8;
+/// How many failures of one family are shown.
+const SHOWN: usize = 8;
+
+/// How a scenario goes when nothing is broken.
+pub struct Reference {
+    pub scenario: &'static Scenario,
+    pub calls: Vec<(String, u32)>,
+    events: Vec<(String, u32)>,
+    pub end: String,
+}
+
+/// One run, and what it is held to.
+struct Job {
+    plan: Plan,
+    manner: Manner,
+    /// How everything must stand at the end, where a fault may make no difference.
+    end: Option<String>,
+}
+
+/// What came of a run, as far as it is needed later.
+struct Done {
+    plan: Plan,
+    broken: Vec<String>,
+    calls: Vec<(String, u32)>,
+    happened: bool,
+}
+
+/// Runs all families, or what was asked for.
+pub fn all(args: &Args) -> ExitCode {
+    let began = Instant::now();
+    let mut report = Report { args, runs: 0, failed: 0 };
+    let references = references(&mut report);
+    if let Some(count) = args.fuzz {
+        report.family("random plans", fuzz::plans(&references, count, args.seed).map(|plan| sound(plan)).collect());
+        return report.verdict(began);
+    }
+    let single = report.family("one fault", references.iter().flat_map(single).collect());
+    report.family("two crashes", twice(&single));
+    report.family("crash, then Rancher away", references.iter().flat_map(|r| at_changes(r, Kind::CrashAway)).collect());
+    report.family("stale cache", references.iter().flat_map(time_travel).collect());
+    report.family("unobserved", references.iter().flat_map(unobserved).collect());
+    report.family("watch", references.iter().flat_map(watched).collect());
+    report.family("two leaders", references.iter().flat_map(leaders).collect());
+    report.family("clock", references.iter().flat_map(clocks).collect());
+    report.verdict(began)
+}
+
+fn references(report: &mut Report<'_>) -> Vec<Reference> {
+    let filter = report.args.filter.clone().unwrap_or_default();
+    let chosen: Vec<_> = scenarios::ALL.iter().filter(|one| one.name.contains(&filter) || filter.is_empty()).collect();
+    let plans = chosen.iter().map(|scenario| Plan { scenario, faults: Vec::new() });
+    let jobs = plans.map(|plan| Job { plan, manner: Manner::WHOLE, end: None }).collect();
+    let found: Mutex<BTreeMap<String, Reference>> = Mutex::default();
+    let bless = report.args.bless;
+    report.family_with("as it should go", jobs, |plan, outcome| {
+        let (scenario, calls, events) = (plan.scenario, outcome.calls(), outcome.events());
+        let differs = traces::compare(scenario, &calls, bless);
+        let reference = Reference { scenario, calls, events, end: outcome.end.clone() };
+        found.lock().unwrap_or_else(PoisonError::into_inner).insert(scenario.name.to_owned(), reference);
+        differs
+    });
+    found.into_inner().unwrap_or_else(PoisonError::into_inner).into_values().collect()
+}
+
+fn sound(plan: Plan) -> Job {
+    Job { plan, manner: Manner::BRIEF, end: None }
+}
+
+fn with(reference: &Reference, faults: Vec<Fault>) -> Plan {
+    Plan { scenario: reference.scenario, faults }
+}
+
+/// Whether a request changes something that matters to a grant.
+pub fn changes(name: &str) -> bool {
+    call::mutates(name) && !name.contains(":events")
+}
+
+fn single(reference: &Reference) -> Vec<Job> {
+    let core = reference.scenario.is_specified();
+    let same_reads = if core { SAME_READS } else { 1 };
+    let counts = |(name, nth): &&(String, u32)| call::mutates(name) || *nth <= same_reads;
+    let all = reference.calls.iter().filter(counts).flat_map(|(name, nth)| {
+        let kinds = if core { Kind::of(name) } else { Kind::chief(name) };
+        let kinds = kinds.iter().filter(|kind| changes(name) || !call::mutates(name) || kind.is_of_silence());
+        kinds.map(move |kind| Fault::new(*kind, name, *nth))
+    });
+    all.map(|fault| {
+        let end = fault.kind.makes_no_difference(&fault.call).then(|| reference.end.clone());
+        Job { plan: with(reference, vec![fault]), manner: Manner::BRIEF, end }
+    })
+    .collect()
+}
+
+/// Every crash at a change, followed by every crash at a change of what it is mended by.
+fn twice(single: &[Done]) -> Vec<Job> {
+    let crashed = single.iter().filter(|done| {
+        let first = done.plan.faults.first();
+        done.happened && first.is_some_and(|fault| fault.kind.kills() && changes(&fault.call))
+    });
+    let mut jobs = Vec::new();
+    for done in crashed {
+        let Some(first) = done.plan.faults.first() else { continue };
+        let at = done.calls.iter().position(|(name, nth)| *name == first.call && *nth == first.nth);
+        let after = done.calls.iter().skip(at.map_or(usize::MAX, |at| at + 1)).filter(|(name, _)| changes(name));
+        for (name, nth) in after {
+            for kind in [Kind::CrashBefore, Kind::CrashAfter] {
+                let faults = vec![first.clone(), Fault::new(kind, name, *nth)];
+                jobs.push(sound(Plan { scenario: done.plan.scenario, faults }));
+            }
+        }
+    }
+    jobs
+}
+
+fn at_changes(reference: &Reference, kind: Kind) -> Vec<Job> {
+    let changes = reference.calls.iter().filter(|(name, _)| changes(name));
+    changes.map(|(name, nth)| sound(with(reference, vec![Fault::new(kind, name, *nth)]))).collect()
+}
+
+/// After each create, delete and change of a grant's finalizer the next process sees the grants as they were.
+fn time_travel(reference: &Reference) -> Vec<Job> {
+    at_changes(reference, Kind::TimeTravel)
+}
+
+/// Every stretch of up to four events about grants that is never seen.
+fn unobserved(reference: &Reference) -> Vec<Job> {
+    let grants: Vec<u32> =
+        reference.events.iter().filter(|(name, _)| name == "K:event:accessgrants").map(|(_, nth)| *nth).collect();
+    let mut jobs = Vec::new();
+    for (at, first) in grants.iter().enumerate() {
+        for length in 2..=4 {
+            if at + length <= grants.len() {
+                let dropped = (*first..).take(length).map(|nth| Fault::new(Kind::Dropped, "K:event:accessgrants", nth));
+                jobs.push(sound(with(reference, dropped.collect())));
+            }
+        }
+    }
+    jobs
+}
+
+fn watched(reference: &Reference) -> Vec<Job> {
+    let events = reference.events.iter().filter(|(_, nth)| *nth <= SAME_EVENTS);
+    let faults = events.flat_map(|(name, nth)| ON_EVENTS.map(|kind| Fault::new(kind, name, *nth)));
+    faults.map(|fault| sound(with(reference, vec![fault]))).collect()
+}
+
+fn leaders(reference: &Reference) -> Vec<Job> {
+    [Kind::Deposed, Kind::Ghost].into_iter().flat_map(|kind| at_changes(reference, kind)).collect()
+}
+
+fn clocks(reference: &Reference) -> Vec<Job> {
+    let calls = reference.calls.iter().filter(|(name, nth)| changes(name) || *nth == 1);
+    let faults = calls.flat_map(|(name, nth)| ON_CLOCKS.map(|kind| Fault::new(kind, name, *nth)));
+    faults.map(|fault| sound(with(reference, vec![fault]))).collect()
+}
+
+/// Counts, and shows what failed.
+struct Report<'a> {
+    args: &'a Args,
+    runs: usize,
+    failed: usize,
+}
+
+impl Report<'_> {
+    fn family(&mut self, name: &str, jobs: Vec<Job>) -> Vec<Done> {
+        self.family_with(name, jobs, |_, _| None)
+    }
+
+    /// Runs a family on all cores. `judge` may find fault with a run besides.
+    fn family_with(
+        &mut self,
+        name: &str,
+        jobs: Vec<Job>,
+        judge: impl Fn(&Plan, &Outcome) -> Option<String> + Sync,
+    ) -> Vec<Done> {
+        let began = Instant::now();
+        let (next, stop) = (AtomicUsize::new(0), AtomicUsize::new(usize::MAX));
+        let done: Mutex<Vec<(usize, Done)>> = Mutex::default();
+        let threads = thread::available_parallelism().map_or(2, usize::from);
+        thread::scope(|scope| {
+            for _ in 0..threads {
+                scope.spawn(|| {
+                    loop {
+                        let at = next.fetch_add(1, Ordering::Relaxed);
+                        let Some(job) = jobs.get(at).filter(|_| at < stop.load(Ordering::Relaxed)) else { return };
+                        let one = play(job, &judge);
+                        if !one.broken.is_empty() && self.args.first {
+                            stop.store(0, Ordering::Relaxed);
+                        }
+                        done.lock().unwrap_or_else(PoisonError::into_inner).push((at, one));
+                    }
+                });
+            }
+        });
+        let mut done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
+        done.sort_by_key(|(at, _)| *at);
+        let done: Vec<Done> = done.into_iter().map(|(_, one)| one).collect();
+        self.tell(name, &done, began);
+        done
+    }
+
+    fn tell(&mut self, name: &str, done: &[Done], began: Instant) {
+        let failed: Vec<_> = done.iter().filter(|one| !one.broken.is_empty()).collect();
+        let never = done.iter().filter(|one| !one.happened).count();
+        self.runs += done.len();
+        self.failed += failed.len();
+        let spared = if never > 0 { format!(", {never} in which the request never came") } else { String::new() };
+        let seconds = began.elapsed().as_secs_f64();
+        println!("{name:26} {:6} runs, {} failed, {seconds:.1} s{spared}", done.len(), failed.len());
+        for one in failed.iter().take(SHOWN) {
+            println!("  {}", one.plan);
+            for what in &one.broken {
+                println!("    {what}");
+            }
+            println!("    again: cargo test --test faults -- --replay '{}'", one.plan);
+        }
+        if failed.len() > SHOWN {
+            println!("  and {} more", failed.len() - SHOWN);
+        }
+    }
+
+    fn verdict(&self, began: Instant) -> ExitCode {
+        let seconds = began.elapsed().as_secs_f64();
+        println!("{:26} {:6} runs, {} failed, {seconds:.1} s", "all", self.runs, self.failed);
+        if self.failed == 0 && self.runs > 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    }
+}
+
+fn play(job: &Job, judge: &impl Fn(&Plan, &Outcome) -> Option<String>) -> Done {
+    let outcome = run(&job.plan, job.manner);
+    let mut broken = outcome.violations.clone();
+    broken.dedup();
+    broken.extend(judge(&job.plan, &outcome));
+    let happened = outcome.unused.is_empty();
+    if let Some(end) = job.end.as_ref().filter(|end| happened && **end != outcome.end) {
+        broken.push(format!(
+            "I10 differential: it ends otherwise than without the fault\n{}",
+            differences(end, &outcome.end)
+        ));
+    }
+    Done { plan: job.plan.clone(), broken, calls: outcome.calls(), happened }
+}
+
+fn differences(expected: &str, found: &str) -> String {
+    let lines = |text: &str, other: &str, sign: &str| {
+        let missing = text.lines().filter(|line| !other.lines().any(|one| one == *line));
+        missing.map(|line| format!("      {sign} {line}")).collect::<Vec<_>>()
+    };
+    [lines(expected, found, "-"), lines(found, expected, "+")].concat().join("\n")
+}

@@ -1,0 +1,79 @@
+//! Several who want the same.
+
+use jiff::SignedDuration;
+use rancher_access_operator::api::status::Phase;
+use serde_json::json;
+use testkit::apiserver::Gvr;
+
+use crate::{
+    embedded::world::{CLUSTER, crtbs},
+    stage::{PATIENCE, Stage},
+};
+
+pub async fn overlap(stage: &Stage) {
+    stage.begin().await;
+    stage.ask("short", json!({"duration": "30s"})).await;
+    stage.reaches("short", Phase::Active).await;
+    stage.ask("long", json!({"duration": "1m"})).await;
+    stage.finishes("short", PATIENCE).await;
+    stage.finishes("long", PATIENCE).await;
+}
+
+pub async fn foreign(stage: &Stage) {
+    stage.world.bind_by_hand("u-alice", "permanent").await;
+    stage.begin().await;
+    stage.ask("g", json!({"duration": "30s"})).await;
+    stage.finishes("g", PATIENCE).await;
+}
+
+pub async fn extension(stage: &Stage) {
+    stage.begin().await;
+    stage.ask("first", json!({"duration": "90s"})).await;
+    stage.reaches("first", Phase::Active).await;
+    stage.ask("second", json!({"duration": "30s", "extends": {"name": "first"}})).await;
+    stage.finishes("first", PATIENCE).await;
+    stage.finishes("second", PATIENCE).await;
+}
+
+pub async fn joins(stage: &Stage) {
+    stage.keep_running();
+    stage.ready().await;
+    stage.ask("first", json!({"duration": "30s"})).await;
+    stage.reaches("first", Phase::Active).await;
+    stage.mark();
+    let end = stage.truth.grant("first").and_then(|grant| grant.recorded_end()).unwrap_or_default();
+    let wait = std::time::Duration::try_from(end.duration_since(stage.sky.now())).unwrap_or_default();
+    tokio::time::sleep(wait).await;
+    stage.ask("second", json!({"duration": "30s"})).await;
+    stage.finishes("first", PATIENCE).await;
+    stage.finishes("second", PATIENCE).await;
+}
+
+pub async fn at_once(stage: &Stage) {
+    stage.keep_running();
+    stage.ready().await;
+    let end = (stage.sky.now() + SignedDuration::from_secs(60)).to_string();
+    for name in ["one", "two"] {
+        stage.ask(name, json!({"endTime": end})).await;
+        stage.reaches(name, Phase::Active).await;
+    }
+    stage.mark();
+    stage.finishes("one", PATIENCE).await;
+    stage.finishes("two", PATIENCE).await;
+}
+
+pub async fn survivor(stage: &Stage) {
+    let other = json!({"apiVersion": "management.cattle.io/v3", "kind": "ClusterRoleTemplateBinding",
+        "metadata": {"name": "viewer", "namespace": CLUSTER}, "clusterName": CLUSTER,
+        "roleTemplateName": "nodes-view", "userName": "u-alice"});
+    stage.world.rancher.local().create(&crtbs(), &other).await.expect("a binding by hand");
+    stage.begin().await;
+    stage.ask("g", json!({"duration": "30s"})).await;
+    stage.finishes("g", PATIENCE).await;
+    stage.pass(5).await;
+    let gvr = Gvr::new("management.cattle.io", "v3", "clusterroletemplatebindings");
+    let kept = stage.world.rancher.local().get(&gvr, CLUSTER, "viewer");
+    if kept.is_none() {
+        stage.truth.violated("I3 ownership", "somebody else's binding is gone".to_owned());
+    }
+}
