@@ -49,9 +49,10 @@ async fn a_role_that_gains_rules_before_the_start_is_refused_then(given: Given) 
 async fn a_role_that_inherits_what_is_not_there_a_thousand_times_costs_few_calls(given: Given) {
     let world = world(given).await;
     let none: Vec<_> = (0..1000).map(|n| format!("none-{n}")).collect();
-    world.rancher.add_role_template(
-        json!({"metadata": {"name": "read-only"}, "context": "project", "displayName": "Odd", "roleTemplateNames": none}),
-    );
+    let templates = management("roletemplates");
+    let mut odd = world.rancher.local().get(&templates, "", "read-only").expect("the role");
+    odd["roleTemplateNames"] = json!(none);
+    world.rancher.local().update_unchecked(&templates, odd).expect("stored");
     let access = json!([{"project": {"cluster": CLUSTER, "name": world.project, "role": "read-only"}}]);
     world.rancher.clear_requests();
     world.ask("alice", "g", json!({"access": access, "duration": "10m"})).await;
