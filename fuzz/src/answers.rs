@@ -1,7 +1,7 @@
 //! Rancher's answers to every call that the operator makes.
 //!
-//! Input: the call, with a number where there are several of its kind, then for each answer a line with its code and header (`rancher`, `stranger`, or nothing) and a line with
-//! its body. The last answer is given for ever.
+//! Input: the call, with a number where there are several of its kind; then for each answer a line with its code and header
+//! (`rancher`, `stranger`, or nothing) and a line with its body. The last answer is given for ever.
 
 use bytes::Bytes;
 use rancher_access_operator::{
