@@ -83,7 +83,7 @@ impl Key {
         scrubbed.map_or(body, Bytes::from)
     }
 
-    /// Takes it out of all texts; whether it was in any. Names of fields are never shown.
+    /// Takes it out of all texts, so none may be passed over; whether it was in any. Names of fields are never shown.
     fn scrub_value(&self, value: &mut Value) -> bool {
         match value {
             Value::String(text) => {
@@ -92,8 +92,10 @@ impl Key {
                 *text = scrubbed.unwrap_or_else(|| std::mem::take(text));
                 found
             }
-            Value::Array(items) => items.iter_mut().fold(false, |found, item| self.scrub_value(item) || found),
-            Value::Object(fields) => fields.values_mut().fold(false, |found, item| self.scrub_value(item) || found),
+            Value::Array(items) => items.iter_mut().filter_map(|item| self.scrub_value(item).then_some(())).count() > 0,
+            Value::Object(fields) => {
+                fields.values_mut().filter_map(|item| self.scrub_value(item).then_some(())).count() > 0
+            }
             Value::Null | Value::Bool(_) | Value::Number(_) => false,
         }
     }
