@@ -8,5 +8,9 @@ fuzz_target!(|data: &[u8]| answers::check(data));
 
 // Half of the changes are libFuzzer's own, and half know JSON.
 fuzz_mutator!(|data: &mut [u8], size: usize, max_size: usize, seed: u32| {
-    if seed % 2 == 0 { fuzzer_mutate(data, size, max_size) } else { mutate::in_place(data, size, max_size, seed) }
+    if seed.is_multiple_of(2) {
+        fuzzer_mutate(data, size, max_size)
+    } else {
+        mutate::in_place(data, size, max_size, seed)
+    }
 });

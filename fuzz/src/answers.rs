@@ -194,7 +194,7 @@ async fn left(rancher: &Rancher, which: usize) {
     let trace = Trace {
         binding: BindingRef { kind, cluster: "local".to_owned(), namespace, name: "rao-a".to_owned() },
         clusters: vec!["c-1".to_owned()],
-        stays_admin: which % 2 == 0,
+        stays_admin: which.is_multiple_of(2),
         subject: Subject { user: Some("u-1".to_owned()), ..Subject::default() },
         roles: vec!["edit".to_owned()],
     };

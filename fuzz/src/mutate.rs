@@ -145,7 +145,7 @@ fn odd(here: &Value, other: &Value, dice: &mut Dice) -> Value {
         2 => json!(dice.roll() as i64),
         3 => json!("x".repeat(dice.below(6000))),
         4 => (0..dice.below(160))
-            .fold(here.clone(), |deep, n| if n % 2 == 0 { json!([deep]) } else { json!({"x": deep}) }),
+            .fold(here.clone(), |deep, n| if n.is_multiple_of(2) { json!([deep]) } else { json!({"x": deep}) }),
         5 => inner(other, dice).clone(),
         _ => dice.pick(&odd_values()).clone(),
     }

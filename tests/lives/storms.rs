@@ -32,7 +32,7 @@ fn one(n: usize) -> Value {
     json!({"metadata": {"name": format!("storm-{n}"), "namespace": "team-a"},
         "spec": {"integrationRef": {"name": "prod"}, "requestedBy": {"username": "alice", "groups": ["web-devs"]},
             "subject": {"group": format!("okta_group://web-s{n}")},
-            "access": if n % 4 == 0 { json!("unreadable") } else { access }}})
+            "access": if n.is_multiple_of(4) { json!("unreadable") } else { access }}})
 }
 
 fn storm(world: &World) {
