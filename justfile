@@ -20,6 +20,11 @@ run *ARGS:
 test *ARGS:
     cargo test --workspace {{ ARGS }}
 
+# Fuzz one target, guided by coverage, for two minutes: `just fuzz answers`; wants nightly Rust and `cargo install cargo-fuzz`
+fuzz TARGET SECONDS="120":
+    mkdir -p "${CARGO_TARGET_DIR:-target}/fuzz-corpus-{{ TARGET }}"
+    cargo +nightly fuzz run --sanitizer none {{ TARGET }} "${CARGO_TARGET_DIR:-target}/fuzz-corpus-{{ TARGET }}" fuzz/corpus/{{ TARGET }} -- -max_total_time={{ SECONDS }} -max_len=65536 -timeout=10
+
 # Format, lints and dependencies: what can be said without running anything
 check: fmt-check clippy deny
 

@@ -104,7 +104,7 @@ fn has_limits(policy: &AccessPolicySpec) -> bool {
 }
 
 /// A seat is free: those that wait for one in the same namespace or by the same requester are judged again, the oldest
-/// first.
+/// first, and by name.
 pub(super) fn freed(ctx: &Context, by: &AccessGrant) {
     let status = by.status.iter();
     let under: Vec<_> = status.flat_map(|status| status.policy.iter().chain(&status.required_by)).collect();
@@ -122,7 +122,7 @@ pub(super) fn freed(ctx: &Context, by: &AccessGrant) {
             shares && other.spec.integration_ref == by.spec.integration_ref && is_waiting(other)
         })
         .collect();
-    waiting.sort_by_key(|other| other.metadata.creation_timestamp.as_ref().map(|time| time.0));
+    waiting.sort_by_key(|other| (other.metadata.creation_timestamp.as_ref().map(|time| time.0), grants::key_of(other)));
     for other in waiting.into_iter().take(TOLD) {
         ctx.queue.push(grants::key_of(other));
     }

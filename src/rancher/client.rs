@@ -21,6 +21,10 @@ pub const LOCAL: &str = "local";
 pub(crate) const MANAGEMENT: &str = "management.cattle.io";
 /// Objects a page. Rancher's proxy passes paging on to the API server.
 const PAGE: usize = 500;
+/// The most pages of a list: five million objects, where Rancher itself is made for some ten thousand.
+const PAGES: usize = 10_000;
+/// The most bytes of a list that is kept as a whole.
+const KEPT: usize = 256 << 20;
 /// How often a list whose pages outlived the server's memory starts again.
 const RELISTS: usize = 2;
 
@@ -75,6 +79,11 @@ impl Rancher {
         Ok(adapter::kube_client(self.exchange.clone(), self.cluster_path(cluster, &[])?))
     }
 
+    /// What became of a call by one of these kube clients, in a line without the key: their errors repeat what was answered.
+    pub fn told(&self, error: &(dyn std::error::Error + 'static)) -> String {
+        self.exchange.told(error)
+    }
+
     /// The path of a cluster's API server, with `segments` after it.
     pub(crate) fn cluster_path(&self, cluster: &str, segments: &[&str]) -> Result<String, Error> {
         let rest = path(segments)?;
@@ -118,7 +127,7 @@ impl Rancher {
                 items.extend(page);
                 true
             };
-            match self.list_once(path, selector, PAGE, take).await {
+            match self.list_once(path, selector, (PAGE, KEPT), take).await {
                 Err(Error::Refused { code: 410, .. }) => continue,
                 Err(error) => return Err(error),
                 Ok(_) => return Ok(items),
@@ -139,7 +148,7 @@ impl Rancher {
         mut like: impl FnMut(Value) -> bool + Send,
     ) -> Result<bool, Error> {
         for _ in 0..=RELISTS {
-            match self.list_once(path, None, limit, |page| !page.into_iter().any(&mut like)).await {
+            match self.list_once(path, None, (limit, usize::MAX), |page| !page.into_iter().any(&mut like)).await {
                 Err(Error::Refused { code: 410, .. }) => continue,
                 ended => return ended.map(|to_the_end| !to_the_end),
             }
@@ -147,16 +156,18 @@ impl Rancher {
         Err(expired(path))
     }
 
-    /// Hands over page by page as long as `more` is wanted. Says whether that was to the end.
+    /// Hands over page by page, of `limit` objects, as long as `more` is wanted, up to so many bytes. Says whether that was
+    /// to the end.
     async fn list_once(
         &self,
         path: &str,
         selector: Option<&str>,
-        limit: usize,
+        (limit, mut bytes): (usize, usize),
         mut more: impl FnMut(Vec<Value>) -> bool + Send,
     ) -> Result<bool, Error> {
+        let endless = || Error::unknown(format!("the list of {path} does not end"));
         let mut next = String::new();
-        loop {
+        for _ in 0..PAGES {
             let mut url = format!("{path}?limit={limit}");
             if let Some(selector) = selector {
                 url.push_str(&format!("&labelSelector={}", encode(selector)));
@@ -164,10 +175,13 @@ impl Rancher {
             if !next.is_empty() {
                 url.push_str(&format!("&continue={}", encode(&next)));
             }
-            let page: Page = self.exchange.object(Call::list(url)).await?;
+            let call = Call::list(url);
+            let answer = self.exchange.success(&call).await?;
+            bytes = bytes.checked_sub(answer.body.len()).ok_or_else(endless)?;
+            let page: Page = self.exchange.decode(&call, &answer)?;
             // A server that hands out the same page for ever must not keep us for ever.
             if page.metadata.next.as_ref() == Some(&next) && !next.is_empty() {
-                return Err(Error::unknown(format!("the list of {path} does not end")));
+                return Err(endless());
             }
             if !more(page.items) {
                 return Ok(false);
@@ -177,6 +191,7 @@ impl Rancher {
                 return Ok(true);
             }
         }
+        Err(endless())
     }
 
     /// Every object of a list, each of which must be readable.
@@ -186,14 +201,24 @@ impl Rancher {
         selector: Option<&str>,
     ) -> Result<Vec<T>, Error> {
         let values = self.list_values(path, selector).await?;
-        values.into_iter().map(|value| read(path, value)).collect()
+        values.into_iter().map(|value| self.read(path, value)).collect()
     }
 
     /// Every readable object of a list: for inventories, where one odd object must not hide the others.
     pub(crate) async fn list_readable<T: DeserializeOwned>(&self, path: &str) -> Result<Vec<T>, Error> {
         let values = self.list_values(path, None).await?;
-        let readable = |value| read(path, value).map_err(|error: Error| tracing::warn!(%error, "object skipped")).ok();
+        let readable =
+            |value| self.read(path, value).map_err(|error: Error| tracing::warn!(%error, "object skipped")).ok();
         Ok(values.into_iter().filter_map(readable).collect())
+    }
+
+    /// One object of a list.
+    fn read<T: DeserializeOwned>(&self, path: &str, value: Value) -> Result<T, Error> {
+        let name = value.pointer("/metadata/name").and_then(Value::as_str).unwrap_or("without a name").to_owned();
+        serde_json::from_value(value).map_err(|_| {
+            let name = self.exchange.key.as_ref().map_or_else(|| name.clone(), |key| key.scrub(&name));
+            Error::unknown(format!("object {name} in {path} cannot be read"))
+        })
     }
 }
 
@@ -214,11 +239,6 @@ struct PageMeta {
 
 fn expired(path: &str) -> Error {
     Error::unknown(format!("the list of {path} expired again and again before its end"))
-}
-
-fn read<T: DeserializeOwned>(path: &str, value: Value) -> Result<T, Error> {
-    let name = value.pointer("/metadata/name").and_then(Value::as_str).unwrap_or("without a name").to_owned();
-    serde_json::from_value(value).map_err(|_| Error::unknown(format!("object {name} in {path} cannot be read")))
 }
 
 #[cfg(test)]

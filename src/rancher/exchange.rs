@@ -8,7 +8,15 @@ use kube::client::Body;
 use serde::de::DeserializeOwned;
 use tower::{BoxError, ServiceExt as _};
 
-use super::{absence::Sighting, answer::Answer, call::Call, error::Error, key::Key, plain, transport::Transport};
+use super::{
+    absence::Sighting,
+    answer::Answer,
+    call::{Call, OBJECT_CAP},
+    error::Error,
+    key::Key,
+    plain,
+    transport::Transport,
+};
 
 /// How long a call may take, from the first byte sent to the last received.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(10);
@@ -45,14 +53,19 @@ impl Exchange {
 
     /// What a request that failed below HTTP proves: nothing, unless no connection came to be.
     fn failure(&self, error: &(dyn std::error::Error + Send + Sync + 'static)) -> Error {
-        // First the key goes, then the rest is shortened: half a key is too much.
-        let chain = plain::chain(error);
-        let what = plain::clean(&self.key.as_ref().map_or_else(|| chain.clone(), |key| key.scrub(&chain)));
+        let what = self.told(error);
         if was_never_sent(error) { Error::Unavailable { what } } else { Error::Unknown { what } }
     }
 
-    /// Sends a request and collects its answer, up to `cap` bytes. The body of a failure comes without the key, should
-    /// whoever answered have echoed it.
+    /// An error with its causes, in a line without the key.
+    pub fn told(&self, error: &(dyn std::error::Error + 'static)) -> String {
+        // First the key goes, then the rest is shortened: half a key is too much.
+        let chain = plain::chain(error);
+        plain::clean(&self.key.as_ref().map_or_else(|| chain.clone(), |key| key.scrub(&chain)))
+    }
+
+    /// Sends a request and collects its answer, up to `cap` bytes; a failure has no more to say than one object. Its body
+    /// comes without the key, should whoever answered have echoed it.
     pub async fn fetch(&self, request: Request<Bytes>, cap: usize) -> Result<(u16, HeaderMap, Bytes), BoxError> {
         let (head, body) = self.transport.clone().oneshot(request).await?.into_parts();
         let body = self.collect(head.status, body, cap).await?;
@@ -61,6 +74,7 @@ impl Exchange {
 
     /// The collecting half of [`Exchange::fetch`].
     pub async fn collect(&self, status: StatusCode, mut body: Body, cap: usize) -> Result<Bytes, BoxError> {
+        let cap = if status.is_success() { cap } else { cap.min(OBJECT_CAP) };
         let mut collected = BytesMut::new();
         while let Some(frame) = body.frame().await {
             if let Ok(data) = frame?.into_data() {
@@ -72,7 +86,7 @@ impl Exchange {
         }
         let body = collected.freeze();
         Ok(match &self.key {
-            Some(key) if !status.is_success() => Bytes::from(key.scrub(&String::from_utf8_lossy(&body))),
+            Some(key) if !status.is_success() => key.scrub_body(body),
             _ => body,
         })
     }

@@ -1,8 +1,12 @@
 //! A Rancher API key, kept out of everything that prints.
 use std::fmt;
 
+use bytes::Bytes;
 use http::HeaderValue;
 use secrecy::{ExposeSecret, SecretString};
+use serde_json::Value;
+
+use super::plain;
 
 /// Which of Rancher's two token kinds a key is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,12 +68,43 @@ impl Key {
         Some(value)
     }
 
-    /// `text` without the secret part of this key, should a server or a proxy echo it.
+    /// `text` without the secret part of this key, should a server or a proxy echo it: neither as it is, nor in pieces that
+    /// come together once what nobody sees is dropped.
     pub(crate) fn scrub(&self, text: &str) -> String {
-        match self.bearer.expose_secret().split_once(':') {
-            Some((_, secret)) => text.replace(secret, "[redacted]"),
-            None => String::new(),
+        self.scrubbed(text).unwrap_or_else(|| text.to_owned())
+    }
+
+    /// A body without it. JSON can write a text in many ways, so it is read first.
+    pub(crate) fn scrub_body(&self, body: Bytes) -> Bytes {
+        let scrubbed = match serde_json::from_slice::<Value>(&body) {
+            Ok(mut value) => self.scrub_value(&mut value).then(|| value.to_string()),
+            Err(_) => self.scrubbed(&String::from_utf8_lossy(&body)),
+        };
+        scrubbed.map_or(body, Bytes::from)
+    }
+
+    /// Takes it out of all texts, so none may be passed over; whether it was in any. Names of fields are never shown.
+    fn scrub_value(&self, value: &mut Value) -> bool {
+        match value {
+            Value::String(text) => {
+                let scrubbed = self.scrubbed(text);
+                let found = scrubbed.is_some();
+                *text = scrubbed.unwrap_or_else(|| std::mem::take(text));
+                found
+            }
+            Value::Array(items) => items.iter_mut().filter_map(|item| self.scrub_value(item).then_some(())).count() > 0,
+            Value::Object(fields) => {
+                fields.values_mut().filter_map(|item| self.scrub_value(item).then_some(())).count() > 0
+            }
+            Value::Null | Value::Bool(_) | Value::Number(_) => false,
         }
+    }
+
+    /// The text without it; `None` where it is not in there.
+    fn scrubbed(&self, text: &str) -> Option<String> {
+        let (_, secret) = self.bearer.expose_secret().split_once(':')?;
+        let visible = plain::visible(text);
+        visible.contains(secret).then(|| visible.replace(secret, "[redacted]"))
     }
 }
 
@@ -106,5 +141,21 @@ mod tests {
         let key = Key::parse(&format!("token-abcde:{CANARY}")).unwrap();
         assert!(!format!("{key:?} {:?}", key.authorization()).contains(CANARY));
         assert_eq!(key.scrub(&format!("got token-abcde:{CANARY}!")), "got token-abcde:[redacted]!");
+    }
+
+    #[test]
+    fn a_secret_is_found_however_it_is_written() {
+        let key = Key::parse(&format!("token-abcde:{CANARY}")).unwrap();
+        let escaped: String = CANARY.chars().map(|c| format!("\\u{:04x}", u32::from(c))).collect();
+        let torn = CANARY.replace('4', "4\u{200b}");
+        let says = |text: &str| format!(r#"{{"a":[{{"message":"{text}"}}],"b":7}}"#);
+        for body in [says(CANARY), says(&escaped), says(&torn), says("c4n4\\u0007ryc4n4ryc4n4ry"), torn.clone()] {
+            let scrubbed = String::from_utf8(key.scrub_body(Bytes::from(body.clone())).to_vec()).unwrap();
+            let reads = serde_json::from_str::<Value>(&scrubbed).map_or_else(|_| scrubbed.clone(), |v| v.to_string());
+            assert!(scrubbed.contains("[redacted]"), "{body}: {scrubbed}");
+            assert!(!plain::clean(&reads).contains(CANARY), "{body}: {reads}");
+        }
+        let harmless = Bytes::from_static(b" { \"kind\" : \"Status\", \"x\\u200b\":\"\\u200b\" }");
+        assert_eq!(key.scrub_body(harmless.clone()), harmless, "what has no key in it is left as it is");
     }
 }

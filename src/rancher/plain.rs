@@ -29,6 +29,11 @@ pub(crate) fn clean(text: &str) -> String {
     out
 }
 
+/// The text without what [`clean`] drops, white space apart: what stood around that comes together.
+pub(crate) fn visible(text: &str) -> String {
+    text.chars().filter(|c| c.is_whitespace() || !(c.is_control() || is_invisible(*c))).collect()
+}
+
 /// Characters that reorder or hide text: zero-width ones, bidirectional marks, embeddings and isolates.
 fn is_invisible(c: char) -> bool {
     matches!(c, '\u{061c}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')

@@ -1,5 +1,7 @@
 //! Kubernetes Events, told beside the work: a full queue or a dead API server costs an Event, never a reconcile.
 //!
+//! How many are told about one object, and wait for one namespace, is bounded: see [`shares`].
+//!
 //! Callers publish transitions only. The recorder merges what has the same object, type, reason and action within six
 //! minutes into one Event that keeps its *first* note (kube 5.0), so what tells two Events apart belongs in the reason.
 
@@ -18,12 +20,18 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
 use super::{Metrics, metrics::EventLoss};
+use shares::Shares;
+
+mod shares;
 
 /// The API server's limit for a note, in bytes.
 pub const MAX_NOTE: usize = 1024;
 
 /// How many Events may wait: a burst of expiries, told at some 100 Events a second, is told within seconds.
 const QUEUE: usize = 1024;
+
+/// How many of them may be of one namespace.
+const OF_ONE_NAMESPACE: usize = QUEUE / 2;
 
 /// How long one Event may take.
 const PUBLISH_TIMEOUT: Duration = Duration::from_secs(5);
@@ -43,6 +51,7 @@ struct Item {
 #[derive(Clone)]
 pub struct EventSink {
     queue: mpsc::Sender<Item>,
+    shares: Shares,
     metrics: Metrics,
 }
 
@@ -50,6 +59,7 @@ pub struct EventSink {
 pub struct Publisher {
     recorder: Recorder,
     queue: mpsc::Receiver<Item>,
+    shares: Shares,
     metrics: Metrics,
     /// Nothing is sent before this moment.
     paused: Option<Instant>,
@@ -59,8 +69,10 @@ pub struct Publisher {
 pub fn channel(client: Client, controller: &str, instance: &str, metrics: Metrics) -> (EventSink, Publisher) {
     let (sender, receiver) = mpsc::channel(QUEUE);
     let reporter = Reporter { controller: controller.to_owned(), instance: Some(instance.to_owned()) };
-    let sink = EventSink { queue: sender, metrics: metrics.clone() };
-    let publisher = Publisher { recorder: Recorder::new(client, reporter), queue: receiver, metrics, paused: None };
+    let shares = Shares::default();
+    let sink = EventSink { queue: sender, shares: shares.clone(), metrics: metrics.clone() };
+    let recorder = Recorder::new(client, reporter);
+    let publisher = Publisher { recorder, queue: receiver, shares, metrics, paused: None };
     (sink, publisher)
 }
 
@@ -82,7 +94,10 @@ impl EventSink {
             note: Some(cut(note).to_owned()),
             secondary: None,
         };
-        if self.queue.try_send(Item { reference, event }).is_err() {
+        if !self.shares.take(&reference, OF_ONE_NAMESPACE) {
+            self.metrics.event_lost(EventLoss::TooMany);
+        } else if let Err(unsent) = self.queue.try_send(Item { reference, event }) {
+            self.shares.done(&unsent.into_inner().reference);
             self.metrics.event_lost(EventLoss::QueueFull);
         }
     }
@@ -116,6 +131,7 @@ impl Publisher {
     }
 
     async fn send(&mut self, item: Item) {
+        self.shares.done(&item.reference);
         if self.paused.is_some_and(|until| Instant::now() < until) {
             self.metrics.event_lost(EventLoss::Unreachable);
             return;

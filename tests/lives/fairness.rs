@@ -28,13 +28,13 @@ use crate::{
 const LATENCY: Duration = Duration::from_millis(30);
 
 /// Where team A's trouble is.
-const SICK: &str = "c-m-sick0001";
+pub const SICK: &str = "c-m-sick0001";
 
 /// What a measured lag may be above that of an idle world.
 const NOISE: SignedDuration = SignedDuration::from_millis(300);
 
 /// The end of all grants that are measured.
-fn end() -> Timestamp {
+pub fn end() -> Timestamp {
     "2026-12-01T08:10:00Z".parse().unwrap()
 }
 
@@ -44,7 +44,7 @@ fn many(count: usize) -> usize {
 }
 
 /// Two teams, each with a namespace, and two clusters.
-async fn world() -> World {
+pub async fn world() -> World {
     let given = Given { version: Version::V2_15, model: Model::Legacy, ..Given::default() };
     let mut world = World::with_latency(eight(), given, LATENCY).await;
     world.rancher.add_cluster(SICK, "sick", &[("env", "prod")]);
@@ -68,14 +68,14 @@ async fn world() -> World {
     world
 }
 
-fn with(mut object: Value, version: &str, kind: &str) -> Value {
+pub fn with(mut object: Value, version: &str, kind: &str) -> Value {
     object["apiVersion"] = version.into();
     object["kind"] = kind.into();
     object
 }
 
 /// Asks for access of one more group of that team.
-async fn ask(world: &World, team: &str, name: &str, cluster: &str, role: &str, end: Timestamp) {
+pub async fn ask(world: &World, team: &str, name: &str, cluster: &str, role: &str, end: Timestamp) {
     let object = json!({"metadata": {"name": name, "namespace": team},
         "spec": {"integrationRef": {"name": "prod"}, "requestedBy": {"username": "alice", "groups": ["web-devs"]},
             "subject": {"group": format!("okta_group://web-{name}")},
@@ -94,14 +94,14 @@ async fn team_a(world: &World, count: usize, cluster: &str, role: &str) {
 }
 
 /// Team B's grant, in force; its binding's name.
-async fn team_b(world: &World, cluster: &str) -> String {
+pub async fn team_b(world: &World, cluster: &str) -> String {
     ask(world, "team-b", "b", cluster, "cluster-member", end()).await;
     let active = || async { grant(world, "team-b", "b").await.status.unwrap_or_default().phase == Some(Phase::Active) };
     world.until("team B's grant is active", Duration::from_secs(60), active).await;
     grant(world, "team-b", "b").await.status.expect("a status").bindings[0].name.clone()
 }
 
-async fn grant(world: &World, team: &str, name: &str) -> AccessGrant {
+pub async fn grant(world: &World, team: &str, name: &str) -> AccessGrant {
     Api::<AccessGrant>::namespaced(world.admin(), team).get(name).await.expect("the grant")
 }
 
@@ -112,13 +112,13 @@ fn in_phase(world: &World, phase: Phase) -> usize {
 }
 
 /// Until a moment before the end.
-async fn almost(world: &World) {
+pub async fn almost(world: &World) {
     let left = end().duration_since(world.clock.now()) - SignedDuration::from_secs(5);
     tokio::time::sleep(left.try_into().expect("the end lies ahead")).await;
 }
 
 /// Team B's lag: from the end until the binding is gone from Rancher.
-async fn lag(world: &World, cluster: &str, binding: &str) -> SignedDuration {
+pub async fn lag(world: &World, cluster: &str, binding: &str) -> SignedDuration {
     while world.rancher.local().get(&crtbs(), cluster, binding).is_some() {
         assert!(world.clock.now() < end() + SignedDuration::from_secs(100), "team B's access never ends");
         tokio::time::sleep(Duration::from_millis(10)).await;

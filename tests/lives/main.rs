@@ -26,8 +26,10 @@ mod policies;
 mod revocations;
 mod roles;
 mod servers;
+mod storms;
 mod targets;
 mod threats;
+mod unreadable;
 
 use std::time::Duration;
 

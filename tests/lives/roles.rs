@@ -15,6 +15,7 @@ use crate::{
 
 stories![
     a_role_that_gains_rules_before_the_start_is_refused_then,
+    a_role_that_inherits_what_is_not_there_a_thousand_times_costs_few_calls,
     a_role_that_gains_rules_meanwhile_ends_cleanly,
     a_role_that_is_gone_is_told_with_the_remedy_and_what_it_still_gives,
     a_role_that_is_gone_while_the_cluster_is_away_is_not_called_harmless,
@@ -43,6 +44,23 @@ async fn a_role_that_gains_rules_before_the_start_is_refused_then(given: Given) 
     assert!(world.clock.now() >= start.parse().unwrap());
     world.reaches("g", Phase::TimedOut, Duration::from_secs(2000)).await;
     assert!(world.bindings_of("u-alice").is_empty() && !world.has_access("u-alice"));
+}
+
+async fn a_role_that_inherits_what_is_not_there_a_thousand_times_costs_few_calls(given: Given) {
+    let world = world(given).await;
+    let none: Vec<_> = (0..1000).map(|n| format!("none-{n}")).collect();
+    let templates = management("roletemplates");
+    let mut odd = world.rancher.local().get(&templates, "", "read-only").expect("the role");
+    odd["roleTemplateNames"] = json!(none);
+    world.rancher.local().update_unchecked(&templates, odd).expect("stored");
+    let access = json!([{"project": {"cluster": CLUSTER, "name": world.project, "role": "read-only"}}]);
+    world.rancher.clear_requests();
+    world.ask("alice", "g", json!({"access": access, "duration": "10m"})).await;
+    let refused = world.reaches("g", Phase::Pending, SOON).await;
+    let ready = said(&refused, "Ready");
+    assert_eq!(ready.reason, "PrivilegedRole", "{}", ready.message);
+    let asked = world.rancher.requests().iter().filter(|r| r.path.contains("/roletemplates/none-")).count();
+    assert!((1..=64).contains(&asked), "{asked}");
 }
 
 async fn a_role_that_gains_rules_meanwhile_ends_cleanly(given: Given) {

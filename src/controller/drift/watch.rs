@@ -81,7 +81,8 @@ impl<'a> Watch<'a> {
                 Some(Ok(event)) => self.take(event),
                 Some(Err(error)) => {
                     let (integration, cluster, kind) = (self.integration, self.cluster, self.kind);
-                    debug!(integration, %kind, cluster, %error, "The watch on Rancher was interrupted and goes on");
+                    let error = self.connection.rancher.told(&error);
+                    debug!(integration, %kind, cluster, error, "The watch on Rancher was interrupted and goes on");
                 }
                 None => return,
             }

@@ -7,7 +7,12 @@ use std::{
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Namespace;
-use kube::{Api, api::ListParams};
+use kube::{
+    Api, ResourceExt,
+    api::{ApiResource, DynamicObject, ListParams},
+    core::DeserializeGuard,
+};
+use serde_json::Value;
 use tracing::warn;
 
 use super::{
@@ -150,9 +155,9 @@ pub(super) async fn namespace_labels(ctx: &Context, namespace: &str) -> Result<B
 /// denied by now, must not be granted.
 async fn still_stand(ctx: &Context, integration: &str, judged: &[Policy]) -> Result<(), Judged> {
     let changing = |message: String| Err(Judged::Unknown(Because::new("PolicyChanging", message)));
-    let api = Api::<AccessPolicy>::all(ctx.client.clone());
-    let found = match api.list(&ListParams::default()).await {
-        Ok(found) => found,
+    let api: Api<DynamicObject> = Api::all_with(ctx.client.clone(), &ApiResource::erase::<AccessPolicy>(&()));
+    let listed = match api.list(&ListParams::default()).await {
+        Ok(listed) => listed,
         Err(error) => {
             return changing(format!(
                 "Whether the policies still stand cannot be read: {}. Tried again.",
@@ -160,6 +165,17 @@ async fn still_stand(ctx: &Context, integration: &str, judged: &[Policy]) -> Res
             ));
         }
     };
+    let mut found: Vec<AccessPolicy> = Vec::new();
+    for object in listed {
+        // One that cannot be read may be there to hold others back; it holds up no more than the integration it is about.
+        let about = object.data.pointer("/spec/integrationRef/name").and_then(Value::as_str).map(str::to_owned);
+        let name = object.name_any();
+        match object.try_parse() {
+            Ok(policy) => found.push(policy),
+            Err(_) if about.is_some_and(|about| about != integration) => {}
+            Err(_) => return changing(format!("Policy {name} cannot be read: mend or delete it. Tried again.")),
+        }
+    }
     let state = |policy: &Policy| (policy.name.clone(), policy.uid.clone(), policy.generation);
     let now: BTreeSet<_> = in_force(found.iter(), integration)?.iter().map(state).collect();
     let then: BTreeSet<_> = judged.iter().map(state).collect();
@@ -175,8 +191,9 @@ async fn still_is(ctx: &Context, integration: &RancherIntegration) -> Result<(),
     let same = |found: &&RancherIntegration| {
         (&found.metadata.uid, found.metadata.generation) == (&integration.metadata.uid, integration.metadata.generation)
     };
-    let message = match Api::<RancherIntegration>::all(ctx.client.clone()).list(&ListParams::default()).await {
-        Ok(found) if found.iter().any(|found| same(&found)) => return Ok(()),
+    let api = Api::<DeserializeGuard<RancherIntegration>>::all(ctx.client.clone());
+    let message = match api.list(&ListParams::default()).await {
+        Ok(found) if found.iter().filter_map(|found| found.0.as_ref().ok()).any(|found| same(&found)) => return Ok(()),
         Ok(_) => format!("The RancherIntegration {name} is changing; the request is judged again in a moment."),
         Err(error) => {
             format!(

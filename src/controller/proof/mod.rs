@@ -6,7 +6,7 @@
 //! was made before that may be anybody's. Without proof nothing is granted; revoking goes on.
 
 mod forgery;
-mod record;
+pub mod record;
 mod shipped;
 
 use std::time::Duration;

@@ -48,7 +48,7 @@ pub struct Record {
 
 impl Record {
     /// What is to be recorded where these stand now. `lapsed` is when this process last saw that nobody checks.
-    pub fn standing(&self, found: &[Standing], lapsed: Option<Timestamp>, now: Timestamp) -> Self {
+    pub(super) fn standing(&self, found: &[Standing], lapsed: Option<Timestamp>, now: Timestamp) -> Self {
         let entries = found.iter().map(|one| {
             let known =
                 self.entries.get(&one.key).filter(|known| known.uid == one.uid && known.generation == one.generation);
@@ -68,7 +68,7 @@ impl Record {
     }
 
     /// The same while nobody checks.
-    pub fn in_gap(&self) -> Self {
+    pub(super) fn in_gap(&self) -> Self {
         Self { gap: Some(Gap::Open), ..self.clone() }
     }
 
@@ -82,7 +82,11 @@ impl Record {
         self.entries.values().map(|entry| entry.since).fold(gap, Timestamp::max)
     }
 
-    fn parse(data: &BTreeMap<String, String>) -> Result<Self, String> {
+    /// Reads what [`Record::print`] wrote.
+    ///
+    /// # Errors
+    /// Which key cannot be read, and why.
+    pub fn parse(data: &BTreeMap<String, String>) -> Result<Self, String> {
         let mut record = Self::default();
         for (key, text) in data {
             if key != GAP {
@@ -97,7 +101,8 @@ impl Record {
         Ok(record)
     }
 
-    fn print(&self) -> BTreeMap<String, String> {
+    /// As it is stored: the data of a ConfigMap.
+    pub fn print(&self) -> BTreeMap<String, String> {
         let entries = self.entries.iter().map(|(key, entry)| (key.clone(), serde_json::json!(entry).to_string()));
         let gap = self.gap.map(|gap| match gap {
             Gap::Open => OPEN.to_owned(),
@@ -108,13 +113,13 @@ impl Record {
 }
 
 /// What is stored, and where: to write only over that.
-pub struct Stored {
+pub(super) struct Stored {
     pub record: Record,
     object: Option<ConfigMap>,
 }
 
 /// Reads the record. One that is there but says nothing counts as one of a gap that is not over.
-pub async fn read(client: &Client, namespace: &str) -> Result<Stored, Failure> {
+pub(super) async fn read(client: &Client, namespace: &str) -> Result<Stored, Failure> {
     let found = Api::<ConfigMap>::namespaced(client.clone(), namespace).get_opt(CONFIG_MAP).await;
     let object = found.map_err(|error| cannot("read", namespace, &error))?;
     let data = object.as_ref().map(|map| map.data.clone().unwrap_or_default());
@@ -130,7 +135,7 @@ pub async fn read(client: &Client, namespace: &str) -> Result<Stored, Failure> {
 }
 
 /// Writes the record over what was read; whether that was still what is stored.
-pub async fn write(client: &Client, namespace: &str, stored: &Stored, record: &Record) -> Result<bool, Failure> {
+pub(super) async fn write(client: &Client, namespace: &str, stored: &Stored, record: &Record) -> Result<bool, Failure> {
     let api = Api::<ConfigMap>::namespaced(client.clone(), namespace);
     let mut object = stored.object.clone().unwrap_or_default();
     object.data = Some(record.print());

@@ -24,6 +24,7 @@ async fn every_request_carries_the_key_and_looks_like_no_browser() {
 
 #[tokio::test]
 async fn no_error_repeats_the_key_even_if_the_server_does() {
+    use futures::TryStreamExt as _;
     let echo = format!("bad token token-abcde:{CANARY}");
     let status = |code: u16| format!(r#"{{"kind":"Status","reason":"R{CANARY}","message":"{echo}","code":{code}}}"#);
     for code in [400, 401, 403, 404, 409, 422, 429, 500, 503] {
@@ -32,6 +33,20 @@ async fn no_error_repeats_the_key_even_if_the_server_does() {
         let error = server.clusters().await.unwrap_err();
         assert!(!format!("{error} {error:?}").contains(CANARY), "{code}: {error:?}");
     }
+    // Nor as JSON may also write it.
+    let escaped: String = CANARY.chars().map(|c| format!("\\u{:04x}", u32::from(c))).collect();
+    let torn = CANARY.replace('4', "4\u{200b}");
+    for said in [escaped, torn] {
+        let (server, _) = fake::client(move |_| {
+            rancher(403, format!(r#"{{"kind":"Status","reason":"Forbidden","message":"bad {said}","code":403}}"#))
+        });
+        let error = server.clusters().await.unwrap_err();
+        assert!(!error.to_string().contains(CANARY) && error.to_string().contains("redacted"), "{error}");
+    }
+    let odd = format!(r#"{{"items":[{{"metadata":{{"name":"{CANARY}"}},"principalIds":7}}]}}"#);
+    let (server, _) = fake::client(move |_| rancher(200, odd.clone()));
+    let error = server.users_with_principal("p").await.unwrap_err().to_string();
+    assert!(error.contains("cannot be read") && !error.contains(CANARY), "{error}");
     // Where a message is shortened, no part of the key is left at its end either.
     for before in 480..520 {
         let body = format!("{} {CANARY}", "x".repeat(before));
@@ -46,6 +61,13 @@ async fn no_error_repeats_the_key_even_if_the_server_does() {
     let error = api.get("x").await.unwrap_err();
     assert!(matches!(&error, kube::Error::Api(status) if status.code == 403), "{error:?}");
     assert!(!format!("{error:?}").contains(CANARY));
+    // What kube cannot read, it repeats.
+    let (server, _) = fake::client(|_| rancher(200, format!("\"{CANARY}\"\n")));
+    let api: Api<k8s_openapi::api::core::v1::Namespace> = Api::all(server.kube_client());
+    let events = api.watch(&Default::default(), "0").await.unwrap();
+    let error = std::pin::pin!(events).try_next().await.unwrap_err();
+    assert!(error.to_string().contains(CANARY), "{error}");
+    assert!(!server.told(&error).contains(CANARY), "{}", server.told(&error));
     let (transport, _) = fake::transport(move |_| Err(format!("cannot send {CANARY}").into()));
     let error = fake::over(transport).clusters().await.unwrap_err();
     assert!(!format!("{error} {error:?}").contains(CANARY));
@@ -76,6 +98,31 @@ async fn a_list_that_never_ends_ends() {
         fake::client(|_| rancher(410, r#"{"kind":"Status","reason":"Expired","code":410,"message":"too old"}"#));
     assert_eq!(expired.clusters().await.unwrap_err().reason(), "Unknown");
     assert_eq!(asked.all().len(), 3);
+    // Each page names another one: two in turn, or ever new ones.
+    let turns = std::sync::atomic::AtomicUsize::new(0);
+    let (other, asked) = fake::client(move |_| {
+        let turn = turns.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        rancher(200, format!(r#"{{"metadata":{{"continue":"{}"}},"items":[]}}"#, turn % 2))
+    });
+    assert_eq!(other.clusters().await.unwrap_err().reason(), "Unknown");
+    assert_eq!(asked.all().len(), PAGES);
+    let (other, _) = fake::client(move |request| {
+        let next = request.uri().query().map_or(0, str::len) % 7;
+        rancher(200, format!(r#"{{"metadata":{{"continue":"{}"}},"items":[]}}"#, "x".repeat(next + 1)))
+    });
+    assert_eq!(other.known_group("okta_group://web").await.unwrap_err().reason(), "Unknown");
+}
+
+#[tokio::test]
+async fn a_list_that_is_kept_has_a_size() {
+    let page = format!(r#"{{"metadata":{{"continue":"@"}},"items":[],"x":"{}"}}"#, "y".repeat(32 << 20));
+    let turns = std::sync::atomic::AtomicUsize::new(0);
+    let (server, asked) = fake::client(move |_| {
+        let turn = turns.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        rancher(200, page.replace('@', &turn.to_string()))
+    });
+    assert_eq!(server.clusters().await.unwrap_err().reason(), "Unknown");
+    assert_eq!(asked.all().len(), KEPT / (32 << 20));
 }
 
 #[tokio::test]
@@ -108,6 +155,40 @@ async fn an_answer_beyond_the_cap_is_cut() {
     let (server, _) = fake::client(|_| rancher(200, format!(r#"{{"x":"{}"}}"#, "y".repeat(1 << 20))));
     let error = server.whoami().await.unwrap_err();
     assert!(error.to_string().contains("more than 1048576 bytes"), "{error}");
+}
+
+#[tokio::test]
+async fn a_failure_says_no_more_than_one_object() {
+    let (server, _) = fake::client(|_| rancher(500, "y".repeat(2 << 20)));
+    let error = server.clusters().await.unwrap_err();
+    assert!(error.to_string().contains("more than 1048576 bytes"), "{error}");
+}
+
+#[tokio::test]
+async fn what_is_nested_too_deeply_is_no_answer_and_no_crash() {
+    for (open, close) in [("[", "]"), (r#"{"x":"#, "}")] {
+        let deep = format!("{}1{}", open.repeat(200_000), close.repeat(200_000));
+        for body in [
+            deep.clone(),
+            format!(r#"{{"metadata":{{"name":"a","labels":{deep}}}}}"#),
+            format!(r#"{{"metadata":{{}},"items":[{deep}]}}"#),
+            format!(r#"{{"kind":"Status","reason":"NotFound","message":"m","details":{deep}}}"#),
+        ] {
+            for code in [200, 404] {
+                let body = body.clone();
+                let (server, _) = fake::client(move |_| rancher(code, body.clone()));
+                let failed = [
+                    server.cluster("a").await.map(drop),
+                    server.clusters().await.map(drop),
+                    server.known_group("g").await.map(drop),
+                ];
+                for error in failed.into_iter().filter_map(Result::err) {
+                    assert_eq!(error.reason(), "Unknown");
+                }
+                assert!(!matches!(server.cluster("a").await, Ok(crate::rancher::Sighting::Gone(_))), "{code}");
+            }
+        }
+    }
 }
 
 #[tokio::test]
@@ -154,6 +235,32 @@ async fn without_a_key_the_local_cluster_alone_is_there() {
     assert!(matches!(server.kube_system_uid("c-1").await.unwrap_err(), Error::Unaddressable { .. }));
     assert_eq!(asked.lines(), ["GET /api/v1/namespaces/kube-system"]);
     assert!(asked.last().headers().get("authorization").is_none());
+}
+
+/// A watch that never comes to the end of its first line.
+#[tokio::test]
+async fn an_event_of_a_watch_has_a_size() {
+    use futures::TryStreamExt as _;
+    let sent = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    let counted = sent.clone();
+    let service = service_fn(move |_: http::Request<Body>| {
+        let counted = counted.clone();
+        async move {
+            let chunk = bytes::Bytes::from(vec![b'x'; 64 << 10]);
+            let count = move |_: &Result<_, BoxError>| {
+                counted.fetch_add(64 << 10, std::sync::atomic::Ordering::Relaxed);
+            };
+            let chunks = futures::stream::repeat_with(move || Ok::<_, BoxError>(chunk.clone()));
+            let body = reqwest::Body::wrap_stream(futures::StreamExt::inspect(chunks, count));
+            Ok::<_, BoxError>(Response::new(body))
+        }
+    });
+    let server = fake::over(crate::rancher::transport::through(kube::Client::new(service, "default")));
+    let api: Api<k8s_openapi::api::core::v1::Namespace> = Api::all(server.kube_client());
+    let events = api.watch(&Default::default(), "0").await.unwrap();
+    assert!(std::pin::pin!(events).try_next().await.is_err());
+    let sent = sent.load(std::sync::atomic::Ordering::Relaxed);
+    assert!((4 << 20..5 << 20).contains(&sent), "{sent}");
 }
 
 /// A server whose answers begin with one watch event and never end.

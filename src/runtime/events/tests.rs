@@ -75,10 +75,14 @@ impl Fixture {
     }
 
     fn publish(&self, grant: &str, note: &str) {
+        self.publish_in("web", grant, note);
+    }
+
+    fn publish_in(&self, namespace: &str, grant: &str, note: &str) {
         let reference = ObjectReference {
             api_version: Some("rancheraccess.io/v1alpha1".to_owned()),
             kind: Some("AccessGrant".to_owned()),
-            namespace: Some("web".to_owned()),
+            namespace: Some(namespace.to_owned()),
             name: Some(grant.to_owned()),
             ..ObjectReference::default()
         };
@@ -121,8 +125,39 @@ async fn what_waits_is_told_at_the_end() {
 #[tokio::test(start_paused = true)]
 async fn a_full_queue_drops_and_counts_and_never_blocks() {
     let fixture = Fixture::new();
-    (0..QUEUE + 7).for_each(|n| fixture.publish(&format!("grant-{n}"), ""));
+    (0..QUEUE + 7).for_each(|n| fixture.publish_in(&format!("team-{}", n % 3), &format!("grant-{n}"), ""));
     assert_eq!(fixture.lost("queue_full"), 7);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_storm_in_one_namespace_leaves_room_for_another() {
+    let mut fixture = Fixture::new();
+    (0..5 * QUEUE).for_each(|n| fixture.publish_in("team-a", &format!("grant-{n}"), ""));
+    fixture.publish_in("team-b", "db", "until 18:00");
+    assert_eq!(fixture.lost("too_many"), (5 * QUEUE - QUEUE / 2) as u64);
+    let _running = fixture.start();
+    sleep(SECOND).await;
+    let got = fixture.server.got();
+    assert!(got.iter().any(|event| event["metadata"]["namespace"] == "team-b"));
+    fixture.publish_in("team-a", "later", "");
+    sleep(SECOND).await;
+    assert_eq!(fixture.server.got().len(), got.len() + 1, "who waits no longer leaves room for the next");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_grant_that_goes_to_and_fro_is_written_about_so_often() {
+    let mut fixture = Fixture::new();
+    let _running = fixture.start();
+    for _ in 0..3_000 {
+        fixture.publish("flapping", "again");
+        sleep(SECOND / 10).await;
+    }
+    fixture.publish("other", "once");
+    sleep(SECOND).await;
+    let got = fixture.server.got();
+    let most = shares::BURST as usize + 300 / shares::PACE.as_secs() as usize;
+    assert!((most - 1..=most + 1).contains(&got.len()), "{} in five minutes", got.len());
+    assert_eq!(got.last().unwrap()["regarding"]["name"], "other");
 }
 
 #[tokio::test(start_paused = true)]

@@ -24,6 +24,8 @@ use families::{Call, Controller, Failure, Families, Integration, Kind, Operation
 pub enum EventLoss {
     /// Too many waited.
     QueueFull,
+    /// Too many about one object, or of one namespace.
+    TooMany,
     /// The API server could not be reached.
     Unreachable,
     /// The API server refused it.
@@ -34,6 +36,7 @@ impl EventLoss {
     fn label(self) -> &'static str {
         match self {
             Self::QueueFull => "queue_full",
+            Self::TooMany => "too_many",
             Self::Unreachable => "unreachable",
             Self::Refused => "refused",
         }

@@ -1,6 +1,6 @@
 //! What the roles are in Rancher, and whether one of them is privileged.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Result, target::Resolver, unknown, wrong};
 use crate::{
@@ -105,9 +105,9 @@ impl Resolver<'_> {
 
     /// These role templates and all that they inherit; those that are not there are left out.
     async fn templates(&self, mut ask: Vec<String>) -> Result<BTreeMap<String, RoleTemplate>> {
-        let mut known = BTreeMap::new();
+        let (mut known, mut asked) = (BTreeMap::new(), BTreeSet::new());
         while let Some(id) = ask.pop() {
-            if known.len() >= INHERITED || known.contains_key(&id) {
+            if asked.len() >= INHERITED || !asked.insert(id.clone()) {
                 continue;
             }
             if let Some(template) = self.connection.rancher.role_template(&id).await.map_err(unknown)? {
