@@ -19,6 +19,8 @@ pub enum Kind {
     TooMany,
     /// 409; it is not carried out.
     Conflict,
+    /// 404 of a load balancer; it is not carried out.
+    NotFound,
     /// 401; it is not carried out.
     Unauthorized,
     /// 403; it is not carried out.
@@ -63,18 +65,19 @@ pub enum Kind {
 
 use Kind::{
     Ahead, Asleep, Back, Conflict, CrashAfter, CrashAway, CrashBefore, Cut, Delayed, Deposed, Dropped, Forbidden,
-    Garbled, Ghost, Gone, Hang, Late, Repeated, ReplyLost, Stale, TimeTravel, TooMany, Truncated, Twice, Unauthorized,
-    Unavailable,
+    Garbled, Ghost, Gone, Hang, Late, NotFound, Repeated, ReplyLost, Stale, TimeTravel, TooMany, Truncated, Twice,
+    Unauthorized, Unavailable,
 };
 
 /// Every kind with the word for it.
-const WORDS: [(Kind, &str); 26] = [
+const WORDS: [(Kind, &str); 27] = [
     (CrashBefore, "crash-before"),
     (CrashAfter, "crash-after"),
     (ReplyLost, "reply-lost"),
     (Unavailable, "503"),
     (TooMany, "429"),
     (Conflict, "409"),
+    (NotFound, "404"),
     (Unauthorized, "401"),
     (Forbidden, "403"),
     (Late, "late"),
@@ -98,7 +101,7 @@ const WORDS: [(Kind, &str); 26] = [
 ];
 
 /// What happens to a request that changes something.
-pub const ON_MUTATIONS: [Kind; 12] = [
+pub const ON_MUTATIONS: [Kind; 13] = [
     CrashBefore,
     CrashAfter,
     ReplyLost,
@@ -111,9 +114,10 @@ pub const ON_MUTATIONS: [Kind; 12] = [
     Twice,
     Garbled,
     Truncated,
+    NotFound,
 ];
 /// What happens to a request that only reads.
-pub const ON_READS: [Kind; 7] = [CrashBefore, Hang, Unavailable, Unauthorized, Forbidden, Garbled, Stale];
+pub const ON_READS: [Kind; 8] = [CrashBefore, Hang, Unavailable, Unauthorized, Forbidden, NotFound, Garbled, Stale];
 /// What happens to the clock at any request.
 pub const ON_CLOCKS: [Kind; 3] = [Ahead, Back, Asleep];
 /// What happens to an event of a watch.
@@ -130,7 +134,7 @@ impl Kind {
         if call::mutates(name) {
             &[CrashBefore, CrashAfter, ReplyLost, Unavailable, Late, Garbled]
         } else {
-            &[CrashBefore, Hang, Unavailable]
+            &[CrashBefore, Hang, NotFound]
         }
     }
 
@@ -141,7 +145,7 @@ impl Kind {
 
     /// Whether everything must end as if it had not been. What is refused for good, and what is told wrong, may end otherwise.
     pub fn makes_no_difference(self, _call: &str) -> bool {
-        !matches!(self, Conflict | Unauthorized | Forbidden | Stale)
+        !matches!(self, Conflict | Unauthorized | Forbidden | NotFound | Stale)
     }
 
     /// Whether the process ends of it.

@@ -203,10 +203,29 @@ async fn rest(stage: &Stage, plan: &Plan, manner: Manner) {
         stage.truth.violated("I9 bounded work", "it does not stay quiet".to_owned());
     }
     stage.truth.rests();
+    has_nothing_without_a_binding(stage);
     let faults = plan.faults.len() + plan.scenario.always.len();
     let bound = plan.scenario.requests + 150 * faults;
     if count > bound {
         stage.truth.violated("I9 bounded work", format!("{count} requests, and {bound} would be many"));
+    }
+}
+
+/// I2: who has no binding has no access.
+fn has_nothing_without_a_binding(stage: &Stage) {
+    let bindings = stage.world.rancher.bindings();
+    for who in ["u-alice", "u-bob"] {
+        let bound = bindings.iter().any(|binding| {
+            let name = |field: &str| binding[field].as_str().unwrap_or_default();
+            name("userName") == who || name("userPrincipalName").ends_with(who.trim_start_matches("u-"))
+        });
+        let left = stage.world.rancher.access_of(who);
+        // A RoleBinding is both.
+        let left: Vec<_> = left.iter().filter(|access| !access.name.starts_with("rao-")).collect();
+        if let Some(left) = left.first().filter(|_| !bound) {
+            let text = format!("no binding gives {who} anything, and {} {} is there", left.kind, left.name);
+            stage.truth.violated("I2 no leak", text);
+        }
     }
 }
 

@@ -32,6 +32,8 @@ use crate::{
 
 /// How long a request takes to arrive: so that what happens one after the other has different times.
 const LATENCY: [Duration; 2] = [Duration::from_millis(2), Duration::from_millis(5)];
+/// How long a connection hangs before it is cut: longer than anybody may wait for it.
+const HANGING: Duration = Duration::from_secs(300);
 /// When a request lands that was given up: after whoever sent it has looked and tried again.
 const LATE: Duration = Duration::from_secs(25);
 /// When it lands where another leads by then: a lease runs out after 15 s.
@@ -344,6 +346,12 @@ impl Tap {
                 let reason = if call.verb == "create" { "AlreadyExists" } else { "Conflict" };
                 return Ok(refusal(call, 409, reason).into_response());
             }
+            Kind::NotFound => {
+                let mut answer = Answer::json(StatusCode::NOT_FOUND, &Value::Null);
+                answer.body = Bytes::from_static(b"<html><body>404 Not Found</body></html>");
+                answer.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/html"));
+                return Ok(answer.into_response());
+            }
             Kind::Unauthorized => return Ok(refusal(call, 401, "Unauthorized").into_response()),
             Kind::Forbidden => return Ok(refusal(call, 403, "Forbidden").into_response()),
             Kind::Late => self.later(LATE, call, service, request),
@@ -364,7 +372,7 @@ impl Tap {
                 return Ok(answer.into_response());
             }
             Kind::Hang => {
-                sleep(Duration::from_secs(60)).await;
+                sleep(HANGING).await;
             }
             Kind::Stale => {
                 let before = self.state().answers.get(&call.address).cloned();

@@ -4,18 +4,19 @@
 //!
 //! - *I1 expiry*: a binding of ours that no unexpired grant holds is gone within 5 s; it may wait for Rancher's finalizers until
 //!   30 s after its creation, and after a disturbance until 60 s from its end.
-//! - *I2 no leak*: at rest there is a binding of ours for each that an active grant calls for, and no other.
+//! - *I2 no leak*: at rest there is a binding of ours for each that an active grant calls for, and no other; who has no binding
+//!   has no access; and nothing is deleted before Rancher has put its finalizers on.
 //! - *I3 ownership*: every delete of a binding names the UID of one that we made; every other write to somebody else's is the
 //!   one annotation.
 //! - *I4 authority*: at every create there is a grant that is to live on, with a finalizer, an unexpired recorded intent, and the
-//!   approvals that it takes.
+//!   approvals that it takes; and what somebody removed is not made again for who had it.
 //! - *I5 monotone*: a terminal phase is never left, an end is never moved later, nothing recorded as ended un-ends.
 //! - *I6 honest status*: what is said to be in force was there since the last word of it; what is said to be gone is gone, and
 //!   Rancher said so after the last sight of it.
 //! - *I7 finalizer*: a grant never disappears while a binding exists that only it holds.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -38,6 +39,8 @@ use crate::{call::Call, sky::Sky};
 const PROMPT: SignedDuration = SignedDuration::from_secs(5);
 /// How long after its creation a binding may wait for Rancher's finalizers.
 const FINALIZERS: SignedDuration = SignedDuration::from_secs(31);
+/// How long after its creation a binding without finalizers is left alone.
+const LACKING: SignedDuration = SignedDuration::from_secs(29);
 /// How soon it is gone after a disturbance has ended.
 const RECOVERED: SignedDuration = SignedDuration::from_secs(60);
 /// How old what a create relies on may be: a call's deadline.
@@ -72,6 +75,10 @@ struct State {
     ours: BTreeMap<String, Bound>,
     /// When those of ours that are gone went, by UID.
     went: BTreeMap<String, Timestamp>,
+    /// The UIDs that we asked to be deleted.
+    taken: BTreeSet<String>,
+    /// When somebody else took one of ours, by its name.
+    removed: BTreeMap<String, Timestamp>,
     /// When Rancher last said of a name that it is not there.
     absent: BTreeMap<String, Timestamp>,
     /// When something was last disturbed, or will be at the latest.
@@ -136,7 +143,10 @@ impl Truth {
         let finalizers = meta["finalizers"].as_array().is_some_and(|all| !all.is_empty());
         let mut state = self.state();
         if changed.event == EventType::Deleted {
-            state.ours.remove(&uid);
+            let by_us = state.taken.contains(&uid);
+            if let Some(bound) = state.ours.remove(&uid).filter(|_| !by_us) {
+                state.removed.insert(bound.name, now);
+            }
             state.went.insert(uid, now);
             return;
         }
@@ -277,9 +287,19 @@ impl Truth {
             "create" => self.has_authority(body["metadata"]["name"].as_str().unwrap_or_default()),
             "delete" => {
                 let uid = body["preconditions"]["uid"].as_str().unwrap_or_default();
-                let state = self.state();
+                let now = self.now();
+                let mut state = self.state();
                 let known = state.ours.contains_key(uid) || state.went.contains_key(uid);
+                let young = state.ours.get(uid).is_some_and(|bound| !bound.finalizers && bound.made + LACKING > now);
+                state.taken.insert(uid.to_owned());
                 drop(state);
+                // A RoleBinding gets none.
+                if young && call.resource != "rolebindings" {
+                    self.violated(
+                        "I2 no leak",
+                        format!("{} is deleted before Rancher could clean up after it", call.object),
+                    );
+                }
                 // What Rancher made of a binding is of the same kinds as bindings are.
                 if uid.is_empty() || (is_ours(&call.object) && !known) {
                     self.violated("I3 ownership", format!("{} deletes {} by UID {uid:?}", call.name, call.object));
@@ -305,7 +325,10 @@ impl Truth {
             let mut votes = state.approvals.iter().filter(|(of, by)| *of == grant.key.name && *by != grant.requester);
             !state.needs_approval || votes.next().is_some()
         };
+        // What somebody removed ends the grants that had it: only who came later, or was left it by one of us, makes it again.
+        let removed = state.removed.get(name).copied().unwrap_or(Timestamp::MIN);
         let may = |grant: &GrantView| {
+            let had = grant.status.granted_time.as_ref().is_some_and(|granted| granted.0 <= removed);
             let named = grant.status.bindings.iter().any(|b| b.name == name && !b.is_settled());
             let end = grant.recorded_end().unwrap_or(Timestamp::MIN);
             let ends = grant.deleted.unwrap_or(end).min(end);

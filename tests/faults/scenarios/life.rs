@@ -57,6 +57,14 @@ pub async fn short(stage: &Stage) {
     stage.finishes("g", PATIENCE).await;
 }
 
+pub async fn at_birth(stage: &Stage) {
+    stage.begin().await;
+    stage.ask("g", json!({"duration": "1h"})).await;
+    stage.truth.until(PATIENCE, |truth| !truth.bindings().is_empty()).await;
+    stage.delete("g").await;
+    stage.truth.until(PATIENCE, |truth| truth.grant("g").is_none()).await;
+}
+
 async fn with_approval(stage: &Stage) {
     let approval = json!({"approval": {"required": 1, "approvers": [{"kind": "Group", "name": "sre"}]}});
     stage.world.patch_policy(approval).await;

@@ -30,6 +30,11 @@ pub struct Scenario {
 }
 
 impl Scenario {
+    /// Whether its requests are broken: where dozens do the same, they are broken elsewhere.
+    pub fn is_broken(&self) -> bool {
+        self.name != "busy"
+    }
+
     /// Whether it is one of S1 to S14: these are broken in every way.
     pub fn is_specified(&self) -> bool {
         self.name.strip_prefix('s').is_some_and(|number| number.parse::<u32>().is_ok())
@@ -46,7 +51,7 @@ macro_rules! scenario {
             given: { #[allow(unused_mut, unused_assignments)] let mut given = USUAL; $(given = $given;)? given },
             script: |stage| Box::pin($script(stage)),
             always: { #[allow(unused_mut, unused_assignments)] let mut always: &'static [&'static str] = &[]; $(always = $always;)? always },
-            requests: 200,
+            requests: 400,
         }
     };
 }
@@ -76,6 +81,8 @@ pub static ALL: &[Scenario] = &[
     scenario!("removed", "somebody removes the binding in Rancher", disasters::removed),
     scenario!("late", "the create lands after the end", life::short, always: &["late@R:create:clusterroletemplatebindings#1"]),
     scenario!("late-leader", "the create lands under another leader", life::short, always: &["ghost@R:create:clusterroletemplatebindings#1"]),
+    scenario!("at-birth", "it is deleted in the moment that its binding is there", life::at_birth),
+    scenario!("busy", "it ends while many begin on a slow Rancher", sharing::busy),
     scenario!("joins", "another joins while the last one ends", sharing::joins),
     scenario!("at-once", "two end in the same moment", sharing::at_once),
     scenario!("survivor", "the user keeps another binding, which is touched", sharing::survivor),

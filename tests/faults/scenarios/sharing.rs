@@ -1,9 +1,15 @@
 //! Several who want the same.
 
+use std::time::Duration;
+
+use http::Method;
 use jiff::SignedDuration;
 use rancher_access_operator::api::status::Phase;
 use serde_json::json;
-use testkit::apiserver::Gvr;
+use testkit::{
+    apiserver::Gvr,
+    rancher::{FaultAction, FaultRule},
+};
 
 use crate::{
     embedded::world::{CLUSTER, crtbs},
@@ -42,7 +48,7 @@ pub async fn joins(stage: &Stage) {
     stage.reaches("first", Phase::Active).await;
     stage.mark();
     let end = stage.truth.grant("first").and_then(|grant| grant.recorded_end()).unwrap_or_default();
-    let wait = std::time::Duration::try_from(end.duration_since(stage.sky.now())).unwrap_or_default();
+    let wait = Duration::try_from(end.duration_since(stage.sky.now())).unwrap_or_default();
     tokio::time::sleep(wait).await;
     stage.ask("second", json!({"duration": "30s"})).await;
     stage.finishes("first", PATIENCE).await;
@@ -75,5 +81,33 @@ pub async fn survivor(stage: &Stage) {
     let kept = stage.world.rancher.local().get(&gvr, CLUSTER, "viewer");
     if kept.is_none() {
         stage.truth.violated("I3 ownership", "somebody else's binding is gone".to_owned());
+    }
+}
+
+/// A Rancher that takes 9 s for each create, and more who ask than there are places.
+pub async fn busy(stage: &Stage) {
+    stage.keep_running();
+    stage.ready().await;
+    stage.ask("g", json!({"duration": "30s"})).await;
+    stage.reaches("g", Phase::Active).await;
+    for number in 0..40 {
+        stage.world.rancher.add_user(
+            &format!("u-x{number}"),
+            &format!("x{number}"),
+            &[&format!("okta_user://x{number}")],
+        );
+    }
+    stage.pass(20).await;
+    stage.mark();
+    let creates = |method: &Method, path: &str| *method == Method::POST && path.contains("templatebindings");
+    stage.world.rancher.fault(FaultRule::new(creates, FaultAction::Delay(Duration::from_secs(9))));
+    for number in 0..40 {
+        let spec = json!({"access": stage.world.on_cluster(), "duration": "5m"});
+        stage.world.ask(&format!("x{number}"), &format!("x{number}"), spec).await;
+    }
+    stage.finishes("g", PATIENCE).await;
+    stage.world.rancher.clear_faults();
+    for number in 0..40 {
+        stage.delete(&format!("x{number}")).await;
     }
 }
