@@ -26,6 +26,8 @@ pub struct Memory(Mutex<Inner>);
 struct Inner {
     /// When a create of that binding was last sent.
     attempts: HashMap<String, Instant>,
+    /// When a create of that binding was last sent, answered or not.
+    sent: HashMap<String, Instant>,
     /// Bindings after which a second look for left-overs is due, and when.
     second_looks: HashMap<String, Instant>,
     /// Bindings that this process deleted when Rancher could clean up after them.
@@ -75,7 +77,15 @@ impl Memory {
         inner.clean_deletes.remove(binding);
         inner.second_looks.remove(binding);
         inner.to_clear.remove(binding);
+        inner.sent.retain(|_, sent| now.duration_since(*sent) < LATE_CREATE);
+        inner.sent.insert(binding.to_owned(), now);
         inner.attempts.insert(binding.to_owned(), now)
+    }
+
+    /// How long ago this process last sent a create of that binding, where that is not long ago. Unlike a difference of
+    /// timestamps it bears a clock that jumps.
+    pub fn since_sent(&self, binding: &str) -> Option<Duration> {
+        self.inner().sent.get(binding).map(Instant::elapsed)
     }
 
     /// That create was answered: only an earlier one may still land.

@@ -3,7 +3,12 @@
 //! An object that cannot be decoded costs that object only: what was last known of it is kept, so that its access still
 //! ends on time. Everything is listed anew from time to time: what a watch lost, whoever lost it, is found then.
 
-use std::{fmt::Debug, hash::Hash, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    fmt::Debug,
+    hash::Hash,
+    time::Duration,
+};
 
 use futures::StreamExt;
 use kube::{
@@ -67,7 +72,7 @@ where
 {
     let anew = || watcher(api.clone(), watcher::Config::default()).default_backoff().boxed();
     let (mut stream, mut list_again) = (anew(), Instant::now() + LIST_AGAIN);
-    let mut listed = Vec::new();
+    let (mut listed, mut versions) = (Vec::new(), HashMap::new());
     loop {
         let event = tokio::select! {
             biased;
@@ -82,15 +87,27 @@ where
         match event {
             Some(Ok(watcher::Event::Init)) => listed.clear(),
             Some(Ok(watcher::Event::InitApply(object))) => {
-                listed.push(name_of(&object));
-                seen(kind, object, &signs, &mut tell);
+                let name = name_of(&object);
+                // Of what is listed once more only that is told which is not known as it stands.
+                let version = object.resource_version();
+                if version.is_none() || versions.get(&name) != Some(&version) {
+                    versions.insert(name.clone(), version);
+                    seen(kind, object, &signs, &mut tell);
+                }
+                listed.push(name);
             }
             Some(Ok(watcher::Event::InitDone)) => {
+                let there: HashSet<_> = listed.iter().collect();
+                versions.retain(|name, _| there.contains(name));
                 tell(Change::Listed(std::mem::take(&mut listed)));
                 signs.gate.open();
             }
-            Some(Ok(watcher::Event::Apply(object))) => seen(kind, object, &signs, &mut tell),
+            Some(Ok(watcher::Event::Apply(object))) => {
+                versions.insert(name_of(&object), object.resource_version());
+                seen(kind, object, &signs, &mut tell);
+            }
             Some(Ok(watcher::Event::Delete(object))) => {
+                versions.remove(&name_of(&object));
                 let (namespace, name) = name_of(&object);
                 tell(Change::Gone { namespace, name, uid: object.meta().uid.clone() });
             }

@@ -2,9 +2,6 @@
 
 use std::{sync::Arc, time::Duration};
 
-use jiff::Timestamp;
-use k8s_openapi::api::coordination::v1::Lease;
-use kube::Api;
 use rancher_access_operator::api::status::Phase;
 use tokio::time::Instant;
 
@@ -13,7 +10,7 @@ use crate::{
     lives::gone_after,
     operator::SHORT_LEASE,
     run, until,
-    world::{CLUSTER, OWN, World},
+    world::{CLUSTER, World},
 };
 
 /// The lease's duration above, the two seconds between a standby's looks, and what a loaded machine takes.
@@ -41,7 +38,7 @@ fn a_leader_that_is_killed_is_followed_and_nothing_is_made_twice_or_forgotten() 
         let asked = world.ask("bob", "web", "asked", on_cluster("1h")).await;
         first.kill();
         let killed = Instant::now();
-        let taken = holder(&world, "second").await;
+        let taken = world.led_by("second").await;
         let takeover = killed.elapsed();
         println!("FIGURE takeover after SIGKILL: {takeover:.1?}, lease 4 s");
         assert!(takeover < TAKEOVER, "{takeover:?}");
@@ -77,7 +74,7 @@ fn what_ends_while_no_operator_runs_ends_when_one_leads() {
         until("the end has passed", 10, async || (since(ends) > Duration::from_secs(1)).then_some(())).await;
         assert_eq!(world.bindings_of("alice").len(), 1, "nobody was there to take it away");
         let _second = world.operator("second", &SHORT_LEASE);
-        let taken = holder(&world, "second").await;
+        let taken = world.led_by("second").await;
         let lag = gone_after(&world, "alice", taken).await;
         println!("FIGURE lease taken at a start to overdue access gone: {lag:.0?}");
         assert!(lag < Duration::from_secs(2), "{lag:?}");
@@ -94,18 +91,6 @@ async fn watch(world: Arc<World>) {
         }
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
-}
-
-/// When the operator of this name took the lease.
-async fn holder(world: &World, name: &str) -> Timestamp {
-    let leases: Api<Lease> = Api::namespaced(world.admin.clone(), OWN);
-    let what = format!("{name} holds the lease");
-    let taken = until(&what, 30, async || {
-        let spec = leases.get_opt("rancher-access-operator-default").await.unwrap()?.spec?;
-        let held = spec.holder_identity.is_some_and(|holder| holder.starts_with(&format!("{name}_")));
-        held.then(|| spec.acquire_time.expect("when it was taken").0)
-    });
-    taken.await.0
 }
 
 /// What an operator answers.

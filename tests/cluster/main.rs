@@ -8,34 +8,22 @@ mod approvals;
 mod ends;
 mod failover;
 mod gitops;
-mod kinds;
+#[path = "../installed/mod.rs"]
+mod installed;
 mod lives;
-mod operator;
 mod outage;
 mod process;
 mod rbac;
 mod refusals;
 mod shared;
-mod world;
 
-use std::{sync::LazyLock, time::Duration};
+use std::sync::LazyLock;
 
-use tokio::{runtime::Runtime, time::Instant};
+use installed::{kinds, operator, until, world};
+use tokio::runtime::Runtime;
 
 /// One runtime for all tests: what they share lives longer than one of them.
 fn run<T>(test: impl Future<Output = T>) -> T {
     static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| Runtime::new().expect("a runtime"));
     RUNTIME.block_on(test)
-}
-
-/// Asks until there is an answer, and says how long that took.
-async fn until<T>(what: &str, seconds: u64, mut ask: impl AsyncFnMut() -> Option<T>) -> (T, Duration) {
-    let begun = Instant::now();
-    loop {
-        if let Some(answer) = ask().await {
-            return (answer, begun.elapsed());
-        }
-        assert!(begun.elapsed() < Duration::from_secs(seconds), "not within {seconds} s: {what}");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
 }

@@ -154,12 +154,13 @@ impl Hand<'_> {
     }
 
     /// How old the object is at least. Rancher's clock and our own record both say so; where Rancher's runs ahead of
-    /// ours, only the record does.
+    /// ours, only the record does. What this process made itself is no older than that was ago, whatever the clocks say.
     fn age(&self, case: &Case, binding: &Binding) -> Duration {
         let now = self.ctx.now();
         let age = |since: jiff::Timestamp| Duration::try_from(now.duration_since(since)).ok();
         let recorded = age(case.record.since.0).unwrap_or_default();
-        binding.meta.creation_timestamp.and_then(age).map_or(recorded, |told| told.min(recorded))
+        let told = binding.meta.creation_timestamp.and_then(age).map_or(recorded, |told| told.min(recorded));
+        self.ctx.memory.since_sent(&binding.meta.name).map_or(told, |sent| told.min(sent))
     }
 }
 

@@ -2,4 +2,6 @@
 
 pub mod apiserver;
 pub mod control_plane;
+mod https;
+pub mod proxy;
 pub mod rancher;

@@ -228,6 +228,16 @@ impl ControlPlane {
         self.servers.start_api_server().await
     }
 
+    /// Kills etcd, as a crash would; the API server stays and can do nothing. Nothing happens if it does not run.
+    pub async fn stop_etcd(&self) {
+        self.servers.stop_etcd().await;
+    }
+
+    /// Starts etcd again, on the same data, and waits until the API server serves.
+    pub async fn start_etcd(&self) -> Result<(), Error> {
+        self.servers.start_etcd().await
+    }
+
     /// All requests since the start, oldest first. The log is written as a request ends, which may be a moment
     /// after its client has the answer: poll.
     pub fn audit(&self) -> Result<Vec<AuditEntry>, Error> {

@@ -28,7 +28,7 @@ const API_SERVER: &str = "kube-apiserver";
 pub(super) struct Servers {
     _controller_manager: Option<Server>,
     api_server: Mutex<Option<Server>>,
-    etcd: Mutex<Server>,
+    etcd: Mutex<Option<Server>>,
     /// Holds the API server's port, so that nobody else takes it, even while the API server is stopped: it is bound
     /// with SO_REUSEPORT and never listens, so all connections are the API server's.
     _port: TcpSocket,
@@ -46,11 +46,11 @@ impl Servers {
         let certificates = Certificates::make(scratch.path())?;
         certs::write(scratch.path(), "audit-policy.yaml", audit::POLICY)?;
         let (port, address) = reserve_port()?;
-        let etcd = Server::start("etcd", &binaries.etcd, &etcd_args(), scratch.path())?;
+        let etcd = start_etcd(&binaries, scratch.path())?;
         let mut servers = Self {
             _controller_manager: None,
             api_server: Mutex::new(None),
-            etcd: Mutex::new(etcd),
+            etcd: Mutex::new(Some(etcd)),
             _port: port,
             address,
             certificates,
@@ -85,6 +85,23 @@ impl Servers {
         Ok(())
     }
 
+    pub(super) async fn stop_etcd(&self) {
+        self.etcd.lock().await.take();
+    }
+
+    /// Waits for the API server too, where that runs.
+    pub(super) async fn start_etcd(&self) -> Result<(), Error> {
+        let mut slot = self.etcd.lock().await;
+        if slot.is_none() {
+            *slot = Some(start_etcd(&self.binaries, self.directory())?);
+        }
+        drop(slot);
+        match self.api_server.lock().await.as_mut() {
+            Some(server) => self.await_ready(server).await,
+            None => Ok(()),
+        }
+    }
+
     pub(super) fn directory(&self) -> &Path {
         self.scratch.path()
     }
@@ -111,7 +128,9 @@ impl Servers {
         let client = super::client(&self.kubeconfig_text(Identity::Admin)).await;
         loop {
             server.check()?;
-            self.etcd.lock().await.check()?;
+            if let Some(etcd) = self.etcd.lock().await.as_mut() {
+                etcd.check()?;
+            }
             let answer = match ready(&client).await {
                 Ok(()) => return Ok(()),
                 Err(answer) => answer.to_string(),
@@ -183,7 +202,12 @@ const CONTROLLERS: [&str; 10] = [
     "validatingadmissionpolicy-status-controller",
 ];
 
-/// Durability is no aim here: without syncing, tests do not wait for the disk.
+/// etcd in this directory, with what it has stored there before.
+fn start_etcd(binaries: &Binaries, dir: &Path) -> Result<Server, Error> {
+    Server::start("etcd", &binaries.etcd, &etcd_args(), dir)
+}
+
+/// Durability is no aim here (what a killed process has written stays written): without syncing, tests do not wait for the disk.
 fn etcd_args() -> Vec<String> {
     let peer = "unix://peer.sock:0";
     vec![

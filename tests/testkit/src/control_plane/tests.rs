@@ -153,6 +153,20 @@ async fn what_a_namespace_held_goes_with_it() {
     until("the namespace is gone", async || namespaces.get_opt("short-lived").await.unwrap().is_none()).await;
 }
 
+#[tokio::test]
+async fn what_was_stored_is_there_when_etcd_is_back() {
+    let plane = ControlPlane::start(Options { controller_manager: false, ..Options::default() }).await.unwrap();
+    let maps: Api<ConfigMap> = Api::namespaced(plane.client().await, "default");
+    maps.create(&PostParams::default(), &object(json!({"metadata": {"name": "kept"}}))).await.unwrap();
+    plane.stop_etcd().await;
+    // The client tries on for minutes where it is not stopped.
+    let second = object(json!({"metadata": {"name": "second"}}));
+    let stored = tokio::time::timeout(Duration::from_secs(2), maps.create(&PostParams::default(), &second)).await;
+    assert!(stored.is_err() || stored.unwrap().is_err(), "there is nowhere to store it");
+    plane.start_etcd().await.unwrap();
+    assert!(maps.get_opt("kept").await.unwrap().is_some());
+}
+
 /// The test process is killed in the middle: this test runs itself as the victim.
 #[tokio::test]
 async fn nothing_survives_a_killed_test_process() {

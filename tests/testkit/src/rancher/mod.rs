@@ -12,7 +12,11 @@ use std::{sync::Arc, time::Duration};
 use jiff::Timestamp;
 use tokio::task::AbortHandle;
 
-use crate::apiserver::{ApiServer, Service};
+pub use crate::https::Served;
+use crate::{
+    apiserver::{ApiServer, Service},
+    https,
+};
 
 mod access;
 mod auth;
@@ -33,7 +37,6 @@ mod rights;
 mod roles;
 mod routes;
 mod seed;
-mod serve;
 mod stories;
 mod subject;
 mod tokens;
@@ -47,7 +50,6 @@ mod tests;
 pub use access::Access;
 pub use faults::{FaultAction, FaultRule};
 pub use routes::Requested;
-pub use serve::Served;
 pub use stories::Backup;
 pub use tokens::TokenSpec;
 pub use version::Version;
@@ -208,7 +210,8 @@ impl Rancher {
     /// # Panics
     /// Where the machine gives no port.
     pub async fn serve(&self) -> Served {
-        serve::serve(self.service()).await
+        let service = self.service();
+        https::serve(move || https::of_service(service.clone())).await
     }
 
     /// Rancher's own cluster, past all authentication.

@@ -9,7 +9,7 @@ use std::{
     process::{Child, Command, ExitStatus, Stdio},
 };
 
-use crate::until;
+use super::until;
 
 /// Waits for a line on standard input. `done` says that the process with the id "$1" is gone; the end of input, that
 /// this test process is: then the operator goes too.
@@ -67,11 +67,21 @@ impl Operator {
 
     /// Asks it to end, and waits until it has.
     pub(crate) async fn terminate(mut self) -> ExitStatus {
+        self.signal("TERM");
+        self.ended("the operator has ended after SIGTERM", 30).await
+    }
+
+    /// Sends it a signal: `STOP` freezes it, `CONT` lets it go on.
+    pub(crate) fn signal(&self, signal: &str) {
         let pid = self.child.id().to_string();
-        let sent = Command::new("sh").args(["-c", r#"kill -TERM "$1""#, "sh", &pid]).status().expect("sh runs");
+        let kill = r#"kill -"$1" "$2""#;
+        let sent = Command::new("sh").args(["-c", kill, "sh", signal, &pid]).status().expect("sh runs");
         assert!(sent.success(), "no process {pid}");
-        let ended = async || self.child.try_wait().expect("a child");
-        until("the operator has ended after SIGTERM", 30, ended).await.0
+    }
+
+    /// Waits until it has ended by itself.
+    pub(crate) async fn ended(&mut self, what: &str, seconds: u64) -> ExitStatus {
+        until(what, seconds, async || self.child.try_wait().expect("a child")).await.0
     }
 
     /// Whether it still runs.

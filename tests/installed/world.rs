@@ -2,8 +2,10 @@
 
 use std::{fs, path::PathBuf, time::Duration};
 
+use jiff::Timestamp;
+use k8s_openapi::api::coordination::v1::Lease;
 use kube::{
-    Client, Config,
+    Api, Client, Config,
     config::{KubeConfigOptions, Kubeconfig},
 };
 use serde_json::{Value, json};
@@ -12,7 +14,7 @@ use testkit::{
     rancher::{Rancher, Served, TokenSpec},
 };
 
-use crate::{
+use super::{
     kinds::{self, Grant},
     operator::Operator,
     until,
@@ -42,14 +44,21 @@ pub(crate) struct World {
 impl World {
     /// Starts all but the operator. Integration `prod` stands; policies are the tests' own.
     pub(crate) async fn start() -> Self {
+        Self::start_with(async |plane, rancher| {
+            (rancher.serve().await, plane.service_account_kubeconfig(OWN, NAME).await.unwrap())
+        })
+        .await
+    }
+
+    /// The same with another way for the operator: how it reaches Rancher, and its kubeconfig.
+    pub(crate) async fn start_with(way: impl AsyncFnOnce(&ControlPlane, &Rancher) -> (Served, PathBuf)) -> Self {
         let plane = ControlPlane::start(Options { audit: true, ..Options::default() }).await;
         let plane = plane.unwrap_or_else(|error| panic!("{error}"));
         let rancher = Rancher::builder().seed(1).build();
         rancher.add_cluster(CLUSTER, "prod-eu", &[]);
         let project = rancher.add_project(CLUSTER, "web", &[]);
-        let served = rancher.serve().await;
         install(&plane).await;
-        let kubeconfig = plane.service_account_kubeconfig(OWN, NAME).await.unwrap();
+        let (served, kubeconfig) = way(&plane, &rancher).await;
         let (admin, token) = (plane.client().await, key(&rancher));
         let world = Self { plane, rancher, project, token, admin, served, kubeconfig };
         world.apply(&world.connection()).await;
@@ -66,6 +75,18 @@ impl World {
     pub(crate) async fn ready(&self) {
         self.integration_says("prod", "Ready", "True", 30).await;
         self.plane.until_identities_count().await.unwrap();
+    }
+
+    /// When the operator of this name took the lease, once it has.
+    pub(crate) async fn led_by(&self, name: &str) -> Timestamp {
+        let leases: Api<Lease> = Api::namespaced(self.admin.clone(), OWN);
+        let what = format!("{name} holds the lease");
+        let taken = until(&what, 30, async || {
+            let spec = leases.get_opt("rancher-access-operator-default").await.ok()??.spec?;
+            let held = spec.holder_identity.is_some_and(|holder| holder.starts_with(&format!("{name}_")));
+            held.then(|| spec.acquire_time.expect("when it was taken").0)
+        });
+        taken.await.0
     }
 
     /// Waits until a condition of an integration has this status.

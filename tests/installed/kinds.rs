@@ -14,7 +14,7 @@ use rancher_access_operator::{
 };
 use serde_json::{Value, json};
 
-use crate::{
+use super::{
     until,
     world::{CLUSTER, GROUP},
 };
@@ -118,11 +118,22 @@ impl Grant {
     /// Waits until the object itself is gone.
     pub(crate) async fn until_gone(&self, seconds: u64) {
         let what = format!("{} is gone", self.name);
-        until(&what, seconds, async || self.api.get_opt(&self.name).await.unwrap().is_none().then_some(())).await;
+        let gone = async || self.api.get_opt(&self.name).await.ok()?.is_none().then_some(());
+        until(&what, seconds, gone).await;
     }
 
     pub(crate) async fn delete(&self) {
         self.api.delete(&self.name, &DeleteParams::default()).await.unwrap();
+    }
+
+    /// Deletes it, as often as it takes while the API server comes back.
+    pub(crate) async fn try_delete(&self, seconds: u64) {
+        let gone = |error: &kube::Error| matches!(error, kube::Error::Api(status) if status.code == 404);
+        let delete = async || {
+            let asked = self.api.delete(&self.name, &DeleteParams::default()).await;
+            (asked.is_ok() || asked.is_err_and(|error| gone(&error))).then_some(())
+        };
+        until(&format!("{} can be deleted", self.name), seconds, delete).await;
     }
 
     pub(crate) async fn patch(&self, patch: Value) {
