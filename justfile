@@ -25,6 +25,14 @@ fuzz TARGET SECONDS="120":
     mkdir -p "${CARGO_TARGET_DIR:-target}/fuzz-corpus-{{ TARGET }}"
     cargo +nightly fuzz run --sanitizer none {{ TARGET }} "${CARGO_TARGET_DIR:-target}/fuzz-corpus-{{ TARGET }}" fuzz/corpus/{{ TARGET }} -- -max_total_time={{ SECONDS }} -max_len=65536 -timeout=10
 
+# Random faults in random scenarios: `just fuzz-faults 10000 7` plays ten thousand plans from seed 7
+fuzz-faults COUNT="1000" SEED="1":
+    cargo test --test faults -- --fuzz {{ COUNT }} --seed {{ SEED }}
+
+# Whether the harness can fail: every known way to break the operator, and what catches it
+mutants *NAMES:
+    tests/faults/mutants.sh {{ NAMES }}
+
 # Format, lints and dependencies: what can be said without running anything
 check: fmt-check clippy deny
 

@@ -112,3 +112,13 @@ fn missing(wanted: &[&str]) {
     let missing: Vec<_> = wanted.iter().filter(|word| !page.contains(**word)).collect();
     assert!(missing.is_empty(), "{OPERATIONS} does not mention {missing:?}");
 }
+
+/// The faults that are put into the operator to see that the harness finds them fit the operator as it is.
+#[test]
+fn the_mutants_still_apply() {
+    let checked =
+        Command::new("git").args(["apply", "--check", "tests/faults/mutants.patch"]).current_dir(root()).output();
+    let checked = checked.expect("git is there");
+    let told = String::from_utf8_lossy(&checked.stderr);
+    assert!(checked.status.success(), "write tests/faults/mutants.patch anew, for it does not fit any more:\n{told}");
+}
