@@ -8,7 +8,7 @@ use data_encoding::HEXLOWER;
 use k8s_openapi::{ByteString, api::core::v1::Secret};
 use kube::{Api, Client, api::PostParams};
 
-use crate::grant::name::InstallationKey;
+use crate::{controller::find, grant::name::InstallationKey};
 
 /// Name of the Secret.
 pub const SECRET: &str = "rancher-access-installation";
@@ -55,7 +55,7 @@ pub enum InstallationError {
 pub async fn load(client: &Client, namespace: &str) -> Result<Installation, InstallationError> {
     let secrets: Api<Secret> = Api::namespaced(client.clone(), namespace);
     let api = |source| InstallationError::Api { namespace: namespace.to_owned(), source };
-    if let Some(secret) = secrets.get_opt(SECRET).await.map_err(api)? {
+    if let Some(secret) = find(&secrets, SECRET).await.map_err(api)? {
         return read(namespace, &secret);
     }
     let fresh = fresh().map_err(InstallationError::Random)?;

@@ -30,10 +30,32 @@ pub mod watch;
 pub mod words;
 pub mod workers;
 
+use std::fmt::Debug;
+
+use kube::Api;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 pub use context::{Context, Settings, Transports};
 pub use operator::{Operator, OperatorError};
+
+/// Whether the API server says in so many words that the object is not there. What stands in front of it answers 404 too, and
+/// kube takes that for the same.
+fn is_absent(error: &kube::Error) -> bool {
+    matches!(error, kube::Error::Api(status) if status.reason == "NotFound")
+}
+
+/// The object of that name; `None` where the API server says that there is none.
+async fn find<K>(api: &Api<K>, name: &str) -> Result<Option<K>, kube::Error>
+where
+    K: Clone + DeserializeOwned + Debug,
+{
+    match api.get(name).await {
+        Ok(found) => Ok(Some(found)),
+        Err(error) if is_absent(&error) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
 
 /// What the API server said, without the whole answer that kube's own words carry.
 fn brief(error: &kube::Error) -> String {

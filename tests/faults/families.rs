@@ -9,9 +9,10 @@ use std::{
     sync::{
         Mutex, PoisonError,
         atomic::{AtomicUsize, Ordering},
+        mpsc,
     },
     thread,
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use crate::{
@@ -27,6 +28,8 @@ use crate::{
 const SAME_READS: u32 = 2;
 /// How many events of one watch are broken in one scenario.
 const SAME_EVENTS: u32 = 8;
+/// A run that takes so long by the machine's clock goes round in circles: they take a twentieth of a second.
+const STUCK: Duration = Duration::from_secs(20);
 /// How many failures of one family are shown.
 const SHOWN: usize = 8;
 
@@ -212,14 +215,24 @@ impl Report<'_> {
         let (next, stop) = (AtomicUsize::new(0), AtomicUsize::new(usize::MAX));
         let done: Mutex<Vec<(usize, Done)>> = Mutex::default();
         let threads = thread::available_parallelism().map_or(2, usize::from);
+        let first = self.args.first;
         thread::scope(|scope| {
             for _ in 0..threads {
                 scope.spawn(|| {
                     loop {
                         let at = next.fetch_add(1, Ordering::Relaxed);
                         let Some(job) = jobs.get(at).filter(|_| at < stop.load(Ordering::Relaxed)) else { return };
+                        let (played, told) = mpsc::channel::<()>();
+                        let plan = job.plan.to_string();
+                        // Ends with the run; one that never ends is named.
+                        thread::spawn(move || {
+                            if told.recv_timeout(STUCK) == Err(mpsc::RecvTimeoutError::Timeout) {
+                                eprintln!("has been at it for {STUCK:?}: {plan}");
+                            }
+                        });
                         let one = play(job, &judge);
-                        if !one.broken.is_empty() && self.args.first {
+                        drop(played);
+                        if !one.broken.is_empty() && first {
                             stop.store(0, Ordering::Relaxed);
                         }
                         done.lock().unwrap_or_else(PoisonError::into_inner).push((at, one));
@@ -250,7 +263,11 @@ impl Report<'_> {
             println!("    again: cargo test --test faults -- --replay '{}'", one.plan);
         }
         if failed.len() > SHOWN {
-            println!("  and {} more", failed.len() - SHOWN);
+            println!("  and {} more:", failed.len() - SHOWN);
+            for one in failed.iter().skip(SHOWN) {
+                let first = one.broken.first().map(|what| what.lines().next().unwrap_or_default());
+                println!("  {}: {}", one.plan, first.unwrap_or_default());
+            }
         }
     }
 

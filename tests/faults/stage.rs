@@ -6,14 +6,21 @@ use std::{
 };
 
 use data_encoding::BASE64;
+use http::Request;
+use http_body_util::BodyExt;
 use jiff::{SignedDuration, Timestamp};
-use rancher_access_operator::api::{AccessGrant, RancherIntegration, condition, status::Phase};
+use kube::client::Body;
+use rancher_access_operator::{
+    api::{AccessGrant, RancherIntegration, condition, status::Phase},
+    runtime::kube_client::{DeadlineLayer, Deadlines},
+};
 use serde_json::{Value, json};
-use testkit::apiserver::{ApiServer, Gvr, User};
+use testkit::apiserver::{ApiServer, Gvr, Service, User};
 use tokio::{
     task::JoinHandle,
     time::{Instant, sleep, timeout},
 };
+use tower::{Layer, ServiceExt, service_fn};
 
 use crate::{
     call::Server,
@@ -188,7 +195,7 @@ impl Stage {
 /// What a kubelet does: starts a process again, whatever it ended of.
 struct Keeper {
     server: ApiServer,
-    rancher: testkit::apiserver::Service,
+    rancher: Service,
     clock: rancher_access_operator::runtime::Clock,
     tap: Tap,
     metrics: Arc<Mutex<String>>,
@@ -199,7 +206,7 @@ impl Keeper {
         loop {
             let process = self.tap.process();
             let service = self.server.service_as(User::new(OPERATOR, &GROUPS));
-            let client = ApiServer::client_over(self.tap.wire(Server::Kubernetes, process, service));
+            let client = client(self.tap.wire(Server::Kubernetes, process, service));
             let rancher = transports(self.tap.wire(Server::Rancher, process, self.rancher.clone()));
             let name = format!("operator-{process}");
             let starting = Running::try_start(client, self.clock.clone(), rancher, &name, [15, 10, 5]);
@@ -223,6 +230,18 @@ impl Keeper {
             sleep(RESTART).await;
         }
     }
+}
+
+/// A client with the deadlines that the operator's own has.
+fn client(service: Service) -> kube::Client {
+    let adapter = service_fn(move |request: Request<Body>| {
+        let service = service.clone();
+        async move {
+            let (head, body) = request.into_parts();
+            service.oneshot(Request::from_parts(head, body.collect().await?.to_bytes())).await
+        }
+    });
+    kube::Client::new(DeadlineLayer(Deadlines::default()).layer(adapter), "default")
 }
 
 /// A grant's status in words, without what differs from run to run.

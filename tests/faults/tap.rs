@@ -42,6 +42,8 @@ const AFTER_TAKEOVER: Duration = Duration::from_secs(30);
 const CUT_OFF: Duration = Duration::from_secs(45);
 /// How long Rancher is away after a crash.
 const AWAY: Duration = Duration::from_secs(900);
+/// How long the API server is away at most.
+const API_AWAY: Duration = Duration::from_secs(120);
 /// How long a new process is shown the grants as they were.
 const TRAVEL: Duration = Duration::from_secs(30);
 /// More requests than any run has: whatever goes round in circles ends here.
@@ -103,6 +105,8 @@ struct State {
     /// Who was shown them: once, when it began. What it lists later on purpose is what is there.
     travelled: BTreeSet<usize>,
     started: usize,
+    /// Whether the API server is away: then no process can start, and who dies is not followed.
+    without_api: bool,
 }
 
 struct Shared {
@@ -158,9 +162,24 @@ impl Tap {
         self.0.orders.subscribe()
     }
 
+    /// The API server goes, or comes back.
+    pub fn api_away(&self, away: bool) {
+        self.state().without_api = away;
+        if !away {
+            self.0.truth.disturb(Duration::ZERO);
+        }
+    }
+
     /// Ends a process: nothing that it sends arrives any more.
     pub fn kill(&self, process: usize) {
-        self.state().dead.insert(process);
+        let without_api = {
+            let mut state = self.state();
+            state.dead.insert(process);
+            state.without_api
+        };
+        if without_api {
+            self.0.truth.disturb(API_AWAY);
+        }
         self.0.orders.send_modify(|_| {});
     }
 

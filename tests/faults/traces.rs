@@ -1,9 +1,10 @@
-//! Reference traces: which requests a scenario takes when nothing goes wrong.
+//! Reference traces: which requests a scenario takes when nothing goes wrong, each once, in alphabetical order: how often a look
+//! is repeated, and what of several things comes first, may differ from run to run.
 //!
 //! They stand in `traces/`, one file a scenario. A new request changes one of them, where a reader sees it, and brings its own
 //! faults with it. `cargo test --test faults -- --bless` writes them.
 
-use std::{fs, path::PathBuf};
+use std::{collections::BTreeSet, fs, path::PathBuf};
 
 use crate::scenarios::Scenario;
 
@@ -12,7 +13,8 @@ pub fn compare(scenario: &Scenario, calls: &[(String, u32)], bless: bool) -> Opt
     let file: PathBuf =
         [env!("CARGO_MANIFEST_DIR"), "tests/faults/traces", &format!("{}.txt", scenario.name)].iter().collect();
     let mut found = format!("# {}\n", scenario.about);
-    for (name, _) in calls {
+    let names: BTreeSet<&str> = calls.iter().map(|(name, _)| name.as_str()).collect();
+    for name in names {
         found.push_str(name);
         found.push('\n');
     }

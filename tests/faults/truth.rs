@@ -333,6 +333,7 @@ impl Truth {
             let end = grant.recorded_end().unwrap_or(Timestamp::MIN);
             let ends = grant.deleted.unwrap_or(end).min(end);
             named
+                && !had
                 && grant.finalizer
                 && grant.status.end.is_none()
                 && approved(grant)

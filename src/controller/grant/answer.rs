@@ -9,7 +9,7 @@ use tracing::{debug, info};
 
 use crate::{
     api::{AccessDecision, AccessDecisionStatus, AccessGrant, decision::DecisionReason},
-    controller::{Context, brief},
+    controller::{Context, brief, find, is_absent},
     grant::{Answer, GrantKey, Wake},
 };
 
@@ -44,7 +44,7 @@ pub(super) async fn nobody(ctx: &Context, key: &GrantKey) {
         return;
     }
     let api: Api<AccessGrant> = Api::namespaced(ctx.client.clone(), &key.namespace);
-    match api.get_opt(&key.name).await {
+    match find(&api, &key.name).await {
         Ok(Some(found)) => {
             ctx.grants.observe(found);
             ctx.queue.push(key.clone());
@@ -98,7 +98,7 @@ fn done(
             true
         }
         // It is gone, or another one has that name by now: the watch tells.
-        Err(kube::Error::Api(answer)) if answer.code == 404 => true,
+        Err(error) if is_absent(&error) => true,
         Err(error) => {
             debug!(
                 namespace,

@@ -4,7 +4,7 @@ use kube::Api;
 
 use crate::{
     api::AccessGrant,
-    controller::{Context, brief},
+    controller::{Context, brief, find},
     grant::{Because, Extended, GrantKey, GrantView, Seen, extension},
     policy,
 };
@@ -23,7 +23,7 @@ pub(super) async fn look(ctx: &Context, grant: &AccessGrant, view: &GrantView) -
         return seen(ctx, grant, &known);
     }
     let api: Api<AccessGrant> = Api::namespaced(ctx.client.clone(), &key.namespace);
-    match api.get_opt(name).await {
+    match find(&api, name).await {
         Ok(Some(found)) => {
             ctx.grants.observe(found.clone());
             seen(ctx, grant, &found)

@@ -7,7 +7,7 @@ use tracing::debug;
 
 use crate::{
     api::{AccessGrant, status::BindingState},
-    controller::{Context, grants},
+    controller::{Context, find, grants},
     grant::{GrantKey, GrantView, binding::Holders},
 };
 
@@ -57,7 +57,7 @@ pub(super) fn taken_by_co_holder(ctx: &Context, grant: &GrantView, binding: &str
 /// The grant as the API server has it: `Some(None)` where there is none, `None` where it gave no answer.
 async fn live(ctx: &Context, key: &GrantKey) -> Option<Option<AccessGrant>> {
     let api: Api<AccessGrant> = Api::namespaced(ctx.client.clone(), &key.namespace);
-    match api.get_opt(&key.name).await {
+    match find(&api, &key.name).await {
         Ok(found) => {
             if let Some(grant) = &found {
                 ctx.grants.observe(grant.clone());

@@ -36,7 +36,7 @@ use std::{sync::Arc, time::Duration};
 use jiff::SignedDuration;
 use tracing::{debug, info};
 
-use super::{Context, brief, grants, operator, pools::Work, seats};
+use super::{Context, brief, grants, is_absent, operator, pools::Work, seats};
 use crate::{
     api::{AccessGrant, AccessGrantStatus},
     grant::{Answer, Decision, GrantKey, GrantView, Judged, Lane, Observed, Step, Wake, decide, extension, view},
@@ -322,7 +322,7 @@ impl Pass<'_> {
     }
 
     fn unwritten(&self, source: kube::Error) -> GrantError {
-        if matches!(&source, kube::Error::Api(status) if status.code == 404) {
+        if is_absent(&source) {
             operator::gone(self.ctx, &self.view.key, self.grant.metadata.uid.as_deref());
             info!(grant = %self.view.key, "The grant is gone from the API server");
         }

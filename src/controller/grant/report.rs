@@ -26,6 +26,8 @@ pub(super) fn changed(ctx: &Context, grant: &AccessGrant, before: &AccessGrantSt
         publish(ctx, grant, phase, message);
         if after.bindings.iter().any(|b| b.state == BindingState::Abandoned) {
             ctx.events.publish(reference(grant), EventType::Warning, "Abandoned", "Revoke", message);
+            // Its Rancher may be back by now: the sweep looks at once, and again until it could.
+            ctx.memory.sweep_of(&grant.spec.integration_ref.name).notify_one();
         }
         if let (Some(revoked), Some(end)) = (&after.revoked_time, &after.end) {
             // Lag counts from the true end; status keeps whole seconds.

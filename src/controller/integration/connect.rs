@@ -13,6 +13,7 @@ use crate::{
     controller::{
         Context, brief,
         connection::{Connection, observed},
+        find,
     },
     grant::Because,
     rancher::{Credentials, Rancher, TransportConfig, endpoint, transport},
@@ -113,7 +114,7 @@ fn keyless(ctx: &Context, integration: &RancherIntegration, kept: &mut Kept) -> 
 async fn secret_data(ctx: &Context, name: &str, field: &str) -> Result<BTreeMap<String, ByteString>, Because> {
     let namespace = &ctx.settings.namespace;
     let api: Api<Secret> = Api::namespaced(ctx.client.clone(), namespace);
-    match api.get_opt(name).await {
+    match find(&api, name).await {
         Ok(Some(secret)) => Ok(secret.data.unwrap_or_default()),
         Ok(None) => Err(Because::new(
             "SecretNotFound",
@@ -154,7 +155,7 @@ async fn certificates(
         ));
     };
     let api: Api<ConfigMap> = Api::namespaced(ctx.client.clone(), namespace);
-    let found = api.get_opt(&at.name).await.map_err(|error| {
+    let found = find(&api, &at.name).await.map_err(|error| {
         Because::new(
             "ConfigMapUnreadable",
             format!("The ConfigMap {namespace}/{} cannot be read: {}.", at.name, brief(&error)),

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use tracing::warn;
 
 use super::{Failure, shipped::Standing};
-use crate::controller::brief;
+use crate::controller::{brief, find};
 
 /// Name of the ConfigMap.
 pub const CONFIG_MAP: &str = "rancher-access-admission";
@@ -120,7 +120,7 @@ pub(super) struct Stored {
 
 /// Reads the record. One that is there but says nothing counts as one of a gap that is not over.
 pub(super) async fn read(client: &Client, namespace: &str) -> Result<Stored, Failure> {
-    let found = Api::<ConfigMap>::namespaced(client.clone(), namespace).get_opt(CONFIG_MAP).await;
+    let found = find(&Api::<ConfigMap>::namespaced(client.clone(), namespace), CONFIG_MAP).await;
     let object = found.map_err(|error| cannot("read", namespace, &error))?;
     let data = object.as_ref().map(|map| map.data.clone().unwrap_or_default());
     let parse = |data: BTreeMap<_, _>| match data.is_empty() {

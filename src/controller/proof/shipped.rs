@@ -7,7 +7,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 
 use super::Failure;
-use crate::controller::brief;
+use crate::controller::{brief, find};
 
 /// The texts that are good: the present one first, then those of earlier releases, so that operator and policies need not be
 /// changed at the same instant. There has been no release yet; at each, append the text that it shipped.
@@ -97,7 +97,7 @@ where
     K: Resource<Scope = kube::core::ClusterResourceScope> + Clone + std::fmt::Debug + Serialize + DeserializeOwned,
     K::DynamicType: Default,
 {
-    let found = Api::<K>::all(client.clone()).get_opt(name).await?;
+    let found = find(&Api::<K>::all(client.clone()), name).await?;
     Ok(found.map(|object| (object.meta().clone(), json!(object).get("spec").cloned().unwrap_or_default())))
 }
 

@@ -155,10 +155,11 @@ pub async fn abandoned(stage: &Stage) {
 pub async fn api_away(stage: &Stage) {
     active(stage, &[("g", json!({"duration": "30s"}))]).await;
     stage.world.server.set_available(false);
+    stage.tap.api_away(true);
     stage.truth.until(Duration::from_secs(60), |truth| truth.bindings().is_empty()).await;
     stage.pass(30).await;
     stage.world.server.set_available(true);
-    stage.tap.disturbed(Duration::ZERO);
+    stage.tap.api_away(false);
     stage.finishes("g", PATIENCE).await;
 }
 
@@ -203,9 +204,10 @@ pub async fn project_gone(stage: &Stage) {
 
 /// Somebody makes an equal binding, which 2.13 allows; 2.15 deletes the younger.
 pub async fn upgrade(stage: &Stage) {
-    active(stage, &[("g", json!({"duration": "2m"}))]).await;
+    active(stage, &[("g", json!({"duration": "3m"}))]).await;
     stage.world.bind_by_hand("u-alice", "permanent").await;
-    stage.pass(20).await;
+    // Long enough for a new leader to yield: what is made in the last seconds before an upgrade may be missed.
+    stage.pass(90).await;
     stage.world.rancher.upgrade(Version::V2_15).await;
     stage.tap.disturbed(Duration::ZERO);
     stage.finishes("g", PATIENCE).await;

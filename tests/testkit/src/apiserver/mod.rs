@@ -182,11 +182,6 @@ impl ApiServer {
         serve::client(self.service_as(User::new(user, groups)))
     }
 
-    /// A client over a service that leads to a server, whatever stands in between.
-    pub fn client_over(service: Service) -> kube::Client {
-        serve::client(service)
-    }
-
     /// The HTTP face: any host, the path decides.
     pub fn service_as(&self, user: User) -> Service {
         serve::service(Arc::clone(&self.0), user)
