@@ -144,7 +144,7 @@ impl Kind {
     }
 
     /// Whether everything must end as if it had not been. What is refused for good, and what is told wrong, may end otherwise.
-    pub fn makes_no_difference(self, _call: &str) -> bool {
+    pub fn makes_no_difference(self) -> bool {
         !matches!(self, Conflict | Unauthorized | Forbidden | NotFound | Stale)
     }
 

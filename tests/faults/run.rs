@@ -175,6 +175,7 @@ async fn play(plan: &Plan, manner: Manner, log: &Log) -> Outcome {
 async fn rest(stage: &Stage, plan: &Plan, manner: Manner) {
     stage.sky.set_ahead(0);
     stage.world.rancher.clear_faults();
+    stage.tap.is_back().await;
     let settled = |phase: Option<Phase>| match phase {
         Some(Phase::Activating | Phase::Revoking) | None => false,
         Some(_) => true,

@@ -51,6 +51,11 @@ impl Sky {
         self.0.slept.fetch_add(seconds, Ordering::Relaxed);
     }
 
+    /// Whether the operator's clock is behind: then access ends as much later.
+    pub fn is_behind(&self) -> bool {
+        self.0.ahead.load(Ordering::Relaxed) < 0
+    }
+
     /// The operator's clock is set wrong by so much, or right again by 0.
     pub fn set_ahead(&self, seconds: i64) {
         self.0.ahead.store(seconds, Ordering::Relaxed);

@@ -41,7 +41,7 @@ const RESTART: Duration = Duration::from_secs(2);
 const START: Duration = Duration::from_secs(60);
 
 /// How long what was asked for may take, when anything may go wrong meanwhile.
-pub const PATIENCE: Duration = Duration::from_secs(240);
+pub const PATIENCE: Duration = Duration::from_secs(330);
 
 /// When it begins.
 pub fn eight() -> Timestamp {

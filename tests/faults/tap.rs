@@ -42,6 +42,8 @@ const AFTER_TAKEOVER: Duration = Duration::from_secs(30);
 const CUT_OFF: Duration = Duration::from_secs(45);
 /// How long Rancher is away after a crash.
 const AWAY: Duration = Duration::from_secs(900);
+/// How often the operator lists everything anew.
+const LISTED_ANEW: Duration = Duration::from_secs(300);
 /// How long the API server is away at most.
 const API_AWAY: Duration = Duration::from_secs(120);
 /// How long a new process is shown the grants as they were.
@@ -198,6 +200,14 @@ impl Tap {
     /// Something is disturbed for so long, by the story itself.
     pub fn disturbed(&self, for_: Duration) {
         self.0.truth.disturb(for_);
+    }
+
+    /// Waits until Rancher is back.
+    pub async fn is_back(&self) {
+        let away = self.state().away;
+        if let Some(until) = away {
+            tokio::time::sleep_until(until).await;
+        }
     }
 
     /// What was asked, in order.
@@ -531,7 +541,8 @@ impl Tap {
         let Some(kind) = self.event_fault(process, call) else {
             return Passed::On(frame);
         };
-        self.0.truth.disturb(Duration::from_secs(20));
+        // What is lost is found when everything is listed anew.
+        self.0.truth.disturb(if kind == Kind::Dropped { LISTED_ANEW } else { LATE });
         match kind {
             Kind::Dropped => Passed::Not,
             Kind::Repeated => Passed::On(Bytes::from([frame.as_ref(), frame.as_ref()].concat())),

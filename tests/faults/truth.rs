@@ -254,6 +254,9 @@ impl Truth {
     /// I1, at this moment.
     pub fn check(&self) {
         let now = self.now();
+        if self.0.sky.is_behind() {
+            return self.disturb(Duration::ZERO);
+        }
         let mut state = self.state();
         let disturbed = state.disturbed.map_or(Timestamp::MIN, |until| until + RECOVERED);
         let mut found = Vec::new();

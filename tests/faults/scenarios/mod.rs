@@ -35,6 +35,11 @@ impl Scenario {
         self.name != "busy"
     }
 
+    /// Whether how it ends depends on who comes first: then a fault may well make a difference to that.
+    pub fn is_a_race(&self) -> bool {
+        matches!(self.name, "joins" | "upgrade")
+    }
+
     /// Whether it is one of S1 to S14: these are broken in every way.
     pub fn is_specified(&self) -> bool {
         self.name.strip_prefix('s').is_some_and(|number| number.parse::<u32>().is_ok())
@@ -51,7 +56,7 @@ macro_rules! scenario {
             given: { #[allow(unused_mut, unused_assignments)] let mut given = USUAL; $(given = $given;)? given },
             script: |stage| Box::pin($script(stage)),
             always: { #[allow(unused_mut, unused_assignments)] let mut always: &'static [&'static str] = &[]; $(always = $always;)? always },
-            requests: 400,
+            requests: 600,
         }
     };
 }
