@@ -12,8 +12,10 @@ use std::{
         mpsc,
     },
     thread,
-    time::{Duration, Instant},
+    time::Duration,
 };
+
+use tokio::time::Instant;
 
 use crate::{
     Args, call,
@@ -83,7 +85,7 @@ pub fn all(args: &Args) -> ExitCode {
         return report.verdict(began);
     }
     if let Some(count) = args.fuzz {
-        report.family("random plans", fuzz::plans(&references, count, args.seed).map(|plan| sound(plan)).collect());
+        report.family("random plans", fuzz::plans(&references, count, args.seed).map(sound).collect());
         return report.verdict(began);
     }
     let references: Vec<_> = references.into_iter().filter(|one| one.scenario.is_broken()).collect();
