@@ -72,6 +72,8 @@ struct Job {
 struct Done {
     plan: Plan,
     broken: Vec<String>,
+    /// What was broken in one of two runs.
+    once: Vec<String>,
     calls: Vec<(String, u32)>,
     happened: bool,
 }
@@ -277,6 +279,9 @@ impl Report<'_> {
         let spared = if never > 0 { format!(", {never} in which the request never came") } else { String::new() };
         let seconds = began.elapsed().as_secs_f64();
         println!("{name:26} {:6} runs, {} failed, {seconds:.1} s{spared}", done.len(), failed.len());
+        for one in done.iter().filter(|one| !one.once.is_empty()) {
+            println!("  failed in one of two runs: {}: {}", one.plan, one.once.join("; "));
+        }
         let reasons: BTreeSet<_> = known.iter().filter_map(|one| open(&one.plan)).collect();
         for reason in reasons {
             let count = known.iter().filter(|one| open(&one.plan) == Some(reason)).count();
@@ -305,7 +310,19 @@ impl Report<'_> {
     }
 }
 
+/// Plays a run; one that fails is played once more. What fails once only cannot be played again by its name: hash maps have
+/// no seed that a run could set, so what happens in one moment may happen in another order. It is told, and does not count.
 fn play(job: &Job, judge: &impl Fn(&Plan, &Outcome) -> Option<String>) -> Done {
+    let first = play_once(job, judge);
+    if first.broken.is_empty() {
+        return first;
+    }
+    let again = play_once(job, judge);
+    let once = if again.broken.is_empty() { first.broken } else { Vec::new() };
+    Done { once, ..again }
+}
+
+fn play_once(job: &Job, judge: &impl Fn(&Plan, &Outcome) -> Option<String>) -> Done {
     let outcome = run(&job.plan, job.manner);
     let mut broken = outcome.violations.clone();
     broken.dedup();
@@ -317,7 +334,7 @@ fn play(job: &Job, judge: &impl Fn(&Plan, &Outcome) -> Option<String>) -> Done {
             differences(end, &outcome.end)
         ));
     }
-    Done { plan: job.plan.clone(), broken, calls: outcome.calls(), happened }
+    Done { plan: job.plan.clone(), broken, once: Vec::new(), calls: outcome.calls(), happened }
 }
 
 fn differences(expected: &str, found: &str) -> String {
