@@ -333,8 +333,10 @@ fn policy_changed(ctx: &Context, change: Change<AccessPolicy>) {
         // A list says all at once.
         Change::Gone { .. } | Change::Listed(_) => None,
     };
-    ctx.policies.take(change);
-    if !ctx.policies.is_listed() {
+    let was_listed = ctx.policies.is_listed();
+    let changed = ctx.policies.take(change);
+    // A list that says nothing new is nobody's concern.
+    if !ctx.policies.is_listed() || was_listed && changed.is_empty() {
         return;
     }
     for grant in ctx.grants.all() {
