@@ -426,7 +426,9 @@ impl Tap {
                     Kind::Back => self.0.sky.set_ahead(-3600),
                     _ => self.0.sky.sleep(600),
                 }
-                self.0.truth.disturb(Duration::ZERO);
+                // Who is away stays away by his own timer, which stood still too.
+                let away = self.state().away.map(|until| until.saturating_duration_since(Instant::now()));
+                self.0.truth.disturb(away.unwrap_or_default());
                 return self.carry_out(call, service, request).await.map(Answer::into_response);
             }
             Kind::Dropped | Kind::Repeated | Kind::Delayed | Kind::Gone | Kind::Cut => {
