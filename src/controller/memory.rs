@@ -14,9 +14,9 @@ use crate::{
     rancher::wire::Subject,
 };
 
-/// How long after it was sent a create may still land: Rancher's webhooks answer within 10 s each and its API server
-/// within 60 s, and a proxy in between may hold a request as long.
-pub const LATE_CREATE: Duration = Duration::from_secs(90);
+mod in_flight;
+
+pub use in_flight::LANDS_WITHIN;
 
 /// What this process remembers.
 #[derive(Debug, Default)]
@@ -28,6 +28,8 @@ struct Inner {
     attempts: HashMap<String, Instant>,
     /// When a create of that binding was last sent, answered or not.
     sent: HashMap<String, Instant>,
+    /// When a delete of that binding was last sent that got no clear answer.
+    deletes: HashMap<String, Instant>,
     /// Bindings after which a second look for left-overs is due, and when.
     second_looks: HashMap<String, Instant>,
     /// Bindings that this process deleted when Rancher could clean up after them.
@@ -65,49 +67,6 @@ struct Inner {
 }
 
 impl Memory {
-    /// A create of that binding is about to be sent. Until it is answered it may land at any time; what is given back is
-    /// to be handed to [`Memory::answered`].
-    pub fn attempting(&self, binding: &str) -> Option<Instant> {
-        let now = Instant::now();
-        let mut inner = self.inner();
-        inner.attempts.retain(|_, sent| now.duration_since(*sent) < LATE_CREATE);
-        inner.cleared.remove(binding);
-        // What was found of an earlier binding of that name says nothing of this one.
-        inner.clean_clusters.remove(binding);
-        inner.clean_deletes.remove(binding);
-        inner.second_looks.remove(binding);
-        inner.to_clear.remove(binding);
-        inner.sent.retain(|_, sent| now.duration_since(*sent) < LATE_CREATE);
-        inner.sent.insert(binding.to_owned(), now);
-        inner.attempts.insert(binding.to_owned(), now)
-    }
-
-    /// How long ago this process last sent a create of that binding, where that is not long ago. Unlike a difference of
-    /// timestamps it bears a clock that jumps.
-    pub fn since_sent(&self, binding: &str) -> Option<Duration> {
-        self.inner().sent.get(binding).map(Instant::elapsed)
-    }
-
-    /// That create was answered: only an earlier one may still land.
-    pub fn answered(&self, binding: &str, earlier: Option<Instant>) {
-        let mut inner = self.inner();
-        match earlier {
-            Some(earlier) => inner.attempts.insert(binding.to_owned(), earlier),
-            None => inner.attempts.remove(binding),
-        };
-    }
-
-    /// Whether a create of that binding that this process sent has no answer and could still land.
-    pub fn is_unanswered(&self, binding: &str) -> bool {
-        self.inner().attempts.get(binding).is_some_and(|sent| sent.elapsed() < LATE_CREATE)
-    }
-
-    /// Whether a create of that binding could still land: sent by this process, or by one that led before `since`.
-    pub fn may_land_late(&self, binding: &str, since: Option<Instant>) -> bool {
-        let sent = self.inner().attempts.get(binding).copied();
-        [sent, since].into_iter().flatten().max().is_none_or(|last| last.elapsed() < LATE_CREATE)
-    }
-
     /// When the second look for left-overs of that binding is due.
     pub fn second_look(&self, binding: &str) -> Option<Instant> {
         self.inner().second_looks.get(binding).copied()
@@ -352,21 +311,6 @@ impl Memory {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[tokio::test(start_paused = true)]
-    async fn a_create_may_land_late_after_the_last_attempt_or_the_lease() {
-        let memory = Memory::default();
-        let led_since = Instant::now();
-        assert!(memory.may_land_late("rao-1", Some(led_since)), "an earlier leader may have sent one");
-        assert!(memory.may_land_late("rao-1", None), "never led: nothing can be ruled out");
-        tokio::time::advance(LATE_CREATE).await;
-        assert!(!memory.may_land_late("rao-1", Some(led_since)));
-        memory.attempting("rao-1");
-        assert!(memory.may_land_late("rao-1", Some(led_since)));
-        assert!(!memory.may_land_late("rao-2", Some(led_since)));
-        tokio::time::advance(LATE_CREATE).await;
-        assert!(!memory.may_land_late("rao-1", Some(led_since)));
-    }
 
     #[test]
     fn what_was_found_of_one_binding_says_nothing_of_the_next_of_its_name() {

@@ -12,7 +12,7 @@
 //!   approvals that it takes; and what somebody removed is not made again for who had it.
 //! - *I5 monotone*: a terminal phase is never left, an end is never moved later, nothing recorded as ended un-ends.
 //! - *I6 honest status*: what is said to be in force was there since the last word of it; what is said to be gone is gone, and
-//!   Rancher said so after the last sight of it.
+//!   Rancher said so after the last sight of it; what is said to have been removed by somebody was, and not by us.
 //! - *I7 finalizer*: a grant never disappears while a binding exists that only it holds.
 
 use std::{
@@ -25,7 +25,7 @@ use jiff::{SignedDuration, Timestamp};
 use rancher_access_operator::{
     api::{
         ANNOTATION_TOUCHED, AccessGrant,
-        status::{BindingRecord, BindingState, Phase},
+        status::{BindingRecord, BindingState, EndReason, Phase},
     },
     grant::{GrantView, view::is_terminal},
 };
@@ -416,6 +416,13 @@ impl State {
                     ));
                 }
             }
+        }
+        let removed = status.end.as_ref().is_some_and(|end| end.reason == EndReason::RemovedInRancher);
+        if removed && !status.bindings.iter().any(|record| self.removed.contains_key(&record.name)) {
+            self.violate(format!(
+                "I6 honest status: somebody is said to have removed what {} had, and nobody did",
+                grant.key
+            ));
         }
         if status.revoked_time.is_none() {
             return;

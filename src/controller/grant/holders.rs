@@ -6,8 +6,11 @@ use kube::Api;
 use tracing::debug;
 
 use crate::{
-    api::{AccessGrant, status::BindingState},
-    controller::{Context, find, grants},
+    api::{
+        AccessGrant,
+        status::{BindingRecord, BindingState},
+    },
+    controller::{Context, find, grants, memory::LANDS_WITHIN},
     grant::{GrantKey, GrantView, binding::Holders},
 };
 
@@ -40,22 +43,33 @@ pub(super) async fn ask(ctx: &Context, grant: &GrantView, binding: &str) -> Hold
     if join_all(asked).await.into_iter().any(|holds| holds) { Holders::Another } else { Holders::Nobody }
 }
 
-/// Whether a co-holder's end has come since the binding was seen, so that a delete of ours may have taken it from under
-/// this grant. One who handed it over, or never had it, took nothing: then somebody else removed it.
+/// Whether a delete of ours may have taken the binding from under this grant since it was seen: that of a co-holder whose end
+/// has come. Otherwise somebody else removed it. Who handed it over may have sent one before that got no answer and lands late.
 pub(super) fn taken_by_co_holder(ctx: &Context, grant: &GrantView, binding: &str, since: Timestamp) -> bool {
+    if ctx.memory.has_unanswered_delete(binding) {
+        return true;
+    }
     let now = ctx.now();
-    let took = |other: &GrantView| {
-        let ended =
-            other.ended(now).map(|(_, end)| other.status.revoked_time.as_ref().map_or(end, |gone| gone.0.max(end)));
-        let kept = |state| matches!(state, BindingState::HandedOver | BindingState::AlreadyHeld);
-        let left_it = other.status.bindings.iter().any(|b| b.name == binding && kept(b.state));
-        other.key != grant.key && !left_it && ended.is_some_and(|end| end >= since)
+    // What the process that led before sent, this one cannot know.
+    let led_lately = ctx.leader.since().is_none_or(|since| since.elapsed() < LANDS_WITHIN);
+    let took = |other: &GrantView, record: &BindingRecord| {
+        let Some((_, end)) = other.ended(now) else { return false };
+        let took_since = other.status.revoked_time.as_ref().map_or(end, |gone| gone.0.max(end)) >= since;
+        match record.state {
+            BindingState::AlreadyHeld | BindingState::Abandoned => false,
+            BindingState::HandedOver => led_lately && now.duration_since(record.since.0).unsigned_abs() < LANDS_WITHIN,
+            BindingState::Removed => took_since,
+            BindingState::Intended | BindingState::Present | BindingState::Yielding => took_since || led_lately,
+        }
     };
-    ctx.grants.naming(binding).iter().any(|other| took(&GrantView::from(other.as_ref())))
+    ctx.grants.naming(binding).iter().map(|other| GrantView::from(other.as_ref())).any(|other| {
+        other.key != grant.key
+            && other.status.bindings.iter().any(|record| record.name == binding && took(&other, record))
+    })
 }
 
 /// The grant as the API server has it: `Some(None)` where there is none, `None` where it gave no answer.
-async fn live(ctx: &Context, key: &GrantKey) -> Option<Option<AccessGrant>> {
+pub(super) async fn live(ctx: &Context, key: &GrantKey) -> Option<Option<AccessGrant>> {
     let api: Api<AccessGrant> = Api::namespaced(ctx.client.clone(), &key.namespace);
     match find(&api, &key.name).await {
         Ok(found) => {

@@ -117,6 +117,8 @@ impl Hand<'_> {
 
     /// An object of that name is there.
     pub(super) fn there(&self, case: &mut Case, binding: &Binding) {
+        // What is there again was not cleared.
+        self.ctx.memory.forget_cleared(&case.record.name);
         let recorded = case.record.uid.as_deref() == Some(binding.meta.uid.as_str());
         let ours = recorded || words::is_ours(&self.ctx.installation.key, &self.connection.install_uuid, binding);
         if ours {

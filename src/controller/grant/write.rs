@@ -91,6 +91,9 @@ impl Hand<'_> {
             Ok(Deleted::Terminating(object)) => self.there(case, &object),
             Ok(Deleted::Accepted | Deleted::UidMismatch) => case.world.sight = Sight::NotLooked,
             Err(error) => {
+                if !error.is_clear() {
+                    self.ctx.memory.delete_is_unanswered(&case.record.name);
+                }
                 case.world.sight = Sight::Unknown;
                 case.trouble = Some(error);
             }
