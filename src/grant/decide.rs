@@ -282,11 +282,11 @@ fn give(now: Timestamp, grant: &GrantView, world: &Observed) -> Decision {
     if let Some(message) = extension::cut_short(now, grant, &world.extended) {
         return turn(now, grant, EndReason::ExtendedGrantEnded, &message);
     }
-    if world.progress.is_empty() {
+    let Some(all) = world.progress(Goal::Give) else {
         return Decision::new(vec![Step::Settle(Goal::Give)], grant.status.clone(), Wake::At(now));
-    }
+    };
     let mut waiting = Vec::new();
-    for progress in &world.progress {
+    for progress in all {
         match progress {
             Progress::Done => {}
             Progress::Waiting { because, retry } => waiting.push((because, *retry)),
@@ -326,12 +326,11 @@ fn take(now: Timestamp, grant: &GrantView, world: &Observed, end: End) -> Decisi
         let status = record::abandoned(now, grant);
         return Decision::new(vec![Step::Record], status, Wake::At(now));
     }
-    if world.progress.is_empty() {
+    let Some(all) = world.progress(Goal::Take) else {
         let status = record::revoking(now, grant, end, None, &[]);
         return Decision::new(vec![Step::Settle(Goal::Take)], status, Wake::At(now));
-    }
-    let waiting: Vec<_> = world
-        .progress
+    };
+    let waiting: Vec<_> = all
         .iter()
         .filter_map(|p| match p {
             Progress::Waiting { because, retry } => Some((because, *retry)),

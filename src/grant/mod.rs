@@ -28,7 +28,7 @@ pub use extension::{Extended, Seen};
 pub use plan::{Decision, Limits, Step, Wake};
 pub use view::{GrantKey, GrantView, Lane};
 pub use votes::{Answer, Ballot};
-pub use world::{Approval, Because, Judged, Observed, Progress, Standing, Terms};
+pub use world::{Approval, Because, Judged, Observed, Progress, Standing, Terms, Tried};
 
 use jiff::SignedDuration;
 

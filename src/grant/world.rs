@@ -2,7 +2,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{extension::Extended, votes::Ballot};
+use super::{binding::Goal, extension::Extended, votes::Ballot};
 use crate::api::{
     approval::ApproverSet,
     integration::RancherStatus,
@@ -18,8 +18,8 @@ pub struct Observed {
     pub request: Judged,
     /// The grant that it extends, if it extends one.
     pub extended: Extended,
-    /// How far each recorded binding got in this pass; empty while none was tried.
-    pub progress: Vec<Progress>,
+    /// What was last tried with the recorded bindings in this pass.
+    pub tried: Option<Tried>,
     /// Decisions about it that were not answered yet.
     pub ballots: Vec<Ballot>,
     /// Whether the policy that allowed it still does. Asked only while access is in force.
@@ -46,12 +46,27 @@ impl Observed {
             may_create,
             request: Judged::NotAsked,
             extended: Extended::NotLooked,
-            progress: Vec::new(),
+            tried: None,
             ballots: Vec::new(),
             policy: Standing::Stands,
             out_of_reach: false,
         }
     }
+
+    /// How far each recorded binding got towards that goal, if it was tried. What was tried towards the other one says
+    /// nothing of this: an end may come in between.
+    pub fn progress(&self, goal: Goal) -> Option<&[Progress]> {
+        self.tried.as_ref().filter(|tried| tried.goal == goal).map(|tried| tried.progress.as_slice())
+    }
+}
+
+/// A pass's work on the recorded bindings.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tried {
+    /// Where they were to get.
+    pub goal: Goal,
+    /// How far each got, in their order.
+    pub progress: Vec<Progress>,
 }
 
 /// A reason for programs and a sentence for people.

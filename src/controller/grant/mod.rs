@@ -220,7 +220,7 @@ impl Pass<'_> {
             Step::Record => {
                 self.write_status().await?;
                 self.world.request = Judged::NotAsked;
-                self.world.progress.clear();
+                self.world.tried = None;
             }
             Step::Settle(goal) => self.settle(goal).await,
             Step::Touch => return self.touch().await,

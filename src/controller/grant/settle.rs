@@ -6,14 +6,14 @@ use super::{Pass, act, wait};
 use crate::{
     api::status::{BindingRecord, BindingState, End, EndReason},
     controller::connection::Connection,
-    grant::{Because, Progress, binding::Goal},
+    grant::{Because, Progress, Tried, binding::Goal},
     runtime::CircuitState,
 };
 
 impl Pass<'_> {
     pub(super) async fn settle(&mut self, goal: Goal) {
         if goal == Goal::Give && self.is_quiet() {
-            self.world.progress = vec![Progress::Done; self.view.status.bindings.len()];
+            self.tried(goal, vec![Progress::Done; self.view.status.bindings.len()]);
             return;
         }
         let (connection, may_grant) = match self.connection() {
@@ -27,7 +27,7 @@ impl Pass<'_> {
                 let progress = |b: &BindingRecord| {
                     if b.is_settled() { Progress::Done } else { waiting.clone() }
                 };
-                self.world.progress = self.view.status.bindings.iter().map(progress).collect();
+                self.tried(goal, self.view.status.bindings.iter().map(progress).collect());
                 return;
             }
         };
@@ -54,7 +54,11 @@ impl Pass<'_> {
             self.ctx.memory.got_on(&self.view.key);
         }
         self.view.status.bindings = bindings;
-        self.world.progress = progress;
+        self.tried(goal, progress);
+    }
+
+    fn tried(&mut self, goal: Goal, progress: Vec<Progress>) {
+        self.world.tried = Some(Tried { goal, progress });
     }
 
     /// Keeps what got on, and an end that only this pass knows of: that of a grant's time or deletion anybody can tell again,

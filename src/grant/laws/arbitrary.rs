@@ -29,7 +29,8 @@ use crate::{
         },
     },
     grant::{
-        Approval, Ballot, Because, GrantKey, GrantView, Judged, Limits, Observed, Progress, Standing, Terms,
+        Approval, Ballot, Because, GrantKey, GrantView, Judged, Limits, Observed, Progress, Standing, Terms, Tried,
+        binding::Goal,
         view::{Summary, is_terminal},
     },
 };
@@ -360,14 +361,14 @@ pub(in crate::grant) fn ballot() -> impl Strategy<Value = Ballot> {
 
 /// What was observed about `grant`: nothing tried yet, or every binding.
 pub(super) fn world(grant: &GrantView) -> impl Strategy<Value = Observed> + use<> {
-    let tried = vec(progress(), grant.status.bindings.len());
-    let progress = prop_oneof![1 => Just(Vec::new()), 2 => tried];
-    (any::<bool>(), judged(), extended(), progress, vec(ballot(), 0..3), standing(), any::<bool>()).prop_map(
-        |(may_create, request, extended, progress, ballots, policy, out_of_reach)| Observed {
+    let tried = (select(vec![Goal::Give, Goal::Take]), vec(progress(), grant.status.bindings.len()));
+    let tried = option::of(tried.prop_map(|(goal, progress)| Tried { goal, progress }));
+    (any::<bool>(), judged(), extended(), tried, vec(ballot(), 0..3), standing(), any::<bool>()).prop_map(
+        |(may_create, request, extended, tried, ballots, policy, out_of_reach)| Observed {
             may_create,
             request,
             extended,
-            progress,
+            tried,
             ballots,
             policy,
             out_of_reach,

@@ -89,11 +89,11 @@ proptest! {
     ) {
         prop_assume!(!grant.is_finished() && grant.ended(now).is_some());
         let decision = decide(now, &grant, &world, &limits.0);
-        let (progress, ballots) = (world.progress.clone(), world.ballots.clone());
+        let (tried, ballots) = (world.tried.clone(), world.ballots.clone());
         let policy = Standing::Ends("it went".to_owned());
-        let other = Observed { request, may_create, extended, progress, ballots, policy, out_of_reach: !world.out_of_reach };
+        let other = Observed { request, may_create, extended, tried, ballots, policy, out_of_reach: !world.out_of_reach };
         prop_assert_eq!(&decision, &decide(now, &grant, &other, &limits.1), "it asks more than the record");
-        let first = match (grant.is_settled(), world.progress.is_empty()) {
+        let first = match (grant.is_settled(), world.tried.as_ref().is_none_or(|tried| tried.goal == Goal::Give)) {
             (true, _) => vec![Step::Record],
             (false, true) => vec![Step::Settle(Goal::Take)],
             (false, false) => vec![],
@@ -104,7 +104,7 @@ proptest! {
     #[test]
     fn unknown_is_a_value((grant, world) in case(), now in time(), limits in limits()) {
         let decision = decide(now, &grant, &world, &limits);
-        let waits = world.progress.iter().any(|p| matches!(p, Progress::Waiting { .. }));
+        let waits = world.progress(Goal::Give).unwrap_or_default().iter().any(|p| matches!(p, Progress::Waiting { .. }));
         let unknown = if grant.is_recorded() { waits } else { !matches!(world.request, Judged::Allowed(_)) };
         if unknown {
             prop_assert!(!gives(&decision), "it gives on what it does not know");
@@ -114,9 +114,10 @@ proptest! {
         if phase.is_some_and(is_terminal) && !grant.is_finished() {
             let proven = grant.is_recorded() && grant.is_settled() && grant.ended(now).is_some();
             let waited = |from: Timestamp, long| from.checked_add(long).is_ok_and(|until| until <= now);
-            let known = matches!(world.extended, Extended::Missing | Extended::Seen(_)) && grant.extends.is_some();
+            let itself = grant.extends.as_ref() == Some(&grant.key.name);
+            let known = itself || matches!(world.extended, Extended::Missing | Extended::Seen(_)) && grant.extends.is_some();
             let too_long = match &world.request {
-                Judged::Allowed(terms) if waited(grant.created, terms.approval.timeout) => !terms.approval.sets.is_empty(),
+                Judged::Allowed(terms) if !terms.approval.sets.is_empty() && waited(grant.created, terms.approval.timeout) => true,
                 Judged::Refused(_) | Judged::Allowed(_) => waited(grant.waits_since(), limits.pending),
                 // What is not known is no reason to give up; that it extends what it may not is known without asking.
                 Judged::NotAsked | Judged::Unknown(_) => known && waited(grant.waits_since(), limits.pending),
@@ -132,20 +133,22 @@ proptest! {
             && crate::api::condition::find(&decision.status.conditions, "Ready").is_some_and(
                 |c| c.status == crate::api::ConditionStatus::True);
         if !gives(&decision) && in_force && decision.status != grant.status {
-            prop_assert!(world.progress.iter().all(|p| *p == Progress::Done), "in force, it says, and does not know");
+            prop_assert!(world.progress(Goal::Give).is_some_and(|all| all.iter().all(|p| *p == Progress::Done)), "in force, it says, and does not know");
         }
     }
 
     #[test]
     fn wake_is_total((grant, world) in case(), now in time(), limits in limits()) {
         let decision = decide(now, &grant, &world, &limits);
-        let over = after(&grant, &decision).is_finished() || (!grant.is_recorded() && grant.deleted.is_some());
+        let finished = after(&grant, &decision).is_finished();
+        let over = finished || (!grant.is_recorded() && grant.deleted.is_some());
         match decision.wake {
             Wake::OnChange => prop_assert!(over, "forgotten: {decision:?}"),
             Wake::At(wake) if grant.is_finished() => {
                 let open = world.ballots.iter().any(|ballot| ballot.proven.is_none());
                 prop_assert!(open, "finished, and woken at {wake}");
             }
+            Wake::At(_) if finished => {}
             Wake::At(wake) => {
                 let ends = [grant.recorded_end(), grant.end_time.filter(|_| !grant.is_recorded())];
                 let lies_ahead = |end: &Timestamp| *end > now && grant.ended(now).is_none();

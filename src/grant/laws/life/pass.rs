@@ -5,7 +5,7 @@ use jiff::SignedDuration;
 use super::{Crashed, Life, Stored, terms};
 use crate::{
     api::AccessGrantStatus,
-    grant::{Because, Decision, GrantView, Judged, Limits, Observed, Step, Wake, decide, extension},
+    grant::{Because, Decision, GrantView, Judged, Limits, Observed, Step, Tried, Wake, decide, extension},
 };
 
 /// A pass over one grant, under way.
@@ -84,7 +84,7 @@ impl Life {
             }
             Step::Record => {
                 let went = pass.view.status == pass.stood || self.write(index, pass);
-                (pass.world.request, pass.world.progress) = (Judged::NotAsked, Vec::new());
+                (pass.world.request, pass.world.tried) = (Judged::NotAsked, None);
                 return Ok(went);
             }
             Step::Settle(goal) => {
@@ -92,7 +92,7 @@ impl Life {
                 for at in 0..pass.view.status.bindings.len() {
                     all.push(self.settle(index, pass, goal, at)?);
                 }
-                pass.world.progress = all;
+                pass.world.tried = Some(Tried { goal, progress: all });
             }
             Step::Touch => {
                 pass.view.status.bindings.iter_mut().for_each(|b| b.touch_pending = false);
