@@ -47,12 +47,6 @@ pub struct Reference {
 fn open(plan: &Plan) -> Option<&'static str> {
     let any = |kinds: &[Kind]| plan.faults.iter().any(|fault| kinds.contains(&fault.kind));
     match plan.scenario.name {
-        "at-birth" | "cluster-gone" | "project-gone" | "removed" | "s4" if any(&[Kind::TimeTravel]) => {
-            Some("a process that begins on a stale list creates once for a grant that has ended")
-        }
-        "keyless" if any(&[Kind::TimeTravel, Kind::Deposed, Kind::Ghost]) => {
-            Some("without a key it does not come to rest after a create that lands under another leader")
-        }
         "upgrade" if any(&[Kind::CrashAway]) => {
             Some("Rancher is upgraded before the operator can yield: the administrator's binding is lost")
         }

@@ -5,8 +5,14 @@ use std::time::Duration;
 
 use futures::{StreamExt, stream};
 use jiff::Timestamp;
+use tokio::time::Instant;
 
-use super::{clear, gone, holders, wait::Waiting};
+use super::{
+    clear,
+    current::{self, Current},
+    gone, holders,
+    wait::Waiting,
+};
 use crate::{
     api::status::{BindingKind, BindingRecord, BindingState},
     controller::{Context, connection::Connection, words},
@@ -39,6 +45,9 @@ pub(super) struct Hand<'a> {
     pub may_grant: &'a Result<(), Because>,
     /// Whether it may be looked downstream for what was left behind: that has places of its own.
     pub clears: bool,
+    /// The resourceVersion at which the grant was read, and when this pass itself last wrote it.
+    pub revision: Option<&'a str>,
+    pub written: Option<Instant>,
 }
 
 /// Why a binding gets no further at the moment, though nothing is wrong.
@@ -47,6 +56,8 @@ enum Later {
     Going(WaitFor),
     /// It is gone, and what it left behind is to be looked for: from a place for that.
     Clear,
+    /// The grant is not as it was read: it is looked at as it stands.
+    Changed,
 }
 
 /// How far a binding got.
@@ -143,6 +154,7 @@ impl Hand<'_> {
                 self.ctx.memory.seen_for(&case.record.name, case.named);
                 Outcome::Soon(Duration::ZERO)
             }
+            Err(Later::Changed) => Outcome::Soon(Duration::ZERO),
         };
         drop(lock);
         (case.record, outcome)
@@ -217,13 +229,7 @@ impl Hand<'_> {
                     case.world.holders = holders::ask(self.ctx, self.grant, &case.record.name).await;
                     None
                 }
-                Move::Create => match self.own_name(case) {
-                    Some(name) => return Ok(self.renamed(case, name)),
-                    None => match gone::subject(self, case).await {
-                        Ok(()) => self.create(case).await,
-                        Err(progress) => Some(progress),
-                    },
-                },
+                Move::Create => self.make(case).await?,
                 Move::Delete(uid) => {
                     self.delete(case, &uid).await;
                     None
@@ -253,6 +259,22 @@ impl Hand<'_> {
             if let Some(refused) = refused {
                 return Ok(refused);
             }
+        }
+    }
+
+    /// Creates it, if the grant and the person are still who they were. Says why not, or what Rancher refused.
+    async fn make(&self, case: &mut Case) -> Result<Option<Progress>, Later> {
+        if let Some(name) = self.own_name(case) {
+            return Ok(Some(self.renamed(case, name)));
+        }
+        match current::look(self).await {
+            Current::Same => {}
+            Current::Changed => return Err(Later::Changed),
+            Current::Unknown(progress) => return Ok(Some(progress)),
+        }
+        match gone::subject(self, case).await {
+            Ok(()) => Ok(self.create(case).await),
+            Err(progress) => Ok(Some(progress)),
         }
     }
 

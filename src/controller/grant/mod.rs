@@ -11,6 +11,7 @@ mod act;
 mod answer;
 mod ballots;
 mod clear;
+mod current;
 pub mod extended;
 mod gone;
 mod holders;
@@ -34,6 +35,7 @@ pub(super) use terms::lasted;
 use std::{sync::Arc, time::Duration};
 
 use jiff::SignedDuration;
+use tokio::time::Instant;
 use tracing::{debug, info};
 
 use super::{Context, brief, grants, is_absent, operator, pools::Work, seats};
@@ -104,6 +106,7 @@ pub async fn reconcile(ctx: &Context, key: &GrantKey, work: Work) -> Result<Wake
         view: GrantView::from(grant.as_ref()),
         world: Observed::nothing(false),
         grant,
+        written: None,
         serves: true,
         clears: work == Work::Clear,
         soon: None,
@@ -128,6 +131,8 @@ struct Pass<'a> {
     ctx: &'a Context,
     /// The grant as the API server last had it.
     grant: Arc<AccessGrant>,
+    /// When this pass last wrote it: so it stood then.
+    written: Option<Instant>,
     /// The grant as this pass sees it: with what was done, but is not written yet.
     view: GrantView,
     world: Observed,
@@ -304,6 +309,7 @@ impl Pass<'_> {
             return Ok(false);
         }
         let written = record::status(self.ctx, &self.grant, &self.view.status).await.map_err(|e| self.unwritten(e))?;
+        self.written = Some(Instant::now());
         let now_stands: AccessGrantStatus = written.status.clone().unwrap_or_default();
         let before = std::mem::replace(&mut self.grant, Arc::new(written));
         if !grants::counts_under(&before).is_empty() && grants::counts_under(&self.grant).is_empty() {

@@ -66,7 +66,16 @@ pub async fn take(ctx: &Context, integration: &str, connection: &Arc<Connection>
             ..AccessGrantStatus::default()
         },
     };
-    let hand = Hand { ctx, grant: &nobody, integration, connection, may_grant: &Ok(()), clears: true };
+    let hand = Hand {
+        ctx,
+        grant: &nobody,
+        integration,
+        connection,
+        may_grant: &Ok(()),
+        clears: true,
+        revision: None,
+        written: None,
+    };
     let progress = loop {
         match hand.settle(Goal::Take).await.outcome {
             Ok(progress) => break progress,

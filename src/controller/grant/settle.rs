@@ -39,6 +39,8 @@ impl Pass<'_> {
             may_grant: &may_grant,
             // What yields to another binding clears up from the place that it has.
             clears: self.clears || goal == Goal::Give,
+            revision: self.grant.metadata.resource_version.as_deref(),
+            written: self.written,
         };
         let act::Settled { bindings, outcome } = hand.settle(goal).await;
         self.world.out_of_reach = connection.breaker.state() != CircuitState::Closed;
