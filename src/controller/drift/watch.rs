@@ -141,15 +141,16 @@ impl<'a> Watch<'a> {
         binding.labels().get(LABEL_INSTALLATION).is_some_and(|id| *id == self.ctx.installation.id)
     }
 
-    /// Whether all finalizers that Rancher cleans up by are on it.
+    /// Whether all finalizers that Rancher cleans up by are on it. Which they are depends on its cluster, so of what no grant
+    /// records nothing is said: the sweep looks at the binding itself.
     fn is_complete(&self, binding: &Seen) -> bool {
         let name = binding.name_any();
         let record = self.ctx.grants.naming(&name).into_iter().find_map(|grant| {
             let bindings = grant.status.as_ref().map(|status| status.bindings.as_slice()).unwrap_or_default();
             bindings.iter().find(|record| record.name == name).cloned()
         });
-        let cluster = record.map(|record| record.cluster).unwrap_or_default();
-        let wanted = self.connection.release.finalizers(self.kind, &cluster);
+        let Some(record) = record else { return true };
+        let wanted = self.connection.release.finalizers(self.kind, &record.cluster);
         wanted.iter().all(|finalizer| binding.finalizers().contains(finalizer))
     }
 
