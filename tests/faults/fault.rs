@@ -37,6 +37,8 @@ pub enum Kind {
     Hang,
     /// It is answered as the same request was before.
     Stale,
+    /// Its answer comes 5 s late.
+    Slow,
     /// The process ends before it is sent, and Rancher is away for 15 minutes from then on.
     CrashAway,
     /// This process is cut off from the API server for a while, another takes over, and then the request arrives.
@@ -65,12 +67,12 @@ pub enum Kind {
 
 use Kind::{
     Ahead, Asleep, Back, Conflict, CrashAfter, CrashAway, CrashBefore, Cut, Delayed, Deposed, Dropped, Forbidden,
-    Garbled, Ghost, Gone, Hang, Late, NotFound, Repeated, ReplyLost, Stale, TimeTravel, TooMany, Truncated, Twice,
-    Unauthorized, Unavailable,
+    Garbled, Ghost, Gone, Hang, Late, NotFound, Repeated, ReplyLost, Slow, Stale, TimeTravel, TooMany, Truncated,
+    Twice, Unauthorized, Unavailable,
 };
 
 /// Every kind with the word for it.
-const WORDS: [(Kind, &str); 27] = [
+const WORDS: [(Kind, &str); 28] = [
     (CrashBefore, "crash-before"),
     (CrashAfter, "crash-after"),
     (ReplyLost, "reply-lost"),
@@ -86,6 +88,7 @@ const WORDS: [(Kind, &str); 27] = [
     (Truncated, "truncated"),
     (Hang, "hang"),
     (Stale, "stale"),
+    (Slow, "slow"),
     (CrashAway, "crash-away"),
     (Deposed, "deposed"),
     (Ghost, "ghost"),
@@ -117,7 +120,8 @@ pub const ON_MUTATIONS: [Kind; 13] = [
     NotFound,
 ];
 /// What happens to a request that only reads.
-pub const ON_READS: [Kind; 8] = [CrashBefore, Hang, Unavailable, Unauthorized, Forbidden, NotFound, Garbled, Stale];
+pub const ON_READS: [Kind; 9] =
+    [CrashBefore, Hang, Unavailable, Unauthorized, Forbidden, NotFound, Garbled, Stale, Slow];
 /// What happens to the clock at any request.
 pub const ON_CLOCKS: [Kind; 3] = [Ahead, Back, Asleep];
 /// What happens to an event of a watch.
@@ -134,7 +138,7 @@ impl Kind {
         if call::mutates(name) {
             &[CrashBefore, CrashAfter, ReplyLost, Unavailable, Late, Garbled]
         } else {
-            &[CrashBefore, Hang, NotFound]
+            &[CrashBefore, Hang, NotFound, Slow]
         }
     }
 

@@ -32,6 +32,8 @@ use crate::{
 
 /// How long a request takes to arrive: so that what happens one after the other has different times.
 const LATENCY: [Duration; 2] = [Duration::from_millis(2), Duration::from_millis(5)];
+/// How long a slow answer takes: nobody gives it up by then.
+const SLOW: Duration = Duration::from_secs(5);
 /// How long a connection hangs before it is cut: longer than anybody may wait for it.
 const HANGING: Duration = Duration::from_secs(300);
 /// When a request lands that was given up: after whoever sent it has looked and tried again.
@@ -253,7 +255,7 @@ impl Tap {
         if fault.is_some_and(|kind| matches!(kind, Kind::CrashBefore | Kind::CrashAway)) {
             // Nothing was sent.
         } else {
-            self.0.truth.asked(&call, request.body());
+            self.0.truth.asked(&call, request.body(), self.hears(process));
         }
         let answered = self.answer(process, &call, service, request, fault).await;
         let code = answered.as_ref().map_or(0, |response| response.status().as_u16());
@@ -264,6 +266,14 @@ impl Tap {
             return std::future::pending().await;
         }
         answered
+    }
+
+    /// Whether that process can know what the API server knows: it is not cut off, and was shown no old list.
+    fn hears(&self, process: usize) -> bool {
+        let (state, now) = (self.state(), Instant::now());
+        let cut_off = state.cut_off.get(&process).is_some_and(|until| *until > now);
+        let travels = state.travel.as_ref().is_some_and(|(until, ..)| *until > now);
+        !state.without_api && !cut_off && !travels
     }
 
     /// Counts a request, and says what is to become of it.
@@ -402,6 +412,11 @@ impl Tap {
             }
             Kind::Hang => {
                 sleep(HANGING).await;
+            }
+            Kind::Slow => {
+                let answer = self.carry_out(call, service, request).await?;
+                sleep(SLOW).await;
+                return Ok(answer.into_response());
             }
             Kind::Stale => {
                 let before = self.state().answers.get(&call.address).cloned();

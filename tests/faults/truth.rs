@@ -6,8 +6,8 @@
 //!   30 s after its creation, and after a disturbance until 60 s from its end.
 //! - *I2 no leak*: at rest there is a binding of ours for each that an active grant calls for, and no other; who has no binding
 //!   has no access; and nothing is deleted before Rancher has put its finalizers on.
-//! - *I3 ownership*: every delete of a binding names the UID of one that we made; every other write to somebody else's is the
-//!   one annotation.
+//! - *I3 ownership*: every delete of a binding names the UID of one that we made, and that no other grant is said to have for
+//!   longer; every other write to somebody else's is the one annotation.
 //! - *I4 authority*: at every create there is a grant that is to live on, with a finalizer, an unexpired recorded intent, and the
 //!   approvals that it takes; and what somebody removed is not made again for who had it.
 //! - *I5 monotone*: a terminal phase is never left, an end is never moved later, nothing recorded as ended un-ends.
@@ -280,8 +280,8 @@ impl Truth {
         state.violations.extend(found);
     }
 
-    /// I3 and I4, of a request that is about to arrive.
-    pub fn asked(&self, call: &Call, body: &[u8]) {
+    /// I3 and I4, of a request that is about to arrive. Who does not hear the API server goes by what he knew.
+    pub fn asked(&self, call: &Call, body: &[u8], hears: bool) {
         if !BINDINGS.contains(&call.resource.as_str()) {
             return;
         }
@@ -290,14 +290,19 @@ impl Truth {
             "create" => self.has_authority(body["metadata"]["name"].as_str().unwrap_or_default()),
             "delete" => {
                 let uid = body["preconditions"]["uid"].as_str().unwrap_or_default();
-                let now = self.now();
+                let (now, wrong) = (self.now(), self.0.sky.is_wrong());
                 let mut state = self.state();
                 let known = state.ours.contains_key(uid) || state.went.contains_key(uid);
+                let other = state.in_force_beside(now, uid).filter(|_| hears && !wrong);
                 let young = state.ours.get(uid).is_some_and(|bound| !bound.finalizers && bound.made + LACKING > now);
                 state.taken.insert(uid.to_owned());
                 drop(state);
-                // A RoleBinding gets none.
-                if young && call.resource != "rolebindings" {
+                if let Some(other) = other {
+                    self.violated("I3 ownership", format!("{} is deleted, by which {other} is in force", call.object));
+                }
+                // A RoleBinding gets none. By a wrong clock nobody tells how old is what another process made: what is left
+                // behind is looked for, and found at the end if it is not.
+                if young && !wrong && call.resource != "rolebindings" {
                     self.violated(
                         "I2 no leak",
                         format!("{} is deleted before Rancher could clean up after it", call.object),
@@ -401,6 +406,15 @@ impl State {
         if let Some(lost) = was.bindings.iter().find(lost) {
             self.violate(format!("I5 monotone: {} forgets {}", after.key, lost.name));
         }
+    }
+
+    /// The grant that is in force by that binding, where another that had it too has ended and takes it away. Who takes away
+    /// what nobody else had is right, even if he did not write down yet why.
+    fn in_force_beside(&self, now: Timestamp, uid: &str) -> Option<String> {
+        let has = |b: &BindingRecord| b.state == BindingState::Present && b.uid.as_deref() == Some(uid);
+        let mut having = self.grants.values().filter(|grant| grant.status.bindings.iter().any(has));
+        let takes = having.clone().any(|grant| grant.ended(now).is_some());
+        having.find(|grant| grant.ended(now).is_none()).filter(|_| takes).map(|grant| grant.key.to_string())
     }
 
     /// I6.

@@ -111,6 +111,15 @@ pub async fn rancher_away(stage: &Stage) {
     stage.finishes("g", PATIENCE).await;
 }
 
+/// Rancher cleans up nothing that its finalizers do not remember.
+pub async fn stripped(stage: &Stage) {
+    active(stage, &[("g", json!({"duration": "30s"}))]).await;
+    let name = stage.truth.bindings().pop().unwrap_or_default();
+    let bare = json!({"metadata": {"finalizers": null}});
+    drop(stage.world.rancher.local().patch(&crtbs(), CLUSTER, &name, "", &bare).await);
+    stage.finishes("g", PATIENCE).await;
+}
+
 pub async fn removed(stage: &Stage) {
     active(stage, &[("g", json!({"duration": "1h"}))]).await;
     let name = stage.truth.bindings().pop().unwrap_or_default();

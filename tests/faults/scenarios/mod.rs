@@ -84,6 +84,7 @@ pub static ALL: &[Scenario] = &[
     scenario!("old", "a Rancher 2.11", life::whole, given: Given { version: Version::V2_11, ..USUAL }),
     scenario!("extends", "a grant that goes on from another", sharing::extension),
     scenario!("removed", "somebody removes the binding in Rancher", disasters::removed),
+    scenario!("stripped", "somebody takes Rancher's finalizers off the binding", disasters::stripped),
     scenario!("late", "the create lands after the end", life::short, always: &["late@R:create:clusterroletemplatebindings#1"]),
     scenario!("late-leader", "the create lands under another leader", life::short, always: &["ghost@R:create:clusterroletemplatebindings#1"]),
     scenario!("at-birth", "it is deleted in the moment that its binding is there", life::at_birth),
