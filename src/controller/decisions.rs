@@ -38,7 +38,10 @@ impl Decisions {
     pub fn take(&self, change: Change<AccessDecision>) -> Vec<GrantKey> {
         let mut inner = self.inner();
         match change {
-            Change::Seen(decision) => inner.seen(*decision).into_iter().collect(),
+            Change::InList { news: false, .. } => Vec::new(),
+            Change::Seen(decision) | Change::InList { object: decision, .. } => {
+                inner.seen(*decision).into_iter().collect()
+            }
             Change::Gone { namespace, name, .. } => {
                 inner.forget(&(namespace, name));
                 Vec::new()

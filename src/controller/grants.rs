@@ -11,6 +11,7 @@ use std::{
 };
 
 use kube::ResourceExt;
+use tokio::time::Instant;
 
 use crate::{
     api::AccessGrant,
@@ -24,6 +25,8 @@ pub struct Grants(Arc<RwLock<Inner>>);
 #[derive(Debug, Default)]
 struct Inner {
     grants: HashMap<GrantKey, Arc<AccessGrant>>,
+    /// Since when each is known as it is.
+    known_since: HashMap<GrantKey, Instant>,
     by_binding: HashMap<String, BTreeSet<GrantKey>>,
     /// By the grant that they extend.
     by_extended: HashMap<GrantKey, BTreeSet<GrantKey>>,
@@ -57,8 +60,23 @@ impl Grants {
         for policy in counts_under(&grant) {
             inner.by_policy.entry(policy.to_owned()).or_default().insert(key.clone());
         }
+        inner.known_since.insert(key.clone(), Instant::now());
         inner.grants.insert(key, Arc::new(grant));
         true
+    }
+
+    /// Forgets a grant of which the API server, in a list that began then, has an older version than was known before: it was
+    /// put back to a backup. Says whether that is so.
+    pub fn forget_what_was_undone(&self, listed: &AccessGrant, began: Instant) -> bool {
+        let key = key_of(listed);
+        let mut inner = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let known =
+            inner.grants.get(&key).filter(|known| version(listed) < version(known) && version(listed).is_some());
+        let undone = known.is_some() && inner.known_since.get(&key).is_some_and(|since| *since < began);
+        if undone {
+            inner.forget(&key);
+        }
+        undone
     }
 
     /// Forgets a grant that is gone; an object of that name with another UID stays.
@@ -112,6 +130,7 @@ impl Grants {
 impl Inner {
     fn forget(&mut self, key: &GrantKey) -> Option<Arc<AccessGrant>> {
         let old = self.grants.remove(key)?;
+        self.known_since.remove(key);
         for binding in old.status.iter().flat_map(|s| &s.bindings) {
             take_out(&mut self.by_binding, &binding.name, key);
         }
@@ -164,6 +183,8 @@ fn version(grant: &AccessGrant) -> Option<u128> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     fn grant(name: &str, version: &str, bindings: &[&str]) -> AccessGrant {
@@ -192,6 +213,20 @@ mod tests {
         assert!(grants.observe(grant("a", "11", &["rao-2"])));
         assert!(grants.naming("rao-1").is_empty());
         assert_eq!(grants.naming("rao-2").len(), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_a_backup_undid_is_forgotten_and_what_was_written_meanwhile_is_not() {
+        let grants = Grants::default();
+        let before = Instant::now();
+        tokio::time::advance(Duration::from_secs(1)).await;
+        grants.observe(grant("a", "10", &["rao-1"]));
+        let older = grant("a", "9", &[]);
+        assert!(!grants.forget_what_was_undone(&older, before), "written while the list was under way");
+        tokio::time::advance(Duration::from_secs(1)).await;
+        assert!(!grants.forget_what_was_undone(&grant("a", "10", &["rao-1"]), Instant::now()));
+        assert!(grants.forget_what_was_undone(&older, Instant::now()));
+        assert!(grants.observe(older));
     }
 
     #[test]

@@ -257,7 +257,10 @@ impl Watches<'_> {
 }
 
 /// A key or certificate may have changed: every integration reads its own again.
-fn trust_changed<K>(tell: &mpsc::UnboundedSender<String>, _: Change<K>) {
+fn trust_changed<K>(tell: &mpsc::UnboundedSender<String>, change: Change<K>) {
+    if matches!(change, Change::InList { news: false, .. }) {
+        return;
+    }
     // The reading end goes only when the process does.
     let _ = tell.send(String::new());
 }
@@ -272,6 +275,14 @@ fn grant_changed(ctx: &Context, change: Change<AccessGrant>) {
                     ctx.queue.push(view.key);
                 }
             }
+        }
+        Change::InList { object, began, .. } => {
+            let key = grants::key_of(&object);
+            if ctx.grants.forget_what_was_undone(&object, began) {
+                warn!(grant = %key, "The API server has an older version of this grant than it had before: it was put back to a backup. The grant goes on from there");
+                ctx.memory.forget(&key);
+            }
+            grant_changed(ctx, Change::Seen(object));
         }
         Change::Gone { namespace, name, uid } => gone(ctx, &GrantKey { namespace, name }, uid.as_deref()),
         Change::Listed(there) => {
@@ -325,7 +336,7 @@ pub(super) fn remember(ctx: &Context, grant: &AccessGrant) {
 fn policy_changed(ctx: &Context, change: Change<AccessPolicy>) {
     let about = match &change {
         // The integration that it is about, and the one that it was about.
-        Change::Seen(policy) => {
+        Change::Seen(policy) | Change::InList { object: policy, .. } => {
             let before = ctx.policies.get(&policy.name_any());
             let both = before.iter().map(|before| &before.spec).chain([&policy.spec]);
             Some(both.map(|spec| spec.integration_ref.name.clone()).collect::<Vec<_>>())

@@ -33,7 +33,8 @@ impl<K: Resource> Shared<K> {
     pub fn take(&self, change: Change<K>) -> Vec<String> {
         let mut objects = self.0.write().unwrap_or_else(PoisonError::into_inner);
         match change {
-            Change::Seen(object) => {
+            Change::InList { news: false, .. } => Vec::new(),
+            Change::Seen(object) | Change::InList { object, .. } => {
                 let name = object.name_any();
                 objects.insert(name.clone(), Arc::from(object));
                 vec![name]

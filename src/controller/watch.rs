@@ -35,6 +35,15 @@ pub const SILENCE: Duration = Duration::from_secs(660);
 pub enum Change<K> {
     /// This object is there, as it stands now.
     Seen(Box<K>),
+    /// A list has this object.
+    InList {
+        /// As it stands in the list.
+        object: Box<K>,
+        /// When the list began: what the API server told before that is no newer than this.
+        began: Instant,
+        /// Whether this version of it was not told before.
+        news: bool,
+    },
     /// The object is gone.
     Gone {
         /// Its namespace; empty for cluster-scoped kinds.
@@ -72,7 +81,7 @@ where
 {
     let anew = || watcher(api.clone(), watcher::Config::default()).default_backoff().boxed();
     let (mut stream, mut list_again) = (anew(), Instant::now() + LIST_AGAIN);
-    let (mut listed, mut versions) = (Vec::new(), HashMap::new());
+    let (mut listed, mut versions, mut began) = (Vec::new(), HashMap::new(), Instant::now());
     loop {
         let event = tokio::select! {
             biased;
@@ -85,14 +94,17 @@ where
         };
         signs.heartbeat.beat();
         match event {
-            Some(Ok(watcher::Event::Init)) => listed.clear(),
+            Some(Ok(watcher::Event::Init)) => {
+                listed.clear();
+                began = Instant::now();
+            }
             Some(Ok(watcher::Event::InitApply(object))) => {
                 let name = name_of(&object);
-                // Of what is listed once more only that is told which is not known as it stands.
                 let version = object.resource_version();
-                if version.is_none() || versions.get(&name) != Some(&version) {
-                    versions.insert(name.clone(), version);
-                    seen(kind, object, &signs, &mut tell);
+                let before = versions.insert(name.clone(), version.clone());
+                let news = version.is_none() || before != Some(version);
+                if let Some(object) = decoded(kind, object, &signs) {
+                    tell(Change::InList { object, began, news });
                 }
                 listed.push(name);
             }
@@ -104,7 +116,9 @@ where
             }
             Some(Ok(watcher::Event::Apply(object))) => {
                 versions.insert(name_of(&object), object.resource_version());
-                seen(kind, object, &signs, &mut tell);
+                if let Some(object) = decoded(kind, object, &signs) {
+                    tell(Change::Seen(object));
+                }
             }
             Some(Ok(watcher::Event::Delete(object))) => {
                 versions.remove(&name_of(&object));
@@ -120,20 +134,16 @@ where
     }
 }
 
-fn seen<K: Resource<DynamicType = D>, D>(
-    kind: &'static str,
-    object: DeserializeGuard<K>,
-    signs: &Signs,
-    tell: &mut impl FnMut(Change<K>),
-) {
+fn decoded<K>(kind: &'static str, object: DeserializeGuard<K>, signs: &Signs) -> Option<Box<K>> {
     let DeserializeGuard(decoded) = object;
     match decoded {
-        Ok(object) => tell(Change::Seen(Box::new(object))),
+        Ok(object) => Some(Box::new(object)),
         Err(invalid) => {
             signs.metrics.undecodable(kind);
             let name = invalid.metadata.name.unwrap_or_default();
             let namespace = invalid.metadata.namespace.unwrap_or_default();
             warn!(kind, namespace, name, error = %invalid.error, "Cannot read this object; what was last known of it still counts");
+            None
         }
     }
 }

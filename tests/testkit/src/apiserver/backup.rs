@@ -3,7 +3,7 @@ use std::{
     collections::BTreeMap,
     sync::{
         Arc, Mutex,
-        atomic::{AtomicBool, AtomicU64},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
 
@@ -22,6 +22,7 @@ use super::{
 /// Everything a server stored at one moment, with the kinds it served.
 #[derive(Clone)]
 pub struct Backup {
+    revision: u64,
     kinds: BTreeMap<Gvr, Arc<Kind>>,
     objects: BTreeMap<(StorageKey, Key), Arc<Value>>,
 }
@@ -41,7 +42,7 @@ impl ApiServer {
     /// Takes a backup.
     pub fn backup(&self) -> Backup {
         let state = self.0.state();
-        Backup { kinds: state.kinds.clone(), objects: everything(&state) }
+        Backup { revision: state.revision, kinds: state.kinds.clone(), objects: everything(&state) }
     }
 
     /// Another server, which stores what this one stores now and goes on by itself. Nobody watches it, nobody observes it, and
@@ -64,8 +65,9 @@ impl ApiServer {
         }))
     }
 
-    /// Puts a backup back: objects made since are gone, deleted and changed ones are as they were, UIDs included. No admission
-    /// is asked, nothing is collected, and whoever watches must list again. Unlike etcd's, resourceVersions go on.
+    /// Puts a backup back: objects made since are gone, deleted and changed ones are as they were, with their UIDs and
+    /// resourceVersions, which go on from the backup's. No admission is asked, nothing is collected, and all connections are
+    /// cut, as by the restart that a restored etcd takes.
     pub fn restore(&self, backup: &Backup) {
         let mut state = self.0.state();
         for ((storage, key), now) in everything(&state) {
@@ -84,8 +86,10 @@ impl ApiServer {
             }
         }
         state.garbage = false;
-        state.compact();
+        let objects = backup.objects.iter().map(|(place, object)| (place.clone(), Arc::clone(object)));
+        state.rewind(backup.revision, objects);
         drop(state);
+        self.0.cuts.fetch_add(1, Ordering::SeqCst);
         self.0.wake();
     }
 }

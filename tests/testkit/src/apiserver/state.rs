@@ -209,6 +209,17 @@ impl State {
         self.log.clear();
     }
 
+    /// Stands where it stood at that revision, with no memory of what came after.
+    pub fn rewind(&mut self, revision: u64, objects: impl Iterator<Item = ((StorageKey, Key), Arc<Value>)>) {
+        self.objects.clear();
+        for ((storage, key), object) in objects {
+            self.objects.entry(storage).or_default().insert(key, object);
+        }
+        (self.revision, self.compacted) = (revision, revision);
+        self.dropped += self.log.len();
+        self.log.clear();
+    }
+
     pub fn kind(&self, gvr: &Gvr) -> Option<Arc<Kind>> {
         self.kinds.get(gvr).cloned()
     }
