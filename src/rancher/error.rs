@@ -97,6 +97,12 @@ impl Error {
         matches!(self, Self::Unknown { .. } | Self::Unavailable { .. })
     }
 
+    /// Whether it is the word of a Rancher that knows the operator. What stands in front of it, another server, and one that
+    /// accepts no key of ours, say nothing of what is there.
+    pub fn is_of_rancher(&self) -> bool {
+        !self.is_silence() && !matches!(self, Self::Unauthenticated { .. })
+    }
+
     /// A word for metrics and conditions, stable across releases.
     pub fn reason(&self) -> &'static str {
         match self {

@@ -256,6 +256,43 @@ async fn the_room_that_is_required_holds_for_a_burst() {
     world.until("the next has its turn", Duration::from_secs(30), more).await;
 }
 
+/// What answers in the place of a Rancher that is gone is none: a load balancer of its own, or a server that knows no key.
+#[tokio::test(start_paused = true)]
+async fn what_answers_in_the_place_of_a_rancher_does_not_keep_it_from_being_abandoned() {
+    let page = |code| testkit::rancher::FaultAction::Status(code, "<html>default backend</html>".to_owned());
+    for answer in [page(404), page(500), page(401)] {
+        let mut world = world(Given::default()).await;
+        let given = active(&world, "g").await;
+        world.rancher.fault(testkit::rancher::FaultRule::new(|_, _| true, answer));
+        world.delete("g").await;
+        world.patch("g", json!({"metadata": {"annotations": {"rancheraccess.io/abandon": given.metadata.uid}}})).await;
+        tokio::time::sleep(Duration::from_secs(500)).await;
+        world.reaches("g", Phase::Revoking, SOON).await;
+        world.until("it may go", Duration::from_secs(200), || async { world.grant("g").await.is_none() }).await;
+        world.kill().await;
+    }
+}
+
+/// A Rancher that lives gives nothing up: what it says of the binding counts.
+#[tokio::test(start_paused = true)]
+async fn nothing_is_abandoned_while_rancher_answers() {
+    let world = world(Given::default()).await;
+    let given = active(&world, "g").await;
+    let deletes = |method: &http::Method, _: &str| *method == http::Method::DELETE;
+    let refusal = json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": "Forbidden", "code": 403, "message": "no"});
+    world.rancher.fault(testkit::rancher::FaultRule::new(
+        deletes,
+        testkit::rancher::FaultAction::Status(403, refusal.to_string()),
+    ));
+    world.delete("g").await;
+    world.patch("g", json!({"metadata": {"annotations": {"rancheraccess.io/abandon": given.metadata.uid}}})).await;
+    tokio::time::sleep(Duration::from_secs(1800)).await;
+    world.reaches("g", Phase::Revoking, SOON).await;
+    world.rancher.clear_faults();
+    world.until("it goes", Duration::from_secs(60), || async { world.grant("g").await.is_none() }).await;
+    assert!(world.bindings_of("u-alice").is_empty());
+}
+
 /// A grant that was abandoned and stays keeps nobody from taking away what it gave.
 #[tokio::test(start_paused = true)]
 async fn what_was_abandoned_is_swept_though_its_grant_stays() {

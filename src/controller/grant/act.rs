@@ -74,6 +74,8 @@ pub(super) struct Settled {
     pub bindings: Vec<BindingRecord>,
     /// How far each got, unless one is about to get on.
     pub outcome: Result<Vec<Progress>, Duration>,
+    /// Whether Rancher said something of at least one that is not settled.
+    pub heard: bool,
 }
 
 /// One binding, while it is worked on under its lock.
@@ -86,6 +88,8 @@ pub(super) struct Case {
     pub world: BindingWorld,
     /// What went wrong last.
     pub trouble: Option<Error>,
+    /// Whether Rancher itself was heard: also of a cluster of its own that is away.
+    pub heard: bool,
     /// Rancher's own word that no binding of that name is there.
     pub proof: Option<ProofOfAbsence>,
     /// Whether it was last seen without the finalizers that Rancher cleans up by.
@@ -106,7 +110,9 @@ impl Hand<'_> {
             .buffered(AT_ONCE)
             .collect()
             .await;
-        let (bindings, outcomes): (Vec<_>, Vec<_>) = settled.into_iter().unzip();
+        let heard = settled.iter().any(|(_, _, heard)| *heard);
+        let (bindings, outcomes): (Vec<_>, Vec<_>) =
+            settled.into_iter().map(|(record, outcome, _)| (record, outcome)).unzip();
         let ends = |o: &Outcome| matches!(o, Outcome::So(Progress::Refused(_) | Progress::RemovedInRancher(_)));
         let soonest =
             outcomes.iter().filter_map(|o| if let Outcome::Soon(wait) = o { Some(*wait) } else { None }).min();
@@ -115,7 +121,7 @@ impl Hand<'_> {
             Some(wait) if !outcomes.iter().any(ends) => Err(wait),
             _ => Ok(outcomes.into_iter().map(|outcome| self.said(outcome)).collect()),
         };
-        Settled { bindings, outcome }
+        Settled { bindings, outcome, heard }
     }
 
     fn said(&self, outcome: Outcome) -> Progress {
@@ -127,9 +133,9 @@ impl Hand<'_> {
         }
     }
 
-    async fn settle_one(&self, goal: Goal, record: BindingRecord) -> (BindingRecord, Outcome) {
+    async fn settle_one(&self, goal: Goal, record: BindingRecord) -> (BindingRecord, Outcome, bool) {
         if record.is_settled() {
-            return (record, Outcome::So(Progress::Done));
+            return (record, Outcome::So(Progress::Done), false);
         }
         let Ok(subject) = record.subject.parse::<SubjectKey>() else {
             let message = format!(
@@ -139,6 +145,7 @@ impl Hand<'_> {
             return (
                 record,
                 Outcome::So(Waiting::new(self.ctx, &self.grant.key).progress("RecordUnreadable", message)),
+                false,
             );
         };
         let lock = self.ctx.locks.lock(format!("{}/{}", self.connection.install_uuid, record.name)).await;
@@ -157,7 +164,7 @@ impl Hand<'_> {
             Err(Later::Changed) => Outcome::Soon(Duration::ZERO),
         };
         drop(lock);
-        (case.record, outcome)
+        (case.record, outcome, case.heard)
     }
 
     fn open(&self, mut record: BindingRecord, subject: SubjectKey) -> Case {
@@ -183,6 +190,7 @@ impl Hand<'_> {
             named,
             world,
             trouble: None,
+            heard: true,
             proof: None,
             unclean: false,
             finalizers: Vec::new(),

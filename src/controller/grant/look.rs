@@ -24,7 +24,7 @@ impl Hand<'_> {
     /// Before a create, one list shows both the binding itself and any equal one. Otherwise one GET shows the binding,
     /// or proves that it is not there. Both are needed where ours may have to yield to an equal one.
     pub(super) async fn look(&self, goal: Goal, case: &mut Case) {
-        case.trouble = None;
+        (case.trouble, case.heard) = (None, true);
         let looked = match goal {
             _ if !self.answers(case) => Err(Error::Unavailable {
                 what: format!("cluster {} did not answer, and is probed until it does", case.record.cluster),
@@ -39,14 +39,17 @@ impl Hand<'_> {
                 self.connection.clusters.failed(&case.record.cluster);
             }
             // What lived on a cluster that Rancher does not know any more is out of reach with it.
-            let gone = match goal {
+            let cluster = match goal {
                 Goal::Take if case.record.kind == BindingKind::RoleBinding => {
-                    self.connection.rancher.cluster(&case.record.cluster).await.ok()
+                    Some(self.connection.rancher.cluster(&case.record.cluster).await)
                 }
                 _ => None,
             };
-            match gone {
-                Some(Sighting::Gone(proof)) => self.gone(case, proof, Equal::NotLooked).await,
+            case.heard = cluster
+                .as_ref()
+                .map_or_else(|| error.is_of_rancher(), |c| c.as_ref().err().is_none_or(Error::is_of_rancher));
+            match cluster {
+                Some(Ok(Sighting::Gone(proof))) => self.gone(case, proof, Equal::NotLooked).await,
                 _ => {
                     case.world.sight = Sight::Unknown;
                     case.trouble = Some(error);

@@ -42,8 +42,8 @@ impl Pass<'_> {
             revision: self.grant.metadata.resource_version.as_deref(),
             written: self.written,
         };
-        let act::Settled { bindings, outcome } = hand.settle(goal).await;
-        self.world.out_of_reach = connection.breaker.state() != CircuitState::Closed;
+        let act::Settled { bindings, outcome, heard } = hand.settle(goal).await;
+        self.world.out_of_reach = !heard || connection.breaker.state() != CircuitState::Closed;
         let progress = match outcome {
             Ok(progress) => progress,
             Err(wait) => {
