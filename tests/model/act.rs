@@ -77,11 +77,7 @@ impl Hand<'_> {
                 return Some(Call::Look(case.goal == Goal::Give && around));
             }
             Move::AskHolders => return Some(Call::Ask),
-            Move::Create => {
-                let run = self.run();
-                let current = std::mem::take(&mut run.current);
-                return Some(if run.written || current { Call::Create } else { Call::Current });
-            }
+            Move::Create => return Some(self.make_it()),
             Move::Delete(uid) => return Some(Call::Delete(uid.parse().expect("the model made it"))),
             Move::ClearLeftovers if self.is(Mutant::NoLookForLeftovers) => self.removed(case.goal),
             Move::ClearLeftovers if self.world.ops[self.op].memory.cleared[name] => self.removed(case.goal),
@@ -103,6 +99,13 @@ impl Hand<'_> {
             Move::NameTaken | Move::Rename(_) => panic!("nobody forges in this model"),
         }
         None
+    }
+
+    /// Creates it; but what this pass did not write down itself a moment ago is read before: `act::make`.
+    fn make_it(&mut self) -> Call {
+        let run = self.run();
+        let current = std::mem::take(&mut run.current);
+        if run.written || current { Call::Create } else { Call::Current }
     }
 
     fn is_unanswered(&self) -> bool {
@@ -159,7 +162,7 @@ impl Hand<'_> {
         }
         let place = &mut self.world.places[name];
         if let Some(object) = place.object.as_mut().filter(|_| state == BindingState::AlreadyHeld) {
-            // It landed after the look: what is held by another binding is never looked at again.
+            // A create that another process sent landed after the look: what is `AlreadyHeld` is left alone, now and later.
             object.nobodys = true;
         }
         let memory = &mut self.world.ops[op].memory;

@@ -193,6 +193,7 @@ impl Hand<'_> {
                     case.unclean = true;
                 });
                 if weather == Weather::Twice {
+                    // It has its answer, so no one looks for the echo.
                     self.world.send(flight(true));
                 }
                 return;
@@ -216,7 +217,7 @@ impl Hand<'_> {
         if let Some(bound) = &mut self.run().view.record.bound {
             bound.uid = Some(uid);
         }
-        // What it knows, and cannot write, nobody learns.
+        // What it knows of an end, and cannot write, nobody learns.
         self.world.places[name].by_hand |= !self.world.leads(op);
         if matches!(weather, Weather::Clear | Weather::Lost) {
             arrive(self.config, self.world, name, uid);

@@ -102,9 +102,9 @@ fn in_force(config: &Config, world: &World) -> Result<(), String> {
         let Some(bound) = stored.record.bound.filter(|_| stored.holds(told)) else { continue };
         // Nothing is polled: one that arrived twice and took the place of the first gives the same access.
         let there = place.object.is_some_and(|object| !object.going);
-        // Nothing is made while the clock is behind; who yields, or has the access by another, waits
-        // for what may land late.
-        let may_wait = place.foreign || world.clock_is_behind(op) || bound.state == BindingState::Yielding;
+        // Beside somebody else's equal one nothing is made: that one gives the access. Who yielded, while that has gone
+        // again, first waits for what may land late: `binding::give_way`.
+        let may_wait = place.foreign || bound.state == BindingState::Yielding;
         if !(there || may_wait) {
             return Err(format!("Grant {} is to be in force and is not: {bound:?}", ["A", "B"][grant]));
         }

@@ -33,7 +33,7 @@ use crate::{
 const BEGIN: i64 = 1_780_272_000;
 
 /// A tick in seconds.
-const TICK: i64 = 30;
+pub const TICK: i64 = 30;
 
 /// What a grant asks for, besides its binding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

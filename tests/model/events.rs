@@ -60,6 +60,7 @@ impl Config {
         Op { role: Role::Leading, memory, passes: [0, 1].map(|grant| Pass::Idle(due(grant))), ..*op }
     }
 
+    /// The world after that.
     pub fn happen(&self, world: &World, event: Event) -> World {
         let mut next = *world;
         match event {
@@ -68,74 +69,11 @@ impl Config {
                     Hand { config: self, world: &mut next, op, grant }.make(call, weather);
                 }
             }
-            Event::Crash(op) => {
-                next.budget.crash -= 1;
-                self.stop(&mut next, op);
-            }
-            Event::Start(op) => {
-                next.ops[op] = self.started(&next.ops[op], next.now, Some(world));
-                next.ops[op].cache = None;
-                (0..2).filter(|other| *other != op).for_each(|other| self.forget_sent(&mut next, other));
-                next.lease = u8::try_from(op).unwrap_or_default();
-                self.list(&mut next, op);
-            }
-            Event::Lapse(op) => {
-                next.budget.lapse -= 1;
-                next.ops[op].role = Role::Lapsed;
-                next.ops[op].cache = Some(next.grants);
-            }
-            Event::Regain(op) => {
-                (next.ops[op].role, next.ops[op].cache) = (Role::Leading, None);
-                (0..2).for_each(|grant| watches::wake(&mut next, op, grant));
-                self.list(&mut next, op);
-            }
-            Event::StepDown(op) => self.stop(&mut next, op),
-            Event::Land(flight) => {
-                if let Some(landed) = next.flights.iter_mut().find(|f| **f == Some(flight)) {
-                    *landed = None;
-                }
-                next.flights.sort();
-                match flight.delete {
-                    None => rancher::land(self, &mut next, usize::from(flight.name), flight.nobodys, None),
-                    Some(uid) => {
-                        next.places[usize::from(flight.name)].by_hand |= flight.by.is_none();
-                        rancher::arrive(self, &mut next, usize::from(flight.name), uid);
-                    }
-                }
-            }
-            Event::Finalizers(name) => {
-                if let Some(object) = &mut next.places[name].object {
-                    object.finalizers = true;
-                }
-                watches::wake_name(self, &mut next, name, false);
-            }
-            Event::Gone { name, leaves } => {
-                next.budget.trouble -= u8::from(leaves);
-                (next.places[name].object, next.places[name].leftovers) = (None, leaves);
-                watches::wake_name(self, &mut next, name, true);
-            }
-            Event::Leftovers(name) => {
-                (next.places[name].coming, next.places[name].leftovers) = (false, true);
-            }
             Event::Delete(grant) => {
                 next.budget.delete -= 1;
                 next.grants[grant].deleted = Some(next.wall());
                 next.grants[grant].gone = !next.grants[grant].finalizer;
                 watches::wake_grant(&mut next, grant, None);
-            }
-            Event::ByHand(name) => self.by_hand(&mut next, name),
-            Event::Foreign(name) => {
-                next.budget.foreign -= 1;
-                next.places[name].foreign ^= true;
-                watches::wake_name(self, &mut next, name, false);
-                if watches::place_is_beside(&next, name) {
-                    watches::look_around(self, &mut next, name);
-                }
-            }
-            Event::Away(name) => next.places[name].away = true,
-            Event::Back(name) => {
-                next.places[name].away = false;
-                watches::wake_name(self, &mut next, name, false);
             }
             Event::ClockBack => {
                 next.budget.back -= 1;
@@ -145,14 +83,106 @@ impl Config {
                 next.back += 1;
             }
             Event::Tick { stall } => self.tick(&mut next, stall),
+            Event::Crash(op) | Event::Start(op) | Event::Lapse(op) | Event::Regain(op) | Event::StepDown(op) => {
+                self.to_operator(&mut next, op, event);
+            }
+            Event::Land(_)
+            | Event::Finalizers(_)
+            | Event::Gone { .. }
+            | Event::Leftovers(_)
+            | Event::ByHand(_)
+            | Event::Foreign(_)
+            | Event::Away(_)
+            | Event::Back(_) => self.in_rancher(&mut next, event),
         }
         next
+    }
+
+    /// What befalls an operator.
+    fn to_operator(&self, next: &mut World, op: usize, event: Event) {
+        match event {
+            Event::Start(_) => {
+                next.ops[op] = self.started(&next.ops[op], next.now, Some(next));
+                next.ops[op].cache = None;
+                (0..2).filter(|other| *other != op).for_each(|other| self.forget_sent(next, other));
+                next.lease = u8::try_from(op).unwrap_or_default();
+                self.list(next, op);
+            }
+            Event::Lapse(_) => {
+                next.budget.lapse -= 1;
+                next.ops[op].role = Role::Lapsed;
+                next.ops[op].cache = Some(next.grants);
+            }
+            Event::Regain(_) => {
+                (next.ops[op].role, next.ops[op].cache) = (Role::Leading, None);
+                (0..2).for_each(|grant| watches::wake(next, op, grant));
+                self.list(next, op);
+            }
+            _ => {
+                next.budget.crash -= u8::from(matches!(event, Event::Crash(_)));
+                self.stop(next, op);
+            }
+        }
+    }
+
+    /// What happens in Rancher.
+    fn in_rancher(&self, next: &mut World, event: Event) {
+        match event {
+            Event::Land(flight) => self.arrives(next, flight),
+            Event::Finalizers(name) => {
+                if let Some(object) = &mut next.places[name].object {
+                    object.finalizers = true;
+                }
+                watches::wake_name(self, next, name, false);
+            }
+            Event::Gone { name, leaves } => {
+                next.budget.trouble -= u8::from(leaves);
+                (next.places[name].object, next.places[name].leftovers) = (None, leaves);
+                watches::wake_name(self, next, name, true);
+            }
+            Event::Leftovers(name) => {
+                (next.places[name].coming, next.places[name].leftovers) = (false, true);
+            }
+            Event::ByHand(name) => self.by_hand(next, name),
+            Event::Foreign(name) => {
+                next.budget.foreign -= 1;
+                next.places[name].foreign ^= true;
+                watches::wake_name(self, next, name, false);
+                if watches::place_is_beside(next, name) {
+                    watches::look_around(self, next, name);
+                }
+            }
+            Event::Away(name) => next.places[name].away = true,
+            Event::Back(name) => {
+                next.places[name].away = false;
+                watches::wake_name(self, next, name, false);
+            }
+            _ => {}
+        }
+    }
+
+    /// What was on its way arrives.
+    fn arrives(&self, next: &mut World, flight: Flight) {
+        if let Some(landed) = next.flights.iter_mut().find(|f| **f == Some(flight)) {
+            *landed = None;
+        }
+        next.flights.sort();
+        let name = usize::from(flight.name);
+        match flight.delete {
+            None => rancher::land(self, next, name, flight.nobodys, None),
+            Some(uid) => {
+                // The one that sent it may have known of an end that was never written.
+                next.places[name].by_hand |= flight.by.is_none();
+                rancher::arrive(self, next, name, uid);
+            }
+        }
     }
 
     /// A process ends: what it knew is gone, what it sent is not.
     fn stop(&self, world: &mut World, op: usize) {
         world.ops[op] = Op::DOWN;
-        // What it took, and why, nobody knows where it was not written.
+        // An end that was not written dies with it: where the clock went back, or Rancher refused, its successor sees the
+        // grant in force, and its binding gone.
         for place in world.places.iter_mut().filter(|place| place.object.is_none_or(|object| object.going)) {
             place.by_hand = true;
         }
@@ -167,6 +197,7 @@ impl Config {
                 self.names[grant] == usize::from(flight.name)
                     && world.grants[grant].record.bound.is_some_and(|b| b.uid.is_some())
             };
+            // What was seen once is looked for no longer than this process itself has something unanswered: `act::open`.
             flight.nobodys |= flight.delete.is_none() && (seen(0) || seen(1));
         }
         world.flights.sort();
@@ -174,14 +205,13 @@ impl Config {
 
     fn by_hand(&self, world: &mut World, name: usize) {
         world.budget.hand -= 1;
-        // What yields is made again when the other one goes, and what a delete of ours may have taken: whoever took it.
+        // Who just saw somebody else's beside it records `Yielding`, and what yields is made again when the other one goes, whoever
+        // took it; so is what a delete of ours without an answer may have taken.
         let saw = |pass: &Pass| matches!(pass, Pass::Run(run) if run.case.is_some_and(|case| case.beside));
         let deletes = world.ops.iter().any(|op| op.memory.deleted[name].is_some());
-        let yields = world.places[name].foreign || world.ops.iter().any(|op| op.passes.iter().any(saw)) || deletes;
+        let yields = world.ops.iter().any(|op| op.passes.iter().any(saw)) || deletes;
         for grant in (0..2).filter(|grant| self.names[*grant] == name) {
-            let alone =
-                laws::co_holder(self, grant).is_none_or(|other| world.grants[other].ended(world.wall()).is_none());
-            world.ended_by_hand[grant] |= world.grants[grant].is_present() && alone && !yields;
+            world.ended_by_hand[grant] |= world.grants[grant].is_present() && !yields;
         }
         let place = &mut world.places[name];
         (place.object, place.by_hand) = (None, true);

@@ -1,5 +1,8 @@
 //! The invariants of the model, and where each is looked at.
 //!
+//! What excuses a breach is said where it does, with the rule of the protocol that it comes from. Each of these excuses is needed:
+//! without it some world has a story in which that rule is followed and the law is not.
+//!
 //! What is wrong about a request is known when it is made, so most laws are looked at there, and the breach stays in the
 //! state. A law that is about time is looked at when time passes.
 
@@ -7,7 +10,7 @@ use rancher_access_operator::api::status::{BindingState, EndReason, Phase};
 
 use crate::{
     model::Config,
-    operator::{Pass, Role},
+    operator::Pass,
     state::{Grant, Place, World},
 };
 
@@ -46,16 +49,15 @@ impl Law {
 }
 
 /// A tick is about to pass, `excused` where something else than the operator is to blame for what was not done in it.
+///
+/// Two more excuses. A binding waits for Rancher's finalizers until it is 30 s old by Rancher's clock and by our record
+/// (`look::age`), for what is deleted before them is never cleaned up. And one on a cluster that is away waits for that.
 pub fn before_a_tick(config: &Config, world: &mut World, excused: bool) {
     for name in 0..2 {
         let place = world.places[name];
         let Some(object) = place.object.filter(|object| !object.going && !object.nobodys) else { continue };
-        // It is as old as it is known to be, by our clock and our record.
         let young = !object.finalizers && (object.born >= world.wall() || recorded_now(config, world, name));
-        // A deletion that no operator can hear of is none yet.
-        let heard = world.ops.iter().any(|op| op.role == Role::Leading);
-        let holds = |grant: &Grant| Grant { deleted: grant.deleted.filter(|_| heard), ..*grant }.holds(world.wall());
-        let held = (0..2).any(|grant| config.names[grant] == name && holds(&world.grants[grant]));
+        let held = (0..2).any(|grant| config.names[grant] == name && world.grants[grant].holds(world.wall()));
         if !(held || young || excused || place.away) {
             world.breach(Law::Expiry);
         }
@@ -75,6 +77,9 @@ fn recorded_now(config: &Config, world: &World, name: usize) -> bool {
 }
 
 /// A create is about to be sent.
+///
+/// What somebody removed is made again only where a co-holder's end has come since: then that counts as his delete
+/// (`holders::taken_by_co_holder`), for a record tells of no time between two writes.
 pub fn before_a_create(config: &Config, world: &mut World, op: usize, grant: usize) {
     let stored = world.grants[grant];
     let intent = stored.is_concerned() && stored.finalizer && stored.record.end.is_none();
@@ -87,9 +92,9 @@ pub fn before_a_create(config: &Config, world: &mut World, op: usize, grant: usi
     }
 }
 
-/// A delete is about to be sent by an operator that leads: no other grant counts on that object.
+/// A delete is about to be sent: no other grant counts on that object.
 pub fn before_a_delete(config: &Config, world: &mut World, op: usize, grant: usize, uid: u8) {
-    let Some(other) = co_holder(config, grant).filter(|_| world.leads(op)) else { return };
+    let Some(other) = co_holder(config, grant) else { return };
     let other = world.grants[other];
     let same = other.record.bound.is_some_and(|bound| bound.uid == Some(uid));
     if same && other.is_present() && other.holds(world.told(op)) {
@@ -99,15 +104,15 @@ pub fn before_a_delete(config: &Config, world: &mut World, op: usize, grant: usi
 
 /// A binding is taken for removed.
 pub fn on_removed(config: &Config, world: &mut World, op: usize, grant: usize) {
-    // Where another leads by now, it is never written.
+    // Where another has taken the lease since, its writes are what count: this one reaches the API server no more, and what it
+    // remembers of the binding is never written. It may not know of a create that the other one sent.
     if usize::from(world.lease) != op {
         return;
     }
     let Place { object, leftovers, coming, .. } = world.places[config.names[grant]];
-    // What is there by now may be another's, or nobody's.
-    let others = co_holder(config, grant).is_some_and(|other| world.grants[other].is_concerned());
+    // What nobody can know of is not what was removed.
     let there = object.is_some_and(|object| !object.nobodys);
-    if (there || (object.is_none() && (leftovers || coming))) && !others {
+    if there || (object.is_none() && (leftovers || coming)) {
         world.breach(Law::Honesty);
     }
 }
@@ -131,6 +136,7 @@ pub fn on_write(config: &Config, world: &mut World, grant: usize, was: &Grant) {
     if unsettled && (terminal(&is) || is.gone) {
         world.breach(Law::Honesty);
     }
+    // A process of ours that is heard no more cannot be told from somebody: `Place::by_hand` has both.
     let somebody = matches!(is.record.end, Some((EndReason::RemovedInRancher, _))) && was.record.end.is_none();
     if somebody && !world.places[config.names[grant]].by_hand {
         world.breach(Law::Honesty);

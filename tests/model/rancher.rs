@@ -46,7 +46,8 @@ pub fn arrive(config: &Config, world: &mut World, name: usize, uid: u8) {
     if object.finalizers {
         world.places[name].object = Some(Object { going: true, ..object });
     } else {
-        // How old a binding is cannot be told by a clock that went back: it is not held to that.
+        // Its own clock and the record are all that tell how old a binding is (`look::age`): where that clock went back
+        // between them, one that is young is taken for old, and its left-overs may come after they were looked for.
         let young = world.now == object.born && world.back == 0;
         (world.places[name].coming, world.places[name].leftovers) = (young, !young);
         world.places[name].object = None;

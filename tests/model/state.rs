@@ -83,7 +83,8 @@ pub struct Object {
     pub born: Tick,
     pub finalizers: bool,
     pub going: bool,
-    /// It landed when nobody could know of it any more: the sweep's part.
+    /// It landed when nobody could know of it any more. The protocol leaves that to the sweep: what is ours by name and no
+    /// unsettled grant holds.
     pub nobodys: bool,
 }
 
@@ -101,7 +102,8 @@ pub struct Place {
     pub away: bool,
     /// How many objects there have been.
     pub uids: u8,
-    /// Somebody has removed ours by hand, or a process of ours that is heard no more.
+    /// Somebody has removed ours by hand; or a process of ours has that is heard no more: that died before it wrote its end
+    /// down, or was cut off. Whoever looks next cannot tell these apart.
     pub by_hand: bool,
 }
 
@@ -152,7 +154,7 @@ pub struct World {
     /// Who last held the lease.
     pub lease: u8,
     pub budget: Budget,
-    /// Whose binding somebody removed by hand while no co-holder's end could have taken it.
+    /// From under which grant, that counted on it, somebody removed the binding by hand.
     pub ended_by_hand: [bool; 2],
     pub broken: Option<Law>,
 }

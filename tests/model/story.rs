@@ -40,20 +40,7 @@ fn words(event: &Event) -> String {
                 Weather::Refused => ": it is refused",
                 Weather::NotFound => ": the answer is a 404 that proves nothing",
             };
-            let what = match call {
-                Call::End(due) => format!("ends its pass, to look again: {due:?}"),
-                Call::Lock => "waits for the binding's lock".into(),
-                Call::AddFinalizer => "puts the finalizer on".into(),
-                Call::RemoveFinalizer => "takes the finalizer off".into(),
-                Call::Write(_) => "writes the status".into(),
-                Call::Ask => "asks whether the other grant holds the binding".into(),
-                Call::Look(false) => "reads the binding".into(),
-                Call::Look(true) => "reads the binding and its equals".into(),
-                Call::Current => "reads the grant, before it creates".into(),
-                Call::Create => "creates the binding".into(),
-                Call::Delete(uid) => format!("deletes the binding with UID {uid}"),
-                Call::Clear => "looks for left-overs and removes them".into(),
-            };
+            let what = asked(call);
             format!("{}, grant {}: {what}{come}", who(op), grant(of))
         }
         Event::Crash(op) => format!("{} crashes", who(op)),
@@ -77,5 +64,22 @@ fn words(event: &Event) -> String {
         Event::ClockBack => "The clock is set back by 30 s".into(),
         Event::Tick { stall: false } => "30 s pass".into(),
         Event::Tick { stall: true } => "30 s pass in which somebody who could act does not".into(),
+    }
+}
+
+fn asked(call: Call) -> String {
+    match call {
+        Call::End(due) => format!("ends its pass, to look again: {due:?}"),
+        Call::Lock => "waits for the binding's lock".into(),
+        Call::AddFinalizer => "puts the finalizer on".into(),
+        Call::RemoveFinalizer => "takes the finalizer off".into(),
+        Call::Write(_) => "writes the status".into(),
+        Call::Ask => "asks whether the other grant holds the binding".into(),
+        Call::Look(false) => "reads the binding".into(),
+        Call::Look(true) => "reads the binding and its equals".into(),
+        Call::Current => "reads the grant, before it creates".into(),
+        Call::Create => "creates the binding".into(),
+        Call::Delete(uid) => format!("deletes the binding with UID {uid}"),
+        Call::Clear => "looks for left-overs and removes them".into(),
     }
 }
