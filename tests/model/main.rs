@@ -47,10 +47,11 @@ mod story;
 mod watches;
 mod worlds;
 
-use std::{collections::BTreeSet, process::ExitCode, time::Instant};
+use std::{collections::BTreeSet, process::ExitCode};
 
 use rancher_access_operator::controller::memory::LANDS_WITHIN;
 use stateright::{Checker, HasDiscoveries, Model};
+use tokio::time::Instant;
 
 use self::{model::Config, mutants::Mutant, worlds::worlds};
 
