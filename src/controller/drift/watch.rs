@@ -70,7 +70,8 @@ impl<'a> Watch<'a> {
         let ours = format!("{LABEL_INSTALLATION}={}", self.ctx.installation.id);
         let config = watcher::Config::default();
         let config = if self.others { config } else { config.labels(&ours) };
-        let mut events = watcher(api, config).default_backoff().boxed();
+        let anew = || watcher(api.clone(), config.clone()).default_backoff().boxed();
+        let mut events = anew();
         loop {
             let event = tokio::select! {
                 biased;
@@ -81,6 +82,9 @@ impl<'a> Watch<'a> {
                 Some(Ok(event)) => self.take(event),
                 Some(Err(error)) => {
                     let (integration, cluster, kind) = (self.integration, self.cluster, self.kind);
+                    if is_from_before(&error) {
+                        events = anew();
+                    }
                     let error = self.connection.rancher.told(&error);
                     debug!(integration, %kind, cluster, error, "The watch on Rancher was interrupted and goes on");
                 }
@@ -181,6 +185,16 @@ impl<'a> Watch<'a> {
             }
         }
     }
+}
+
+/// Whether Rancher knows nothing yet of the version that the watch stands at: it was put back to a backup. kube's watcher would
+/// wait until it does.
+fn is_from_before(error: &watcher::Error) -> bool {
+    let (watcher::Error::WatchStartFailed(kube::Error::Api(status)) | watcher::Error::WatchError(status)) = error
+    else {
+        return false;
+    };
+    status.message.starts_with("Too large resource version")
 }
 
 /// Has every grant that is to take that binding away look at it: it may have its finalizers by now.
