@@ -78,6 +78,8 @@ impl Hand<'_> {
             }
             Move::AskHolders => return Some(Call::Ask),
             Move::Create => return Some(self.make_it()),
+            // Not by what only this pass knows: `act::may_delete`.
+            Move::Delete(_) if !self.world.leads(self.op) && self.run().stood.ended(told).is_none() => self.changed(),
             Move::Delete(uid) => return Some(Call::Delete(uid.parse().expect("the model made it"))),
             Move::ClearLeftovers if self.is(Mutant::NoLookForLeftovers) => self.removed(case.goal),
             Move::ClearLeftovers if self.world.ops[self.op].memory.cleared[name] => self.removed(case.goal),

@@ -217,8 +217,6 @@ impl Hand<'_> {
         if let Some(bound) = &mut self.run().view.record.bound {
             bound.uid = Some(uid);
         }
-        // What it knows of an end, and cannot write, nobody learns.
-        self.world.places[name].by_hand |= !self.world.leads(op);
         if matches!(weather, Weather::Clear | Weather::Lost) {
             arrive(self.config, self.world, name, uid);
         } else if weather == Weather::Late {

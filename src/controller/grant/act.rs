@@ -5,11 +5,10 @@ use std::time::Duration;
 
 use futures::{StreamExt, stream};
 use jiff::Timestamp;
-use tokio::time::Instant;
 
 use super::{
     clear,
-    current::{self, Current},
+    current::{self, Current, Stood},
     gone, holders,
     wait::Waiting,
 };
@@ -23,6 +22,7 @@ use crate::{
         record::whole_seconds,
     },
     rancher::{Error, ProofOfAbsence, wire::Subject},
+    runtime::Standing,
 };
 
 /// How many bindings of one grant are worked on at once.
@@ -45,9 +45,8 @@ pub(super) struct Hand<'a> {
     pub may_grant: &'a Result<(), Because>,
     /// Whether it may be looked downstream for what was left behind: that has places of its own.
     pub clears: bool,
-    /// The resourceVersion at which the grant was read, and when this pass itself last wrote it.
-    pub revision: Option<&'a str>,
-    pub written: Option<Instant>,
+    /// The grant as the API server last had it; `None` where there is none.
+    pub stood: Option<Stood<'a>>,
 }
 
 /// Why a binding gets no further at the moment, though nothing is wrong.
@@ -145,7 +144,7 @@ impl Hand<'_> {
             return (
                 record,
                 Outcome::So(Waiting::new(self.ctx, &self.grant.key).progress("RecordUnreadable", message)),
-                false,
+                true,
             );
         };
         let lock = self.ctx.locks.lock(format!("{}/{}", self.connection.install_uuid, record.name)).await;
@@ -238,6 +237,7 @@ impl Hand<'_> {
                     None
                 }
                 Move::Create => self.make(case).await?,
+                Move::Delete(_) if !self.may_delete() => return Err(Later::Changed),
                 Move::Delete(uid) => {
                     self.delete(case, &uid).await;
                     None
@@ -327,6 +327,13 @@ impl Hand<'_> {
             && !self.ctx.clock_is_behind()
             && self.may_grant.is_ok()
             && self.grant.ended(self.ctx.now()).is_none()
+    }
+
+    /// Asked at the moment of each delete: this process leads, or an end that stands in the record has come. What only this
+    /// pass knows to have ended may be in force by what the next leader did.
+    fn may_delete(&self) -> bool {
+        let ended = |stood: &Stood<'_>| stood.grant.ended(self.ctx.now()).is_some();
+        self.ctx.leader.standing() == Standing::Leading || self.stood.as_ref().is_some_and(ended)
     }
 
     /// Records a new state. Says whether that is the end of it for now.

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use tokio::time::Instant;
 use tracing::debug;
 
 use super::{act::Hand, holders, wait::Waiting};
@@ -14,6 +15,16 @@ use crate::{
 
 /// How long what this pass wrote counts: the write was refused had the grant been another by then.
 const WRITTEN_FOR: Duration = Duration::from_secs(10);
+
+/// A grant as the API server had it when this pass last read or wrote it.
+pub(super) struct Stood<'a> {
+    /// As it stood.
+    pub grant: GrantView,
+    /// Its resourceVersion.
+    pub revision: Option<&'a str>,
+    /// When this pass itself wrote it.
+    pub written: Option<Instant>,
+}
 
 /// How the grant stands at the API server.
 pub(super) enum Current {
@@ -27,13 +38,14 @@ pub(super) enum Current {
 
 /// Asks, unless this pass wrote it a moment ago.
 pub(super) async fn look(hand: &Hand<'_>) -> Current {
-    if hand.written.is_some_and(|written| written.elapsed() < WRITTEN_FOR) {
+    let Some(stood) = &hand.stood else { return Current::Changed };
+    if stood.written.is_some_and(|written| written.elapsed() < WRITTEN_FOR) {
         return Current::Same;
     }
-    let GrantView { key, uid, .. } = hand.grant;
+    let GrantView { key, uid, .. } = &stood.grant;
     match holders::live(hand.ctx, key).await {
         Some(Some(AccessGrant { metadata: found, .. }))
-            if found.uid.as_ref() == Some(uid) && found.resource_version.as_deref() == hand.revision =>
+            if found.uid.as_ref() == Some(uid) && found.resource_version.as_deref() == stood.revision =>
         {
             Current::Same
         }

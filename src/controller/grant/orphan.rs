@@ -66,16 +66,7 @@ pub async fn take(ctx: &Context, integration: &str, connection: &Arc<Connection>
             ..AccessGrantStatus::default()
         },
     };
-    let hand = Hand {
-        ctx,
-        grant: &nobody,
-        integration,
-        connection,
-        may_grant: &Ok(()),
-        clears: true,
-        revision: None,
-        written: None,
-    };
+    let hand = Hand { ctx, grant: &nobody, integration, connection, may_grant: &Ok(()), clears: true, stood: None };
     let progress = loop {
         match hand.settle(Goal::Take).await.outcome {
             Ok(progress) => break progress,

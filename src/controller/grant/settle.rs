@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use super::{Pass, act, wait};
+use super::{Pass, act, current::Stood, wait};
 use crate::{
     api::status::{BindingRecord, BindingState, End, EndReason},
     controller::connection::Connection,
-    grant::{Because, Progress, Tried, binding::Goal},
+    grant::{Because, GrantView, Progress, Tried, binding::Goal},
     runtime::CircuitState,
 };
 
@@ -39,8 +39,11 @@ impl Pass<'_> {
             may_grant: &may_grant,
             // What yields to another binding clears up from the place that it has.
             clears: self.clears || goal == Goal::Give,
-            revision: self.grant.metadata.resource_version.as_deref(),
-            written: self.written,
+            stood: Some(Stood {
+                grant: GrantView::from(self.grant.as_ref()),
+                revision: self.grant.metadata.resource_version.as_deref(),
+                written: self.written,
+            }),
         };
         let act::Settled { bindings, outcome, heard } = hand.settle(goal).await;
         self.world.out_of_reach = !heard || connection.breaker.state() != CircuitState::Closed;
