@@ -27,6 +27,9 @@ use crate::runtime::{health::Gate, health::Heartbeat, metrics::Metrics};
 /// bookmarks and the ends of watches to itself.
 const LIST_AGAIN: Duration = Duration::from_secs(300);
 
+/// How soon everything is listed anew after the last time, where the server was put back to a backup.
+pub const LIST_SOON: Duration = Duration::from_secs(30);
+
 /// How long a watch may be without any word before the process counts as stuck: a list, and one more that failed.
 pub const SILENCE: Duration = Duration::from_secs(660);
 
@@ -125,7 +128,12 @@ where
                 let (namespace, name) = name_of(&object);
                 tell(Change::Gone { namespace, name, uid: object.meta().uid.clone() });
             }
-            Some(Err(error)) => debug!(kind, %error, "The watch was interrupted and goes on"),
+            Some(Err(error)) => {
+                if is_from_before(&error) {
+                    list_again = list_again.min(began + LIST_SOON);
+                }
+                debug!(kind, %error, "The watch was interrupted and goes on");
+            }
             None => {
                 warn!(kind, "The watch ended");
                 return Ok(());
@@ -146,6 +154,16 @@ fn decoded<K>(kind: &'static str, object: DeserializeGuard<K>, signs: &Signs) ->
             None
         }
     }
+}
+
+/// Whether the server knows nothing yet of the version that a watch stands at: it was put back to a backup. kube's watcher waits
+/// until it does; a new one lists.
+pub fn is_from_before(error: &watcher::Error) -> bool {
+    let (watcher::Error::WatchStartFailed(kube::Error::Api(status)) | watcher::Error::WatchError(status)) = error
+    else {
+        return false;
+    };
+    status.message.starts_with("Too large resource version")
 }
 
 fn name_of<K: Resource>(object: &K) -> (String, String) {

@@ -18,7 +18,7 @@ use crate::{
         LABEL_INSTALLATION,
         status::{BindingRecord, BindingState},
     },
-    controller::{Context, connection::Connection, words},
+    controller::{Context, connection::Connection, watch, words},
     grant::GrantView,
     rancher::wire::BindingKind,
 };
@@ -71,7 +71,7 @@ impl<'a> Watch<'a> {
         let config = watcher::Config::default();
         let config = if self.others { config } else { config.labels(&ours) };
         let anew = || watcher(api.clone(), config.clone()).default_backoff().boxed();
-        let mut events = anew();
+        let (mut events, mut began) = (anew(), Instant::now());
         loop {
             let event = tokio::select! {
                 biased;
@@ -82,8 +82,8 @@ impl<'a> Watch<'a> {
                 Some(Ok(event)) => self.take(event),
                 Some(Err(error)) => {
                     let (integration, cluster, kind) = (self.integration, self.cluster, self.kind);
-                    if is_from_before(&error) {
-                        events = anew();
+                    if watch::is_from_before(&error) && began.elapsed() > watch::LIST_SOON {
+                        (events, began) = (anew(), Instant::now());
                     }
                     let error = self.connection.rancher.told(&error);
                     debug!(integration, %kind, cluster, error, "The watch on Rancher was interrupted and goes on");
@@ -185,16 +185,6 @@ impl<'a> Watch<'a> {
             }
         }
     }
-}
-
-/// Whether Rancher knows nothing yet of the version that the watch stands at: it was put back to a backup. kube's watcher would
-/// wait until it does.
-fn is_from_before(error: &watcher::Error) -> bool {
-    let (watcher::Error::WatchStartFailed(kube::Error::Api(status)) | watcher::Error::WatchError(status)) = error
-    else {
-        return false;
-    };
-    status.message.starts_with("Too large resource version")
 }
 
 /// Has every grant that is to take that binding away look at it: it may have its finalizers by now.
