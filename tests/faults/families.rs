@@ -32,6 +32,8 @@ const SAME_READS: u32 = 2;
 const SAME_EVENTS: u32 = 4;
 /// A run that takes so long by the machine's clock goes round in circles: they take a twentieth of a second.
 const STUCK: Duration = Duration::from_secs(20);
+/// How many random plans are told of together.
+const PART: usize = 500;
 /// How many failures of one family are shown.
 const SHOWN: usize = 8;
 
@@ -81,7 +83,12 @@ pub fn all(args: &Args) -> ExitCode {
         return report.verdict(began);
     }
     if let Some(count) = args.fuzz {
-        report.family("random plans", fuzz::plans(&references, count, args.seed).map(sound).collect());
+        // One part after the other, so that a run that is broken off has told what it found.
+        let mut jobs: Vec<_> = fuzz::plans(&references, count, args.seed).map(sound).collect();
+        while !jobs.is_empty() {
+            let rest = jobs.split_off(jobs.len().min(PART));
+            report.family("random plans", std::mem::replace(&mut jobs, rest));
+        }
         return report.verdict(began);
     }
     let references: Vec<_> = references.into_iter().filter(|one| one.scenario.is_broken()).collect();

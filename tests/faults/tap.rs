@@ -9,18 +9,19 @@ use std::{
 };
 
 use bytes::Bytes;
-use futures::StreamExt;
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
-use http_body::Frame;
-use http_body_util::{BodyExt, StreamBody};
+use http_body_util::BodyExt;
 use kube::client::Body;
 use serde_json::{Value, json};
-use testkit::apiserver::{Service, streamed};
+use testkit::apiserver::Service;
 use tokio::{
     sync::watch,
     time::{Instant, sleep},
 };
 use tower::{BoxError, ServiceExt, service_fn};
+
+mod breaking;
+mod watching;
 
 use crate::{
     call::{Call, Server},
@@ -351,121 +352,6 @@ impl Tap {
         self.broken(process, call, service, request, kind).await
     }
 
-    async fn broken(
-        &self,
-        process: usize,
-        call: &Call,
-        service: Service,
-        request: Request<Bytes>,
-        kind: Kind,
-    ) -> Result<Response<Body>, BoxError> {
-        match kind {
-            Kind::CrashBefore => self.kill(process),
-            Kind::CrashAway => {
-                self.kill(process);
-                self.away(AWAY);
-            }
-            Kind::CrashAfter => {
-                self.carry_out(call, service, request).await?;
-                self.kill(process);
-            }
-            Kind::TimeTravel => {
-                self.carry_out(call, service, request).await?;
-                self.travel();
-                self.kill(process);
-            }
-            Kind::ReplyLost => drop(self.carry_out(call, service, request).await?),
-            Kind::Unavailable => return Ok(refusal(call, 503, "ServiceUnavailable").into_response()),
-            Kind::TooMany => {
-                let mut answer = refusal(call, 429, "TooManyRequests");
-                answer.headers.insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
-                return Ok(answer.into_response());
-            }
-            Kind::Conflict => {
-                let reason = if call.verb == "create" { "AlreadyExists" } else { "Conflict" };
-                return Ok(refusal(call, 409, reason).into_response());
-            }
-            Kind::NotFound => {
-                let mut answer = Answer::json(StatusCode::NOT_FOUND, &Value::Null);
-                answer.body = Bytes::from_static(b"<html><body>404 Not Found</body></html>");
-                answer.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/html"));
-                return Ok(answer.into_response());
-            }
-            Kind::Unauthorized => return Ok(refusal(call, 401, "Unauthorized").into_response()),
-            Kind::Forbidden => return Ok(refusal(call, 403, "Forbidden").into_response()),
-            Kind::Late => self.later(LATE, call, service, request),
-            Kind::Twice => {
-                let first = self.carry_out(call, service.clone(), request.clone()).await?;
-                self.carry_out(call, service, request).await?;
-                return Ok(first.into_response());
-            }
-            Kind::Garbled => {
-                let mut answer = self.carry_out(call, service, request).await?;
-                answer.body = Bytes::from_static(b"<!DOCTYPE html><html><body>Bad gateway</body></html>");
-                answer.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/html"));
-                return Ok(answer.into_response());
-            }
-            Kind::Truncated => {
-                let mut answer = self.carry_out(call, service, request).await?;
-                answer.body = answer.body.slice(..answer.body.len() / 2);
-                return Ok(answer.into_response());
-            }
-            Kind::Hang => {
-                sleep(HANGING).await;
-            }
-            Kind::Slow => {
-                let answer = self.carry_out(call, service, request).await?;
-                sleep(SLOW).await;
-                return Ok(answer.into_response());
-            }
-            Kind::Stale => {
-                let before = self.state().answers.get(&call.address).cloned();
-                return match before {
-                    Some(answer) => Ok(answer.into_response()),
-                    None => self.carry_out(call, service, request).await.map(Answer::into_response),
-                };
-            }
-            Kind::Deposed => {
-                self.state().cut_off.insert(process, Instant::now() + CUT_OFF);
-                self.0.orders.send_modify(|wanted| *wanted = 2);
-                self.later(AFTER_TAKEOVER, call, service, request);
-                self.0.truth.disturb(CUT_OFF);
-            }
-            Kind::Ghost => {
-                self.kill(process);
-                self.later(AFTER_TAKEOVER, call, service, request);
-            }
-            Kind::Ahead | Kind::Back | Kind::Asleep => {
-                match kind {
-                    Kind::Ahead => self.0.sky.set_ahead(7200),
-                    Kind::Back => self.0.sky.set_ahead(-3600),
-                    _ => self.0.sky.sleep(600),
-                }
-                // Who is away stays away by his own timer, which stood still too.
-                let away = self.state().away.map(|until| until.saturating_duration_since(Instant::now()));
-                self.0.truth.disturb(away.unwrap_or_default());
-                return self.carry_out(call, service, request).await.map(Answer::into_response);
-            }
-            Kind::Dropped | Kind::Repeated | Kind::Delayed | Kind::Gone | Kind::Cut => {
-                return self.carry_out(call, service, request).await.map(Answer::into_response);
-            }
-        }
-        if kind.kills() {
-            return std::future::pending().await;
-        }
-        Err(cut(io::ErrorKind::ConnectionReset))
-    }
-
-    /// Lets a request arrive later, when nobody waits for its answer.
-    fn later(&self, wait: Duration, call: &Call, service: Service, request: Request<Bytes>) {
-        let (tap, call) = (self.clone(), call.clone());
-        self.0.truth.disturb(wait);
-        tokio::spawn(async move {
-            sleep(wait).await;
-            drop(tap.carry_out(&call, service, request).await);
-        });
-    }
-
     async fn carry_out(&self, call: &Call, service: Service, request: Request<Bytes>) -> Result<Answer, BoxError> {
         let (head, body) = service.oneshot(request).await?.into_parts();
         let body = body.collect().await?.to_bytes();
@@ -497,123 +383,8 @@ impl Tap {
             "metadata": {"resourceVersion": revision.to_string()}, "items": grants});
         Some(Answer::json(StatusCode::OK, &list))
     }
-
-    /// A watch, whose events are counted as requests are.
-    async fn watch(
-        &self,
-        process: usize,
-        call: &Call,
-        service: Service,
-        request: Request<Bytes>,
-    ) -> Result<Response<Body>, BoxError> {
-        let stale = self.state().travel.as_ref().map(|(until, ..)| *until);
-        if let Some(until) = stale.filter(|_| call.resource == "accessgrants") {
-            tokio::time::sleep_until(until).await;
-        }
-        let (head, body) = service.oneshot(request).await?.into_parts();
-        if !head.status.is_success() {
-            return Ok(Response::from_parts(head, body));
-        }
-        let frames = body.into_data_stream().map(|frame| frame.map_err(io::Error::other));
-        let (tap, call) = (self.clone(), call.clone());
-        let events = futures::stream::unfold((Box::pin(frames), false), move |(mut frames, over)| {
-            let (tap, call) = (tap.clone(), call.clone());
-            async move {
-                loop {
-                    if over {
-                        return None;
-                    }
-                    let frame = match frames.next().await? {
-                        Ok(frame) => frame,
-                        Err(error) => return Some((Err(error), (frames, true))),
-                    };
-                    match tap.event(process, &call, frame).await {
-                        Passed::On(frame) => return Some((Ok(Frame::data(frame)), (frames, false))),
-                        Passed::Not => {}
-                        Passed::Last(frame) => return Some((Ok(Frame::data(frame)), (frames, true))),
-                        Passed::End => return None,
-                    }
-                }
-            }
-        });
-        streamed(StreamBody::new(events)).await
-    }
-
-    /// What becomes of one event.
-    async fn event(&self, process: usize, call: &Call, frame: Bytes) -> Passed {
-        if self.state().dead.contains(&process) {
-            return std::future::pending().await;
-        }
-        let cut_off = self.state().cut_off.get(&process).copied().filter(|_| call.server == Server::Kubernetes);
-        if cut_off.is_some_and(|until| until > Instant::now()) {
-            return Passed::End;
-        }
-        let away = self.state().away.filter(|_| call.server == Server::Rancher);
-        if away.is_some_and(|until| until > Instant::now()) {
-            return Passed::End;
-        }
-        if frame.ends_with(b"\"type\":\"BOOKMARK\"}\n") {
-            return Passed::On(frame);
-        }
-        let Some(kind) = self.event_fault(process, call) else {
-            return Passed::On(frame);
-        };
-        // What is lost is found when everything is listed anew.
-        self.0.truth.disturb(if kind == Kind::Dropped { LISTED_ANEW } else { LATE });
-        match kind {
-            Kind::Dropped => Passed::Not,
-            Kind::Repeated => Passed::On(Bytes::from([frame.as_ref(), frame.as_ref()].concat())),
-            Kind::Gone => {
-                let status = json!({"type": "ERROR", "object": {"kind": "Status", "apiVersion": "v1", "metadata": {},
-                    "status": "Failure", "message": "too old resource version", "reason": "Expired", "code": 410}});
-                Passed::Last(Bytes::from(format!("{status}\n")))
-            }
-            Kind::Cut => Passed::End,
-            _ => {
-                sleep(Duration::from_secs(20)).await;
-                Passed::On(frame)
-            }
-        }
-    }
-
-    fn event_fault(&self, process: usize, call: &Call) -> Option<Kind> {
-        let mut state = self.state();
-        if !state.marked {
-            return None;
-        }
-        let name = call.name.replace(":watch:", ":event:");
-        let count = state.counts.entry(name.clone()).or_default();
-        *count += 1;
-        let nth = *count;
-        let at = state.plan.iter().position(|fault| fault.call == name && fault.nth == nth);
-        let fault = at.map(|at| state.plan.remove(at).kind);
-        let at = self.0.origin.elapsed();
-        state.trace.push(Entry { at, process, name, nth, code: 200, fault, background: true });
-        fault
-    }
-}
-
-/// What becomes of an event.
-enum Passed {
-    On(Bytes),
-    Not,
-    Last(Bytes),
-    End,
 }
 
 fn cut(kind: io::ErrorKind) -> BoxError {
     io::Error::new(kind, "the connection was cut").into()
-}
-
-/// A refusal, as the server that it comes from puts it.
-fn refusal(call: &Call, code: u16, reason: &str) -> Answer {
-    let status = json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure", "reason": reason,
-        "code": code, "message": format!("a fault: {reason}"), "details": {"kind": call.resource, "name": call.object}});
-    let code = StatusCode::from_u16(code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    let mut answer = Answer::json(code, &status);
-    if call.server == Server::Rancher {
-        let known = if code == StatusCode::UNAUTHORIZED { "false" } else { "true" };
-        answer.headers.insert("x-api-cattle-auth", HeaderValue::from_static(known));
-    }
-    answer
 }
