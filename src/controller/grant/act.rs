@@ -322,7 +322,7 @@ impl Hand<'_> {
     }
 
     /// Asked at the moment of each create: this process leads, the server may be granted on, and the end lies ahead.
-    fn may_create(&self) -> bool {
+    pub(super) fn may_create(&self) -> bool {
         self.ctx.leader.may_create()
             && !self.ctx.clock_is_behind()
             && self.may_grant.is_ok()

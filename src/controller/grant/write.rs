@@ -12,7 +12,7 @@ use crate::{
     controller::words,
     grant::{
         Progress,
-        binding::{Equal, Sight},
+        binding::{Equal, Goal, Sight, WaitFor},
     },
     rancher::{Deleted, Error, NewBinding},
 };
@@ -36,6 +36,11 @@ impl Hand<'_> {
             Ok(held) => held,
             Err(because) => return Some(self.waiting(&because.reason, because.message)),
         };
+        // What was looked up meanwhile took its time, and a machine may have slept through the grant's end.
+        if !self.may_create() {
+            return Some(self.wait(WaitFor::Leadership, Goal::Give, case).await);
+        }
+        let record = &case.record;
         case.world.created = true;
         let earlier = self.ctx.memory.attempting(&record.name);
         let answer = self.connection.rancher.create_binding(&new).await;
