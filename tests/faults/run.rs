@@ -22,6 +22,8 @@ use crate::{
     tap::Entry,
 };
 
+/// How often the operator goes over all grants.
+const ROUND: Duration = Duration::from_secs(31);
 /// How long nothing may be asked about a grant for it to be at rest: longer than the longest pause between two attempts.
 const STILL: Duration = Duration::from_secs(65);
 /// How soon everything is at rest once nothing goes wrong any more.
@@ -173,17 +175,24 @@ async fn play(plan: &Plan, manner: Manner, log: &Log) -> Outcome {
 
 /// Nothing goes wrong any more: everything comes to rest as it should be, and stays.
 async fn rest(stage: &Stage, plan: &Plan, manner: Manner) {
-    stage.sky.set_ahead(0);
     stage.world.rancher.clear_faults();
-    stage.tap.is_back().await;
     let settled = |phase: Option<Phase>| match phase {
         Some(Phase::Activating | Phase::Revoking) | None => false,
         Some(_) => true,
     };
-    let began = Instant::now();
+    let mut began = Instant::now();
     let (mut count, mut since) = (stage.tap.foreground(), Instant::now());
     loop {
         sleep(Duration::from_secs(1)).await;
+        // A fault may come as late as this. What ended by a clock that is right now is found by the next round over all grants.
+        let wrong = stage.sky.is_wrong();
+        if wrong {
+            stage.sky.set_ahead(0);
+            sleep(ROUND).await;
+        }
+        if stage.tap.is_back().await || wrong {
+            (began, since) = (Instant::now(), Instant::now());
+        }
         let now = stage.tap.foreground();
         if now != count {
             (count, since) = (now, Instant::now());

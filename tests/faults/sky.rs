@@ -1,13 +1,19 @@
 //! The time: what it truly is, and what the operator's clock says.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicI64, Ordering},
+use std::{
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicI64, Ordering},
+    },
+    time::Duration,
 };
 
 use jiff::{SignedDuration, Timestamp};
 use rancher_access_operator::runtime::Clock;
 use tokio::time::Instant;
+
+/// How long a request is on its way inside a process.
+const MOMENT: Duration = Duration::from_millis(5);
 
 /// One time for all servers, and one that the operator believes in. Timers follow tokio's, which neither moves.
 #[derive(Clone)]
@@ -18,6 +24,8 @@ struct Inner {
     origin: Instant,
     /// How long the machine slept, in seconds.
     slept: AtomicI64,
+    /// When it last woke, and after how many seconds.
+    woke: Mutex<Option<(Instant, i64)>>,
     /// How far the operator's clock is ahead, in seconds.
     ahead: AtomicI64,
 }
@@ -25,7 +33,7 @@ struct Inner {
 impl Sky {
     pub fn new(start: Timestamp) -> Self {
         let (slept, ahead) = (AtomicI64::new(0), AtomicI64::new(0));
-        Self(Arc::new(Inner { start, origin: Instant::now(), slept, ahead }))
+        Self(Arc::new(Inner { start, origin: Instant::now(), slept, woke: Mutex::default(), ahead }))
     }
 
     /// What time it is.
@@ -49,6 +57,14 @@ impl Sky {
     /// The operator's machine sleeps: all clocks go on, its timers do not.
     pub fn sleep(&self, seconds: i64) {
         self.0.slept.fetch_add(seconds, Ordering::Relaxed);
+        *self.0.woke.lock().unwrap_or_else(PoisonError::into_inner) = Some((Instant::now(), seconds));
+    }
+
+    /// When a request was decided on that leaves now: before the machine slept, where it woke in this very moment.
+    pub fn decided(&self) -> Timestamp {
+        let woke = *self.0.woke.lock().unwrap_or_else(PoisonError::into_inner);
+        let slept = woke.filter(|(woke, _)| woke.elapsed() < MOMENT).map_or(0, |(_, seconds)| seconds);
+        self.now() - SignedDuration::from_secs(slept)
     }
 
     /// Whether the operator's clock is behind: then access ends as much later.

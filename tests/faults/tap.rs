@@ -205,12 +205,13 @@ impl Tap {
         self.0.truth.disturb(for_);
     }
 
-    /// Waits until Rancher is back.
-    pub async fn is_back(&self) {
-        let away = self.state().away;
+    /// Waits until Rancher is back. Says whether it was away.
+    pub async fn is_back(&self) -> bool {
+        let away = self.state().away.filter(|until| *until > Instant::now());
         if let Some(until) = away {
             tokio::time::sleep_until(until).await;
         }
+        away.is_some()
     }
 
     /// What was asked, in order.
@@ -249,6 +250,7 @@ impl Tap {
         if self.state().dead.contains(&process) {
             return std::future::pending().await;
         }
+        let sent = self.0.sky.decided();
         sleep(LATENCY[usize::from(server == Server::Rancher)]).await;
         let (index, fault) = self.count(process, &call);
         self.reachable(server, process).await?;
@@ -256,7 +258,7 @@ impl Tap {
         if fault.is_some_and(|kind| matches!(kind, Kind::CrashBefore | Kind::CrashAway)) {
             // Nothing was sent.
         } else {
-            self.0.truth.asked(&call, request.body(), self.hears(process));
+            self.0.truth.asked(&call, request.body(), sent, self.hears(process));
         }
         let answered = self.answer(process, &call, service, request, fault).await;
         let code = answered.as_ref().map_or(0, |response| response.status().as_u16());

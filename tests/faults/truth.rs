@@ -161,7 +161,7 @@ impl Truth {
     }
 
     fn grant_changed(&self, changed: &Changed<'_>) {
-        let now = self.now();
+        let (now, wrong) = (self.now(), self.0.sky.is_wrong());
         let Ok(grant) = serde_json::from_value::<AccessGrant>(changed.object.clone()) else { return };
         let view = GrantView::from(&grant);
         let mut state = self.state();
@@ -179,7 +179,7 @@ impl Truth {
             if let Some(before) = before.filter(|before| before.uid == view.uid && !state.restored) {
                 state.is_monotone(&before, &view);
             }
-            state.is_honest(&view);
+            state.is_honest(&view, wrong);
         }
         state.history.push((revision, all));
     }
@@ -207,6 +207,11 @@ impl Truth {
     /// Grants were, or will be, put back to an earlier state.
     pub fn restored(&self) {
         self.state().restored = true;
+    }
+
+    /// Whether they were.
+    pub fn is_restored(&self) -> bool {
+        self.state().restored
     }
 
     /// Something is disturbed from now until then.
@@ -282,14 +287,15 @@ impl Truth {
         state.violations.extend(found);
     }
 
-    /// I3 and I4, of a request that is about to arrive. Who does not hear the API server goes by what he knew.
-    pub fn asked(&self, call: &Call, body: &[u8], hears: bool) {
+    /// I3 and I4, of a request that was sent then and is about to arrive; a machine may sleep in between. Who does not hear the
+    /// API server goes by what he knew.
+    pub fn asked(&self, call: &Call, body: &[u8], sent: Timestamp, hears: bool) {
         if !BINDINGS.contains(&call.resource.as_str()) {
             return;
         }
         let body: Value = serde_json::from_slice(body).unwrap_or_default();
         match call.verb {
-            "create" => self.has_authority(body["metadata"]["name"].as_str().unwrap_or_default()),
+            "create" => self.has_authority(body["metadata"]["name"].as_str().unwrap_or_default(), sent),
             "delete" => {
                 let uid = body["preconditions"]["uid"].as_str().unwrap_or_default();
                 let (now, wrong) = (self.now(), self.0.sky.is_wrong());
@@ -328,8 +334,8 @@ impl Truth {
         }
     }
 
-    fn has_authority(&self, name: &str) {
-        let (now, wrong) = (self.now(), self.0.sky.is_wrong());
+    fn has_authority(&self, name: &str, sent: Timestamp) {
+        let wrong = self.0.sky.is_wrong();
         let state = self.state();
         let approved = |grant: &GrantView| {
             let mut votes = state.approvals.iter().filter(|(of, by)| *of == grant.key.name && *by != grant.requester);
@@ -347,7 +353,7 @@ impl Truth {
                 && grant.finalizer
                 && grant.status.end.is_none()
                 && approved(grant)
-                && (wrong || ends + IN_FLIGHT > now)
+                && (wrong || ends + IN_FLIGHT > sent)
         };
         let held = state.grants.values().any(may);
         drop(state);

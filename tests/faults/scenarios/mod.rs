@@ -49,14 +49,14 @@ impl Scenario {
 const USUAL: Given = Given { version: Version::V2_15, model: Model::Legacy, keyless: false };
 
 macro_rules! scenario {
-    ($name:literal, $about:literal, $script:path $(, given: $given:expr)? $(, always: $always:expr)?) => {
+    ($name:literal, $about:literal, $script:path $(, given: $given:expr)? $(, always: $always:expr)? $(, requests: $requests:expr)?) => {
         Scenario {
             name: $name,
             about: $about,
             given: { #[allow(unused_mut, unused_assignments)] let mut given = USUAL; $(given = $given;)? given },
             script: |stage| Box::pin($script(stage)),
             always: { #[allow(unused_mut, unused_assignments)] let mut always: &'static [&'static str] = &[]; $(always = $always;)? always },
-            requests: 600,
+            requests: { #[allow(unused_mut, unused_assignments)] let mut requests = 600; $(requests = $requests;)? requests },
         }
     };
 }
@@ -88,7 +88,7 @@ pub static ALL: &[Scenario] = &[
     scenario!("late", "the create lands after the end", life::short, always: &["late@R:create:clusterroletemplatebindings#1"]),
     scenario!("late-leader", "the create lands under another leader", life::short, always: &["ghost@R:create:clusterroletemplatebindings#1"]),
     scenario!("at-birth", "it is deleted in the moment that its binding is there", life::at_birth),
-    scenario!("busy", "it ends while many begin on a slow Rancher", sharing::busy),
+    scenario!("busy", "it ends while many begin on a slow Rancher", sharing::busy, requests: 3000),
     scenario!("joins", "another joins while the last one ends", sharing::joins),
     scenario!("at-once", "two end in the same moment", sharing::at_once),
     scenario!("survivor", "the user keeps another binding, which is touched", sharing::survivor),

@@ -124,10 +124,14 @@ impl Tap {
 
     /// Lets a request arrive later, when nobody waits for its answer.
     fn later(&self, wait: Duration, call: &Call, service: Service, request: Request<Bytes>) {
-        let (tap, call) = (self.clone(), call.clone());
+        let (tap, call, was) = (self.clone(), call.clone(), self.0.truth.is_restored());
         self.0.truth.disturb(wait);
         tokio::spawn(async move {
             sleep(wait).await;
+            // A server that is put back to a backup starts anew, and nothing that was on its way to it arrives.
+            if call.server == Server::Kubernetes && tap.0.truth.is_restored() != was {
+                return;
+            }
             drop(tap.carry_out(&call, service, request).await);
         });
     }

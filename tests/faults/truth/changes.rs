@@ -44,7 +44,7 @@ impl State {
     }
 
     /// I6.
-    pub(super) fn is_honest(&mut self, grant: &GrantView) {
+    pub(super) fn is_honest(&mut self, grant: &GrantView, wrong: bool) {
         let status = &grant.status;
         if status.phase == Some(Phase::Active) {
             for record in status.bindings.iter().filter(|b| b.state == BindingState::Present) {
@@ -58,7 +58,8 @@ impl State {
             }
         }
         let removed = status.end.as_ref().is_some_and(|end| end.reason == EndReason::RemovedInRancher);
-        if removed && !status.bindings.iter().any(|record| self.removed.contains_key(&record.name)) {
+        // Who crashed after his delete, and then believes that the end lies ahead, cannot know that it was his.
+        if removed && !wrong && !status.bindings.iter().any(|record| self.removed.contains_key(&record.name)) {
             self.violate(format!(
                 "I6 honest status: somebody is said to have removed what {} had, and nobody did",
                 grant.key
