@@ -152,9 +152,12 @@ fn look_anew(ctx: &Context, key: &GrantKey) {
     }
 }
 
-/// When to look again: as decided, or when the record alone says so, whichever comes first.
+/// When to look again: as decided, or when the recorded end comes, whichever is first. A pass that failed, or was not this
+/// process's to make, must not put the end off.
 fn plan(ctx: &Context, key: &GrantKey, wake: Wake) {
-    if let Wake::At(at) = wake {
+    let view = ctx.grants.get(key).map(|grant| GrantView::from(grant.as_ref())).filter(|view| !view.is_finished());
+    let end = view.and_then(|view| view.recorded_end()).filter(|end| *end > ctx.now());
+    if let Wake::At(at) = wake.or_at(end) {
         ctx.queue.push_at(key.clone(), at);
     }
 }

@@ -11,7 +11,7 @@ use testkit::rancher::{FaultAction, FaultRule};
 use crate::{
     SOON, eight,
     embedded::world::{Given, World},
-    end_of, states, world,
+    end_of, hands, states, world,
 };
 
 stories![
@@ -24,6 +24,7 @@ stories![
     two_operators_make_one_binding_and_the_second_takes_over,
     the_key_is_nowhere_but_in_the_requests_to_rancher,
     an_operator_that_hears_nothing_for_an_hour_counts_as_alive,
+    what_is_looked_at_while_the_lease_has_lapsed_ends_on_time,
 ];
 
 fn creates(method: &Method, path: &str) -> bool {
@@ -145,4 +146,26 @@ async fn an_operator_that_hears_nothing_for_an_hour_counts_as_alive(given: Given
         tokio::time::sleep(Duration::from_secs(60)).await;
         assert_eq!(world.operator.as_ref().expect("an operator").health.live(), Ok(()));
     }
+}
+
+/// A look that comes to nothing, for want of the lease, does not put the end off.
+async fn what_is_looked_at_while_the_lease_has_lapsed_ends_on_time(given: Given) {
+    let world = world(given).await;
+    // Between two rounds over all grants, which come each 30 s.
+    world.ask("alice", "g", json!({"access": world.on_cluster(), "duration": "50s"})).await;
+    let end = end_of(&world.reaches("g", Phase::Active, SOON).await);
+    let until = |before: i64| {
+        let moment = end - SignedDuration::from_secs(before);
+        tokio::time::sleep(Duration::try_from(moment.duration_since(world.clock.now())).unwrap_or_default())
+    };
+    until(20).await;
+    world.server.set_available(false);
+    until(5).await;
+    // Something changes about the binding, so that the grant is looked at.
+    let binding = hands::ours(&world, "u-alice");
+    hands::patch(&world, &binding, json!({"metadata": {"finalizers": []}})).await;
+    until(0).await;
+    world.until("it is gone", Duration::from_secs(3), || async { world.bindings_of("u-alice").is_empty() }).await;
+    world.server.set_available(true);
+    world.reaches("g", Phase::Expired, Duration::from_secs(120)).await;
 }
