@@ -50,6 +50,11 @@ use super::{
         .message("may not be set without host: nothing is reached over the network then").field_path(".certificateAuthority")
 )]
 #[x_kube(
+    validation = Rule::new("has(self.credentialsSecretRef) || !(has(self.apiKeyRotationDays) || has(self.rotateNow))")
+        .message("apiKeyRotationDays and rotateNow need credentialsSecretRef: without a key there is none to replace")
+        .field_path(".apiKeyRotationDays")
+)]
+#[x_kube(
     validation = Rule::new("!has(self.resourceOwner) || (has(self.integrationOwner) && self.integrationOwner.size() > 0)")
         .message("resourceOwner needs integrationOwner: who approves where a cluster or project has no owner that is believed")
         .field_path(".resourceOwner")
@@ -85,6 +90,16 @@ pub struct RancherIntegrationSpec {
     /// key is sent to the endpoint that this Secret names and nowhere else. Required with `host`, absent without. May change.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub credentials_secret_ref: Option<SecretReference>,
+    /// After how many days the operator replaces its own key: it makes a new one, proves that it works, writes it into the
+    /// Secret and deletes the old one, which nobody else may use. 1 to 3650; absent: never. Needs `credentialsSecretRef`, and a
+    /// Secret that nobody else keeps (External Secrets, Argo CD and the like: see the condition `KeyRotation`). May change. Example: `30`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 3650))]
+    pub api_key_rotation_days: Option<i32>,
+    /// Replaces the key now, once for each value that is written here: a date or a ticket will do. At most 64 characters. May change. Example: `INC-4711`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 64), regex(pattern = schema::TEXT))]
+    pub rotate_now: Option<String>,
     /// How a Kubernetes user or group name becomes a Rancher principal. Without it, grants must name a Rancher user
     /// id or a principal. May change; grants in force keep what was resolved.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -190,7 +205,8 @@ pub struct RancherIntegrationStatus {
     /// The generation of the spec that this status was judged by.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// `Ready`, `Reachable`, `Authenticated`, `Authorized`; `AdmissionEnforced` says whether identities are proven.
+    /// `Ready`, `Reachable`, `Authenticated`, `Authorized`; `AdmissionEnforced` says whether identities are proven,
+    /// `KeyRotation` whether the key is replaced in time. `KeyAtRisk` is there only while it is True.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
@@ -201,6 +217,9 @@ pub struct RancherIntegrationStatus {
     /// Whose the key is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key: Option<KeyStatus>,
+    /// The replacing of the key, where the spec asks for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key_rotation: Option<KeyRotationStatus>,
     /// Whose each cluster and project says it is, and since when: those that say so at all, up to 4096.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 4096))]
@@ -250,7 +269,26 @@ pub struct KeyStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 253), regex(pattern = schema::TEXT))]
     pub name: Option<String>,
+    /// Whether its user may do everything in Rancher. Absent: not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub administrator: Option<bool>,
     /// When the key expires, in UTC. Absent: it does not expire, or Rancher does not say when (see `Authenticated`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_time: Option<Time>,
+}
+
+/// The replacing of the key.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct KeyRotationStatus {
+    /// When the operator last wrote a new key into the Secret, in UTC.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rotated_time: Option<Time>,
+    /// When the next one is due, in UTC.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_time: Option<Time>,
+    /// The value of `spec.rotateNow` that was served last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64), regex(pattern = schema::TEXT))]
+    pub request: Option<String>,
 }

@@ -10,8 +10,9 @@ use std::{
 use bytes::Bytes;
 use futures::{FutureExt, future::BoxFuture};
 use http::{Request, Response};
+use jiff::Timestamp;
 use kube::client::Body;
-use tokio::time::Instant;
+use tokio::{sync::Notify, time::Instant};
 use tower::{BoxError, Service, util::BoxCloneSyncService};
 
 use super::clusters::Clusters;
@@ -38,14 +39,22 @@ pub struct Connection {
     verified: Mutex<Instant>,
     /// Its downstream clusters: who is away holds up nobody else.
     pub clusters: Clusters,
+    /// Told when Rancher does not accept the key.
+    pub refused: Arc<Notify>,
 }
 
 /// From when on a call that is dropped without an answer has run into its deadline of 10 s.
 const NEARLY_TIMED_OUT: Duration = Duration::from_secs(9);
 
 impl Connection {
-    /// A connection to the Rancher with that identity, which was verified just now.
-    pub fn new(rancher: Rancher, install_uuid: String, release: Release, breaker: Breaker) -> Self {
+    /// A connection to the Rancher with that identity, which was verified just now. `refused` is told by its transport.
+    pub fn new(
+        rancher: Rancher,
+        install_uuid: String,
+        release: Release,
+        breaker: Breaker,
+        refused: Arc<Notify>,
+    ) -> Self {
         Self {
             rancher,
             install_uuid,
@@ -53,6 +62,7 @@ impl Connection {
             breaker,
             verified: Mutex::new(Instant::now()),
             clusters: Clusters::default(),
+            refused,
         }
     }
 
@@ -84,6 +94,8 @@ pub struct Link {
     /// Whether what nobody remembers may be taken away there: it is the Rancher that was registered, and the claim on
     /// it is ours.
     pub may_sweep: bool,
+    /// When the key expires, unless it is replaced before: no access that lasts longer is given.
+    pub key_ends: Option<Timestamp>,
 }
 
 /// All integrations' servers. Cheap to clone; clones share.
@@ -107,9 +119,15 @@ impl Registry {
     }
 }
 
-/// A transport that counts calls, and tells the breaker how they went.
-pub fn observed(inner: Transport, integration: &str, breaker: Breaker, metrics: Metrics) -> Transport {
-    BoxCloneSyncService::new(Observed { inner, integration: integration.to_owned(), breaker, metrics })
+/// A transport that counts calls, tells the breaker how they went, and `refused` when the key was not accepted.
+pub fn observed(
+    inner: Transport,
+    integration: &str,
+    breaker: Breaker,
+    refused: Arc<Notify>,
+    metrics: Metrics,
+) -> Transport {
+    BoxCloneSyncService::new(Observed { inner, integration: integration.to_owned(), breaker, refused, metrics })
 }
 
 #[derive(Clone)]
@@ -117,6 +135,7 @@ struct Observed {
     inner: Transport,
     integration: String,
     breaker: Breaker,
+    refused: Arc<Notify>,
     metrics: Metrics,
 }
 
@@ -144,7 +163,7 @@ impl Service<Request<Bytes>> for Observed {
             counts,
             answered: false,
         };
-        let call = self.inner.call(request);
+        let (call, refused) = (self.inner.call(request), self.refused.clone());
         async move {
             let answer = call.await;
             pending.answered = true;
@@ -158,6 +177,9 @@ impl Service<Request<Bytes>> for Observed {
                 breaker.failed()
             } else {
                 breaker.succeeded()
+            }
+            if outcome == "unauthenticated" {
+                refused.notify_one();
             }
             metrics.observe_call(&pending.integration, operation, outcome, sent.elapsed());
             answer

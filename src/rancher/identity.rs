@@ -9,7 +9,7 @@ use super::{
     client::{LOCAL, Rancher},
     error::Error,
     key::{Key, KeyKind},
-    wire::{AccessReview, ExtToken, Feature, IdentityReview, NormanToken, Setting, WhoAmI},
+    wire::{AccessReview, ExtToken, Feature, IdentityReview, NormanToken, Setting, UserAttribute, WhoAmI},
 };
 
 /// Rancher's version, as `/rancherversion` gives it.
@@ -51,6 +51,8 @@ pub struct KeyInfo {
     pub kind: KeyKind,
     /// Its user's id.
     pub user_id: Option<String>,
+    /// When it was made, by Rancher's clock.
+    pub created: Option<Timestamp>,
     /// When it ends.
     pub expiry: Expiry,
     /// The one cluster it is good for; `None`: all. A key with a scope works for bindings but fails elsewhere with 401.
@@ -171,6 +173,7 @@ impl Rancher {
             name: key.name().to_owned(),
             kind: KeyKind::V3,
             user_id: token.user_id,
+            created,
             expiry: expiry(token.expires_at.as_deref(), token.ttl, created),
             cluster_scope: token.cluster_id.or(token.cluster_name),
             enabled: token.enabled.unwrap_or(true),
@@ -186,10 +189,48 @@ impl Rancher {
             name: key.name().to_owned(),
             kind: KeyKind::Ext,
             user_id: token.spec.user_id,
+            created: token.metadata.creation_timestamp,
             expiry: expiry(token.status.expires_at.as_deref(), token.spec.ttl, token.metadata.creation_timestamp),
             cluster_scope: token.spec.cluster_name,
             enabled: token.spec.enabled.unwrap_or(true),
         })
+    }
+
+    /// Whether the key may do everything on Rancher's own cluster.
+    ///
+    /// # Errors
+    /// As for every call: see [`Error`].
+    pub async fn is_administrator(&self) -> Result<bool, Error> {
+        let all = || "*".to_owned();
+        self.allowed(&ResourceAccess { verb: all(), group: all(), resource: all(), ..ResourceAccess::default() }).await
+    }
+
+    /// Whether Rancher's user retention may disable or delete this user, who never logs in: API calls do not count as logins.
+    /// The user `admin` is spared, and whoever has its own limits set to zero in its UserAttribute.
+    ///
+    /// # Errors
+    /// As for every call: see [`Error`].
+    pub async fn retention_may_take(&self, who: &WhoAmI) -> Result<bool, Error> {
+        if who.username.as_deref() == Some("admin") || self.optional_setting("user-retention-cron").await?.is_none() {
+            return Ok(false);
+        }
+        let mut limits = Vec::new();
+        for setting in ["disable-inactive-user-after", "delete-inactive-user-after"] {
+            limits.push(self.optional_setting(setting).await?);
+        }
+        if !limits.iter().any(is_a_limit) {
+            return Ok(false);
+        }
+        let own: Sighting<UserAttribute> =
+            self.exchange.look(self.look_at("userattributes", None, &who.user_id)?).await?;
+        let own = own.found().map(|own| [own.disable_after, own.delete_after]).unwrap_or_default();
+        Ok(own.into_iter().zip(limits).any(|(own, general)| is_a_limit(&own.or(general))))
+    }
+
+    /// A setting that an older Rancher does not have, or that is empty: `None`.
+    async fn optional_setting(&self, name: &str) -> Result<Option<String>, Error> {
+        let seen: Sighting<Setting> = self.exchange.look(self.look_at("settings", None, name)?).await?;
+        Ok(seen.found().and_then(|setting| setting.value.or(setting.default)))
     }
 
     /// A setting's value, or its default where it has none.
@@ -197,6 +238,11 @@ impl Rancher {
         let setting: Setting = self.exchange.object(self.look_at("settings", None, name)?).await?;
         setting.value.or(setting.default).ok_or_else(|| Error::unknown(format!("the setting {name} is empty")))
     }
+}
+
+/// Whether a duration, as Go writes it, is one of retention's limits: zero means none.
+fn is_a_limit(duration: &Option<String>) -> bool {
+    duration.as_ref().is_some_and(|text| text.chars().any(|c| ('1'..='9').contains(&c)))
 }
 
 /// `expires_at` is empty for a key that never ends, and for a fresh one until a controller has filled it in: then the lifetime

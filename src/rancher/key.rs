@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::plain;
 
 /// Which of Rancher's two token kinds a key is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum KeyKind {
     /// `token-xxxxx:…`: a `tokens.management.cattle.io`.
     V3,
@@ -58,6 +58,11 @@ impl Key {
     /// Which kind of token it is.
     pub fn kind(&self) -> KeyKind {
         self.kind
+    }
+
+    /// The key as Rancher shows it. Only for writing it where it is kept: the credentials Secret.
+    pub fn expose(&self) -> &str {
+        self.bearer.expose_secret()
     }
 
     /// The `Authorization` header, marked sensitive, so that no HTTP library prints it. Bearer and not Basic: Rancher

@@ -26,6 +26,7 @@ pub mod leftovers;
 pub mod membership;
 mod plain;
 pub mod release;
+pub mod token;
 pub mod transport;
 pub mod wire;
 
@@ -37,6 +38,7 @@ pub use binding::{BindingRef, Deleted, NewBinding, NewSubject};
 pub use client::Rancher;
 pub use endpoint::{Credentials, CredentialsError};
 pub use error::Error;
-pub use key::Key;
+pub use key::{Key, KeyKind};
 pub use release::{Model, Release};
+pub use token::{KeyName, Mark};
 pub use transport::{Transport, TransportConfig, TransportError};

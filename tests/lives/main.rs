@@ -17,6 +17,7 @@ mod grantee;
 mod hands;
 mod integrations;
 mod keyless;
+mod keys;
 mod limits;
 mod moving;
 mod owners;

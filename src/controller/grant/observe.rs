@@ -74,7 +74,7 @@ async fn weigh(
     let candidates = policy::candidates(&request, &policies, now).map_err(not_allowed)?;
     let overlays = policy::overlays(&request, &policies);
     let integration = open(name, integration.as_ref())?;
-    let connection = connection(ctx, name)?;
+    let (connection, key_ends) = connection(ctx, name)?;
     let wanted = policy::wanted_subject(&grant.spec, request.mapping).map_err(not_allowed)?;
     let mut resolved = resolve(ctx, &connection, &grant.spec, &wanted).await.map_err(unresolved)?;
     let begin = from.or(grant.spec.start_time.as_ref().map(|start| start.0)).map_or(now, |begin| begin.max(now));
@@ -84,6 +84,11 @@ async fn weigh(
     };
     let all: Vec<_> = candidates.iter().chain(&overlays).copied().collect();
     let allowed = ctx.seats.judged(ctx, grant, &all, judge).map_err(not_allowed)?;
+    let asked = grant.spec.end_time.as_ref().map(|end| end.0);
+    let end = asked.or_else(|| begin.checked_add(allowed.duration).ok()).unwrap_or(Timestamp::MAX);
+    if begin == now {
+        outlasts_no_key(name, key_ends, end)?;
+    }
     still_stand(ctx, name, &policies).await?;
     still_is(ctx, integration).await?;
     if !allowed.demands.is_empty() {
@@ -122,7 +127,8 @@ fn open<'i>(name: &str, integration: Option<&'i Arc<RancherIntegration>>) -> Res
     Ok(integration)
 }
 
-fn connection(ctx: &Context, name: &str) -> Result<std::sync::Arc<Connection>, Judged> {
+/// How the integration's Rancher is reached, and when the key for that expires.
+fn connection(ctx: &Context, name: &str) -> Result<(Arc<Connection>, Option<Timestamp>), Judged> {
     let not_ready = || {
         Because::new(
             "IntegrationNotReady",
@@ -134,7 +140,21 @@ fn connection(ctx: &Context, name: &str) -> Result<std::sync::Arc<Connection>, J
         let message = format!("The RancherIntegration {name} is not ready ({}): {}", because.reason, because.message);
         return Err(Judged::Unknown(Because::new("IntegrationNotReady", message)));
     }
-    link.connection.ok_or_else(|| Judged::Unknown(not_ready()))
+    let connection = link.connection.ok_or_else(|| Judged::Unknown(not_ready()))?;
+    Ok((connection, link.key_ends))
+}
+
+/// What begins now must not outlast the key by which it is taken away.
+fn outlasts_no_key(integration: &str, key_ends: Option<Timestamp>, end: Timestamp) -> Result<(), Judged> {
+    match key_ends {
+        Some(key_ends) if end > key_ends => Err(refused(
+            "KeyExpiresFirst",
+            format!(
+                "The access would end at {end}, but the operator's key for the RancherIntegration {integration} expires at {key_ends}: it could not be taken away on time, so it is not given. Ask for less, or have the platform team replace the key (kubectl describe rint {integration}); the grant goes on by itself then."
+            ),
+        )),
+        _ => Ok(()),
+    }
 }
 
 pub(super) async fn namespace_labels(ctx: &Context, namespace: &str) -> Result<BTreeMap<String, String>, Judged> {

@@ -7,6 +7,7 @@ use k8s_openapi::{
     api::core::v1::{ConfigMap, Secret},
 };
 use kube::Api;
+use tokio::{sync::Notify, time::Instant};
 
 use crate::{
     api::{RancherIntegration, reference::KeyReference},
@@ -39,14 +40,36 @@ pub(super) struct Kept {
     /// Whether the connection was made from other inputs than those that stand now.
     pub stale: bool,
     pub breaker: Breaker,
+    /// Told when Rancher does not accept the key.
+    pub refused: Arc<Notify>,
     /// Whether the rights were found complete with these inputs.
     pub authorized: bool,
+    /// What is asked about the key's user now and then, and when it was.
+    pub standing: Option<(Instant, Standing)>,
+}
+
+/// What the key's user is in Rancher. `None` where it could not be asked.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Standing {
+    /// Whether he may do everything.
+    pub administrator: Option<bool>,
+    /// Whether Rancher's user retention may disable or delete him.
+    pub retained: Option<bool>,
 }
 
 impl Kept {
     /// Nothing was looked at yet.
     pub(super) fn new(breaker: Breaker) -> Self {
-        Self { inputs: None, rancher: None, connection: None, stale: false, breaker, authorized: false }
+        Self {
+            inputs: None,
+            rancher: None,
+            connection: None,
+            stale: false,
+            breaker,
+            refused: Arc::default(),
+            authorized: false,
+            standing: None,
+        }
     }
 
     fn take(&mut self, inputs: Inputs, rancher: &Rancher) {
@@ -55,6 +78,7 @@ impl Kept {
         // What was reached with the old ones stays the way to take access away, until the new ones are proven to work.
         self.stale = true;
         self.authorized = false;
+        self.standing = None;
     }
 }
 
@@ -91,7 +115,7 @@ pub(super) async fn rancher(
     let transport = (ctx.transports)(&config)
         .map_err(|error| Because::new("InvalidCertificates", format!("spec.certificateAuthority: {error}")))?;
     let name = integration.metadata.name.clone().unwrap_or_default();
-    let transport = observed(transport, &name, kept.breaker.clone(), ctx.metrics.clone());
+    let transport = observed(transport, &name, kept.breaker.clone(), kept.refused.clone(), ctx.metrics.clone());
     let rancher = Rancher::new(transport, &endpoint, key);
     kept.take(inputs, &rancher);
     Ok(rancher)
@@ -105,7 +129,8 @@ fn keyless(ctx: &Context, integration: &RancherIntegration, kept: &mut Kept) -> 
     }
     let name = integration.metadata.name.clone().unwrap_or_default();
     let transport = transport::through(ctx.client.clone());
-    let rancher = Rancher::keyless(observed(transport, &name, kept.breaker.clone(), ctx.metrics.clone()));
+    let rancher =
+        Rancher::keyless(observed(transport, &name, kept.breaker.clone(), kept.refused.clone(), ctx.metrics.clone()));
     kept.take(inputs, &rancher);
     rancher
 }

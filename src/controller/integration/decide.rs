@@ -1,9 +1,13 @@
 //! What a look at one Rancher means. Pure.
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
-use super::observe::Findings;
+use super::{
+    observe::Findings,
+    risk,
+    rotation::{self, Told},
+};
 use crate::{
     api::{
         ConditionStatus, RancherIntegration,
@@ -11,15 +15,15 @@ use crate::{
             self,
             ConditionStatus::{False, True, Unknown},
         },
-        integration::{KeyStatus, RancherIntegrationStatus, RancherStatus},
+        integration::{KeyRotationStatus, KeyStatus, RancherIntegrationStatus, RancherStatus},
     },
     controller::words,
     grant::{Because, GrantKey, record::whole_seconds},
     rancher::{Model, Release, identity::Expiry},
 };
 
-/// How long before its end a key is warned about.
-const KEY_ENDS_SOON: SignedDuration = SignedDuration::from_hours(7 * 24);
+/// There only while something will stop the key from working.
+pub(super) const KEY_AT_RISK: &str = "KeyAtRisk";
 
 /// How many of the grants that it waits for are named.
 const NAMED: usize = 3;
@@ -30,6 +34,8 @@ pub(super) struct Verdict {
     /// Whether it is the Rancher that was registered.
     pub same: bool,
     pub status: RancherIntegrationStatus,
+    /// When the key expires, unless the operator replaces it before: no access that lasts longer is given.
+    pub key_ends: Option<Timestamp>,
 }
 
 /// Everything besides the look that counts.
@@ -39,6 +45,10 @@ pub(super) struct Surroundings<'a> {
     pub proof: &'a Result<(), Because>,
     /// The grants that have access to be taken away through it, by name.
     pub needed_by: &'a [GrantKey],
+    /// The grant in force that ends last, and when.
+    pub last: Option<(GrantKey, Timestamp)>,
+    /// What is told of the replacing of the key; `None`: nothing yet.
+    pub rotation: Option<&'a Told>,
 }
 
 /// Why an integration that another installation serves is not granted on.
@@ -83,6 +93,7 @@ pub(super) fn verdict(integration: &RancherIntegration, found: &Findings, around
         status.key = Some(KeyStatus {
             user: Some(who.user_id.clone()),
             name: key.as_ref().map(|key| key.name.clone()),
+            administrator: found.standing.administrator.or(status.key.and_then(|key| key.administrator)),
             expires_time: key.as_ref().and_then(|key| match key.expiry {
                 Expiry::At(end) => Some(Time(whole_seconds(end))),
                 Expiry::Never | Expiry::Unknown => None,
@@ -93,7 +104,74 @@ pub(super) fn verdict(integration: &RancherIntegration, found: &Findings, around
     status.installation = Some(around.installation.to_owned());
     let is_same = same.is_ok();
     let may_grant = paint(integration, found, around, same, &mut status);
-    Verdict { may_grant, same: is_same, status }
+    let rotates = paint_rotation(integration, around, &mut status);
+    let expiry = match &found.authenticated {
+        Some(Ok((_, Some(key)))) => paint_risk(integration, found, around, key.expiry, rotates, &mut status),
+        _ => Expiry::Unknown,
+    };
+    status.conditions.sort_by_key(|c| c.type_ != "Ready");
+    let key_ends = match expiry {
+        Expiry::At(end) if !rotates => Some(end),
+        _ => None,
+    };
+    Verdict { may_grant, same: is_same, status, key_ends }
+}
+
+/// What is told of the replacing of the key. Says whether that goes well.
+fn paint_rotation(
+    integration: &RancherIntegration,
+    around: &Surroundings<'_>,
+    status: &mut RancherIntegrationStatus,
+) -> bool {
+    const TYPE: &str = "KeyRotation";
+    if !rotation::is_asked(integration) {
+        status.key_rotation = None;
+        condition::unset(&mut status.conditions, TYPE);
+        return false;
+    }
+    let days = integration.spec.api_key_rotation_days.is_some();
+    let Some(told) = around.rotation else {
+        // A process that has just begun: what the last one said stands.
+        return days && condition::find(&status.conditions, TYPE).is_some_and(|held| held.status == True);
+    };
+    let time = |at: Timestamp| Time(whole_seconds(at));
+    status.key_rotation = Some(KeyRotationStatus {
+        rotated_time: told.rotated.map(time),
+        next_time: told.next.map(time),
+        request: told.request.clone(),
+    });
+    let (now, generation) = (whole_seconds(around.now), integration.metadata.generation);
+    let Because { reason, message } = &told.because;
+    condition::set(&mut status.conditions, now, generation, TYPE, told.holds, reason, message);
+    days && told.holds == True
+}
+
+/// What will stop the key from working.
+fn paint_risk(
+    integration: &RancherIntegration,
+    found: &Findings,
+    around: &Surroundings<'_>,
+    expiry: Expiry,
+    rotates: bool,
+    status: &mut RancherIntegrationStatus,
+) -> Expiry {
+    let retained = found.standing.retained.unwrap_or(false);
+    let user = status.key.as_ref().and_then(|key| key.user.as_deref());
+    let life = risk::Life {
+        now: around.now,
+        expiry,
+        rotates,
+        last: around.last.as_ref(),
+        retained: user.filter(|_| retained),
+    };
+    match risk::of(&life) {
+        Some(Because { reason, message }) => {
+            let (now, generation) = (whole_seconds(around.now), integration.metadata.generation);
+            condition::set(&mut status.conditions, now, generation, KEY_AT_RISK, True, &reason, message);
+        }
+        None => condition::unset(&mut status.conditions, KEY_AT_RISK),
+    }
+    expiry
 }
 
 fn paint(
@@ -108,7 +186,7 @@ fn paint(
     let authenticated = outcome(
         found.authenticated.as_ref().map(|a| a.as_ref().map(|_| ()).map_err(Clone::clone)),
         "Authenticated",
-        &key_words(found, around.now, integration.spec.host.is_empty()),
+        &key_words(found, integration.spec.host.is_empty()),
     );
     let authorized = outcome(
         found.authorized.clone(),
@@ -154,7 +232,6 @@ fn paint(
         }
     };
     condition::set(&mut status.conditions, now, generation, "Ready", holds, &because.reason, because.message);
-    status.conditions.sort_by_key(|c| c.type_ != "Ready");
     first.or(suspended).map_or(Ok(()), Err)
 }
 
@@ -226,26 +303,28 @@ fn trouble((holds, reason, message): &Face) -> Option<Because> {
     (*holds != True).then(|| Because::new(reason.clone(), message.clone()))
 }
 
-/// Whose the key is and when it ends, in words.
-fn key_words(found: &Findings, now: Timestamp, keyless: bool) -> String {
+/// Whose the key is, what he may, and when it ends, in words.
+fn key_words(found: &Findings, keyless: bool) -> String {
     let Some(Ok((who, key))) = &found.authenticated else { return String::new() };
     if keyless {
         return format!("No key is used: the operator acts as {} on Rancher's own cluster.", who.user_id);
     }
     let whose = match &who.username {
-        Some(name) => format!("The key is of Rancher user {name} ({})", who.user_id),
-        None => format!("The key is of Rancher user {}", who.user_id),
+        Some(name) => format!("{name} ({})", who.user_id),
+        None => who.user_id.clone(),
     };
-    let Some(key) = key else { return format!("{whose}; when it expires could not be read.") };
-    match key.expiry {
-        Expiry::Never => format!("{whose}, has no cluster scope and does not expire."),
-        Expiry::Unknown => format!("{whose} and has no cluster scope; Rancher does not say when it expires."),
-        Expiry::At(end) if end.duration_since(now) < KEY_ENDS_SOON => {
-            format!(
-                "{whose}, has no cluster scope and expires at {}: make a new one and write it into the Secret before then, or nothing can be taken away any more.",
-                whole_seconds(end)
-            )
-        }
-        Expiry::At(end) => format!("{whose}, has no cluster scope and expires at {}.", whole_seconds(end)),
-    }
+    let may = match found.standing.administrator {
+        Some(true) => ", an administrator",
+        Some(false) => ", who is no administrator",
+        None => "",
+    };
+    let Some(key) = key else {
+        return format!("The key is of Rancher user {whose}{may}; when it expires could not be read.");
+    };
+    let ends = match key.expiry {
+        Expiry::Never => "does not expire".to_owned(),
+        Expiry::Unknown => "does not say when it expires".to_owned(),
+        Expiry::At(end) => format!("expires at {}", whole_seconds(end)),
+    };
+    format!("The key {} is of Rancher user {whose}{may}; it has no cluster scope and {ends}.", key.name)
 }

@@ -9,6 +9,8 @@ mod decide;
 mod observe;
 mod owners;
 mod record;
+mod risk;
+mod rotation;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -26,7 +28,7 @@ use super::{
     drift, grants, sweep,
 };
 use crate::{
-    api::{RancherIntegration, integration::RancherIntegrationStatus},
+    api::{RancherIntegration, condition, integration::RancherIntegrationStatus},
     grant::{GrantKey, GrantView},
     runtime::{Backoff, Breaker, CircuitConfig, CircuitState},
 };
@@ -123,10 +125,13 @@ fn serve(
     }
 }
 
-/// What goes on beside a connection: its watch, its sweep, and the probes of clusters that are away. Ends when it is dropped.
+/// What goes on beside a connection: its watch, its sweep, the probes of clusters that are away, and the keeper of its key. Ends
+/// when it is dropped.
 struct Company {
     connection: Arc<Connection>,
-    tasks: [tokio::task::JoinHandle<()>; 3],
+    tasks: [tokio::task::JoinHandle<()>; 4],
+    /// Wakes the keeper of the key.
+    rotate: Arc<Notify>,
     _stop: tokio_util::sync::DropGuard,
 }
 
@@ -136,6 +141,8 @@ async fn one(ctx: Arc<Context>, name: String, poke: Arc<Notify>, stop: Cancellat
     let mut owners = owners::Owners::default();
     let (mut circuit, mut proof) = (breaker.watch(), ctx.proof.clone());
     let mut company: Option<Company> = None;
+    let rotation = Arc::new(watch::Sender::new(None));
+    let mut told = rotation.subscribe();
     let (mut ready, mut failures) = (false, 0_u32);
     while let Some(integration) = ctx.integrations.get(&name) {
         circuit.mark_unchanged();
@@ -143,9 +150,10 @@ async fn one(ctx: Arc<Context>, name: String, poke: Arc<Notify>, stop: Cancellat
         let was_ready = ready;
         // What waits for a Rancher that is back goes first: whose things are is looked at in the next pass.
         let at_leisure = was_ready;
-        ready = pass(&ctx, &name, &integration, &mut kept, at_leisure.then_some(&mut owners)).await;
+        let of_the_key = told.borrow_and_update().clone();
+        ready = pass(&ctx, &integration, &mut kept, at_leisure.then_some(&mut owners), of_the_key.as_ref()).await;
         failures = if ready { 0 } else { failures.saturating_add(1) };
-        keep_company(&ctx, &name, &kept, &mut company, &stop);
+        keep_company(&ctx, &name, &kept, &rotation, &mut company, &stop);
         if ready && !was_ready {
             recovered(&ctx, &name);
             ctx.memory.sweep_of(&name).notify_one();
@@ -158,7 +166,14 @@ async fn one(ctx: Arc<Context>, name: String, poke: Arc<Notify>, stop: Cancellat
         tokio::select! {
             biased;
             () = stop.cancelled() => return,
-            () = poke.notified() => {}
+            () = poke.notified() => {
+                if let Some(company) = &company {
+                    company.rotate.notify_one();
+                }
+            }
+            _ = told.changed() => {}
+            // Only what was accepted before: one that is known not to be is asked about in its time.
+            () = refused(&kept), if ready => {}
             () = opened(&mut circuit) => {}
             _ = proof.changed() => {}
             () = sleep(again) => {}
@@ -169,11 +184,12 @@ async fn one(ctx: Arc<Context>, name: String, poke: Arc<Notify>, stop: Cancellat
 /// One look, its verdict, and what follows. Says whether what waits for this Rancher can go on.
 async fn pass(
     ctx: &Arc<Context>,
-    name: &str,
     integration: &RancherIntegration,
     kept: &mut connect::Kept,
     owners: Option<&mut owners::Owners>,
+    rotation: Option<&rotation::Told>,
 ) -> bool {
+    let name = integration.metadata.name.as_deref().unwrap_or_default();
     let found = observe::look(ctx, integration, kept).await;
     let proof = ctx.proof.borrow().clone().map(drop);
     let other = foreign(ctx, integration);
@@ -183,6 +199,8 @@ async fn pass(
         installation: &ctx.installation.id,
         proof: &proof,
         needed_by: &needed_by,
+        last: record::ends_last(ctx, name),
+        rotation,
     };
     let mut verdict = decide::verdict(integration, &found, &around);
     if ctx.integrations.get(name).is_none() {
@@ -193,6 +211,7 @@ async fn pass(
     ctx.metrics.integration_up(name, usable);
     let expires = verdict.status.key.as_ref().and_then(|key| key.expires_time.as_ref());
     ctx.metrics.key_expiry(name, expires.map(|end| end.0));
+    ctx.metrics.key_at_risk(name, condition::find(&verdict.status.conditions, decide::KEY_AT_RISK).is_some());
     // Another Rancher's labels are nobody's here.
     let way = found.connection.clone().filter(|_| usable && verdict.same);
     ctx.registry.set(
@@ -202,6 +221,7 @@ async fn pass(
             may_grant: other
                 .map_or(verdict.may_grant, |other| Err(decide::another_installation(other, &ctx.installation.id))),
             connection: found.connection,
+            key_ends: verdict.key_ends,
         },
     );
     if let Some(other) = other {
@@ -246,6 +266,7 @@ fn keep_company(
     ctx: &Arc<Context>,
     name: &str,
     kept: &connect::Kept,
+    rotation: &Arc<watch::Sender<Option<rotation::Told>>>,
     company: &mut Option<Company>,
     stop: &CancellationToken,
 ) {
@@ -260,14 +281,16 @@ fn keep_company(
     if company.as_ref().is_some_and(keeps) {
         return;
     }
-    let (token, asked) = (stop.child_token(), ctx.memory.sweep_of(name));
-    let (clusters, drift, sweep) = (
+    let (token, asked, rotate) = (stop.child_token(), ctx.memory.sweep_of(name), Arc::new(Notify::new()));
+    let (told, woken) = (rotation.clone(), rotate.clone());
+    let (clusters, drift, sweep, rotation) = (
         clusters::run(ctx.clone(), name.to_owned(), connection.clone(), token.clone()),
         drift::run(ctx.clone(), name.to_owned(), connection.clone(), token.clone()),
         sweep::run(ctx.clone(), name.to_owned(), connection.clone(), asked, token.clone()),
+        rotation::run(ctx.clone(), name.to_owned(), connection.clone(), woken, told, token.clone()),
     );
-    let tasks = [tokio::spawn(clusters), tokio::spawn(drift), tokio::spawn(sweep)];
-    *company = Some(Company { connection: connection.clone(), tasks, _stop: token.drop_guard() });
+    let tasks = [tokio::spawn(clusters), tokio::spawn(drift), tokio::spawn(sweep), tokio::spawn(rotation)];
+    *company = Some(Company { connection: connection.clone(), tasks, rotate, _stop: token.drop_guard() });
 }
 
 /// Everything that waits for that Rancher is looked at at once.
@@ -280,6 +303,14 @@ fn recovered(ctx: &Context, name: &str) {
         }
     }
     info!(integration = name, waiting, "Rancher is ready");
+}
+
+/// Waits until Rancher does not accept the key any more.
+async fn refused(kept: &connect::Kept) {
+    match &kept.connection {
+        Some(connection) => connection.refused.notified().await,
+        None => std::future::pending().await,
+    }
 }
 
 /// Waits until calls begin to fail in a row, or until they go through again.

@@ -1,10 +1,12 @@
 //! Looks at one Rancher: whether it answers, which one it is, whose the key is, and what the key may do.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
+
+use tokio::time::Instant;
 
 use super::{
     claim,
-    connect::{self, Kept},
+    connect::{self, Kept, Standing},
 };
 use crate::{
     api::RancherIntegration,
@@ -28,6 +30,8 @@ pub(super) struct Findings {
     /// Whether the key was accepted.
     pub authenticated: Option<Result<(WhoAmI, Option<KeyInfo>), Because>>,
     pub install_uuid: Option<String>,
+    /// What its user is.
+    pub standing: Standing,
     /// Whether the key may do what the operator needs.
     pub authorized: Option<Result<(), Because>>,
     /// Whether this installation is the one that uses its id on that Rancher.
@@ -68,6 +72,9 @@ pub(super) async fn look(ctx: &Context, integration: &RancherIntegration, kept: 
     }
     identify(&rancher, kept, &mut findings).await;
     if findings.connection.is_some() {
+        if let Some(Ok((who, _))) = &findings.authenticated {
+            findings.standing = standing(&rancher, kept, who).await;
+        }
         findings.authorized = Some(authorized(&rancher, kept).await);
         findings.claimed = Some(claim::stand(ctx, &rancher).await);
     }
@@ -92,7 +99,8 @@ async fn identify(rancher: &Rancher, kept: &mut Kept, findings: &mut Findings) {
     let release = Release { version: findings.version.clone(), model };
     let same = |c: &Arc<Connection>| c.install_uuid == found && c.release == release;
     if kept.stale || !kept.connection.as_ref().is_some_and(same) {
-        let connection = Connection::new(rancher.clone(), found.clone(), release, kept.breaker.clone());
+        let connection =
+            Connection::new(rancher.clone(), found.clone(), release, kept.breaker.clone(), kept.refused.clone());
         kept.connection = Some(Arc::new(connection));
         kept.stale = false;
     }
@@ -138,6 +146,25 @@ async fn authenticated(rancher: &Rancher) -> Result<(WhoAmI, Option<KeyInfo>), B
         ));
     }
     Ok((who, key))
+}
+
+/// How often it is asked what the key's user is.
+const STANDING: Duration = Duration::from_secs(600);
+
+/// What the key's user is, asked seldom. Nothing hangs on it but warnings. Without a key there is no such user.
+async fn standing(rancher: &Rancher, kept: &mut Kept, who: &WhoAmI) -> Standing {
+    if rancher.is_keyless() {
+        return Standing::default();
+    }
+    if let Some((_, standing)) = kept.standing.filter(|(at, _)| at.elapsed() < STANDING) {
+        return standing;
+    }
+    let standing = Standing {
+        administrator: rancher.is_administrator().await.ok(),
+        retained: rancher.retention_may_take(who).await.ok(),
+    };
+    kept.standing = Some((Instant::now(), standing));
+    standing
 }
 
 /// What to do: without a key, it is always the same.

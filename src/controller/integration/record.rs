@@ -1,5 +1,6 @@
 //! Writes an integration's status and finalizer, and tells what changed.
 
+use jiff::Timestamp;
 use kube::{
     Api, Resource, ResourceExt,
     api::{Patch, PatchParams},
@@ -8,6 +9,7 @@ use kube::{
 use serde_json::json;
 use tracing::{info, warn};
 
+use super::decide::KEY_AT_RISK;
 use crate::{
     api::{
         ConditionStatus, FINALIZER, RancherIntegration, condition, integration::RancherIntegrationStatus,
@@ -38,6 +40,7 @@ pub(super) async fn record(
         });
         stands = api.patch_status(&name, &params, &Patch::Merge(patch)).await?;
         report(ctx, integration, status);
+        report_risk(ctx, integration, status);
     }
     let deleted = stands.metadata.deletion_timestamp.is_some();
     let has = stands.finalizers().iter().any(|f| f == FINALIZER);
@@ -64,6 +67,28 @@ pub(super) fn needed_by(ctx: &Context, name: &str) -> Vec<GrantKey> {
     let mut keys: Vec<_> = needing.map(|grant| grants::key_of(grant)).collect();
     keys.sort();
     keys
+}
+
+/// The grant in force that ends last, and when.
+pub(super) fn ends_last(ctx: &Context, name: &str) -> Option<(GrantKey, Timestamp)> {
+    let grants = ctx.grants.of_integration(name);
+    let ends = grants.iter().filter_map(|grant| {
+        let status = grant.status.as_ref().filter(|status| status.bindings.iter().any(|b| !b.is_settled()))?;
+        Some((status.expires_time.as_ref()?.0, grants::key_of(grant)))
+    });
+    ends.max().map(|(end, key)| (key, end))
+}
+
+/// An Event when what puts the key at risk changes.
+fn report_risk(ctx: &Context, integration: &RancherIntegration, status: &RancherIntegrationStatus) {
+    let before = integration.status.as_ref().and_then(|s| condition::find(&s.conditions, KEY_AT_RISK));
+    let Some(after) = condition::find(&status.conditions, KEY_AT_RISK) else { return };
+    if before.is_some_and(|before| before.reason == after.reason) {
+        return;
+    }
+    warn!(integration = integration.name_any(), reason = after.reason, message = after.message, "The key is at risk");
+    let note = format!("{}: {}", after.reason, after.message);
+    ctx.events.publish(integration.object_ref(&()), EventType::Warning, "KeyAtRisk", "Probe", &note);
 }
 
 /// One log line and one Event when `Ready` changes its status or reason.

@@ -38,6 +38,12 @@ impl User {
 pub(crate) struct UserAttribute {
     #[serde(rename = "GroupPrincipals", default, deserialize_with = "nullable")]
     group_principals: BTreeMap<String, GroupPrincipals>,
+    /// After how long without a login retention disables this user; `None`: as the setting says.
+    #[serde(rename = "disableAfter", default, deserialize_with = "filled")]
+    pub disable_after: Option<String>,
+    /// The same for deleting.
+    #[serde(rename = "deleteAfter", default, deserialize_with = "filled")]
+    pub delete_after: Option<String>,
 }
 
 /// The groups by one identity provider.
@@ -198,6 +204,8 @@ pub(crate) struct ExtTokenSpec {
     pub ttl: i64,
     #[serde(deserialize_with = "filled")]
     pub cluster_name: Option<String>,
+    #[serde(deserialize_with = "filled")]
+    pub description: Option<String>,
     pub enabled: Option<bool>,
 }
 

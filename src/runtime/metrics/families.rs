@@ -71,6 +71,7 @@ pub(super) struct Families {
     pub(super) call_seconds: Histograms<Operation>,
     pub(super) up: Family<Integration, Gauge>,
     pub(super) key_expiry: Family<Integration, Gauge>,
+    pub(super) key_at_risk: Family<Integration, Gauge>,
     pub(super) reconcile_errors: Family<Failure, Counter>,
     pub(super) reconcile_panics: Family<Controller, Counter>,
     pub(super) reconcile_seconds: Histograms<Controller>,
@@ -116,6 +117,11 @@ pub(super) fn register() -> (Registry, Families) {
         key_expiry: add.seconds(
             "key_expiry_timestamp",
             "When the operator's key for Rancher expires, in Unix time",
+            Family::default(),
+        ),
+        key_at_risk: add.plain(
+            "key_at_risk",
+            "Whether something will stop the operator's key for Rancher from working: 1 or 0",
             Family::default(),
         ),
         reconcile_errors: add.plain("reconcile_errors", "Reconciles that failed", Family::default()),

@@ -111,12 +111,18 @@ impl Metrics {
         }
     }
 
+    /// Whether something will stop the operator's key for an integration from working.
+    pub fn key_at_risk(&self, integration: &str, at_risk: bool) {
+        self.families().key_at_risk.get_or_create(&of(integration)).set(i64::from(at_risk));
+    }
+
     /// An integration is gone: its gauges go too, or they would alert for ever. Its counters stay until a restart.
     pub fn forget_integration(&self, integration: &str) {
         let label = of(integration);
         self.families().residual.remove(&label);
         self.families().up.remove(&label);
         self.families().key_expiry.remove(&label);
+        self.families().key_at_risk.remove(&label);
     }
 
     /// One reconcile ended after `took`; `failed` is the reason where it failed.

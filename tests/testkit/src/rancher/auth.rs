@@ -19,6 +19,8 @@ pub(super) struct Caller {
     pub groups: Vec<String>,
     /// The token's name.
     pub token: String,
+    /// Whether that is an ext token.
+    pub by_ext_token: bool,
     /// The user name of the login.
     pub username: String,
 }
@@ -82,5 +84,11 @@ pub(super) fn caller(core: &Core, headers: &HeaderMap, cluster: Option<&str>) ->
     let user: Value = user.filter(|user| user["enabled"] != false).ok_or(refused)?;
     let mut groups = lock(&core.groups).get(&token.user).cloned().unwrap_or_default();
     groups.extend(["system:authenticated", "system:cattle:authenticated"].map(str::to_owned));
-    Ok(Caller { user: token.user, groups, token: token.name, username: text(&user, "username").to_owned() })
+    Ok(Caller {
+        user: token.user,
+        groups,
+        token: token.name,
+        by_ext_token: token.is_ext,
+        username: text(&user, "username").to_owned(),
+    })
 }

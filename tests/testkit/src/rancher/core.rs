@@ -8,7 +8,7 @@ use std::{
 use jiff::{Timestamp, tz::TimeZone};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
-use tokio::sync::watch;
+use tokio::{sync::watch, time::Instant};
 
 use crate::apiserver::{ApiServer, Gvr};
 
@@ -75,6 +75,8 @@ pub(super) struct Core {
     pub faults: Mutex<Vec<FaultRule>>,
     /// Secret parts of ext tokens by name: the objects hold none.
     pub ext_secrets: Mutex<BTreeMap<String, String>>,
+    /// How long after its creation an ext token is not known yet, and until when which are not.
+    pub ext_lag: Mutex<(Duration, BTreeMap<String, Instant>)>,
     pub admin_bearer: Mutex<String>,
     /// Group principals by user id, as the identity provider told at the last login.
     pub groups: Mutex<BTreeMap<String, Vec<String>>>,
@@ -104,6 +106,7 @@ impl Core {
             requests: Mutex::default(),
             faults: Mutex::default(),
             ext_secrets: Mutex::default(),
+            ext_lag: Mutex::default(),
             admin_bearer: Mutex::default(),
             groups: Mutex::default(),
             seed,

@@ -53,6 +53,10 @@ pub(super) fn norman(core: &Core, caller: &Caller, parts: &[&str], request: &Req
             Reply::json(200, &json!({"type": "collection", "resourceType": "user", "data": [me]}))
         }
         (&Method::GET, ["principals", id]) => principal(core, caller, id),
+        // rancher/rancher#54338.
+        (_, ["tokens", ..]) if caller.by_ext_token && !core.version().v3_tokens_know_ext() => {
+            error("ServerError", 500, "failed to get token")
+        }
         (_, ["tokens", ..]) => token(core, caller, parts, request),
         (_, []) => Reply::json(200, &json!({"type": "collection", "resourceType": "apiRoot", "data": []})),
         (_, [other, ..]) => error("NotFound", 404, &format!("failed to find schema {other}")),

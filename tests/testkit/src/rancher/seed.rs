@@ -91,6 +91,9 @@ fn plant_settings(core: &Core, model: Model, install_uuid: &str) {
         ("auth-user-session-ttl-minutes", "", "960"),
         ("password-min-length", "", "12"),
         ("system-namespaces", "", ""),
+        ("user-retention-cron", "", ""),
+        ("disable-inactive-user-after", "", ""),
+        ("delete-inactive-user-after", "", ""),
     ] {
         let setting = json!({"metadata": {"name": name}, "value": value, "default": default, "source": ""});
         put(&core.local, &management("settings"), setting);

@@ -76,6 +76,12 @@ impl Rancher {
         self.edit("roletemplates", name, |role| role["rules"] = rules);
     }
 
+    /// From now on, fresh ext tokens are known only so long after they were made: with several replicas, each learns of them
+    /// through a cache of its own.
+    pub fn set_ext_token_lag(&self, lag: std::time::Duration) {
+        lock(&self.core().ext_lag).0 = lag;
+    }
+
     /// Sets a setting, such as `system-namespaces`; empty: the default again.
     ///
     /// # Panics

@@ -3,6 +3,7 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 use crate::apiserver::Gvr;
 
@@ -48,6 +49,10 @@ pub(super) fn make(core: &Core, user: &str, spec: &TokenSpec) -> String {
     let (name, secret) = (format!("token-{}", core.random(5)), core.random(54));
     let object = if spec.ext {
         lock(&core.ext_secrets).insert(name.clone(), secret.clone());
+        let mut lag = lock(&core.ext_lag);
+        let known = Instant::now() + lag.0;
+        lag.1.insert(name.clone(), known);
+        drop(lag);
         ext_object(core, &name, user, spec)
     } else {
         v3_object(core, &name, &secret, user, spec)
@@ -88,6 +93,7 @@ pub(super) fn ext_object(core: &Core, name: &str, user: &str, spec: &TokenSpec) 
 /// A token, as far as authentication looks at it.
 pub(super) struct Token {
     pub name: String,
+    pub is_ext: bool,
     pub user: String,
     pub cluster: String,
     enabled: bool,
@@ -109,7 +115,8 @@ impl Token {
         let gvr = if is_ext { ext() } else { management("tokens") };
         let object = core.local.get(&gvr, "", name)?;
         let right = if is_ext {
-            lock(&core.ext_secrets).get(name).is_some_and(|one| one == secret)
+            let known = lock(&core.ext_lag).1.get(name).is_none_or(|known| *known <= Instant::now());
+            known && lock(&core.ext_secrets).get(name).is_some_and(|one| one == secret)
         } else {
             text(&object, "token") == secret
         };
@@ -117,6 +124,7 @@ impl Token {
         let user = if is_ext { text(spec, "userID") } else { text(spec, "userId") };
         right.then(|| Self {
             name: meta(&object, "name").to_owned(),
+            is_ext,
             user: user.to_owned(),
             cluster: text(spec, "clusterName").to_owned(),
             enabled: spec["enabled"] != false,

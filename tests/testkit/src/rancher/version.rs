@@ -75,6 +75,11 @@ impl Version {
         self >= Self::V2_13
     }
 
+    /// Whether `/v3/tokens` answers those who come with an ext token.
+    pub(super) fn v3_tokens_know_ext(self) -> bool {
+        self >= Self::V2_15
+    }
+
     /// Whether rules of a global role can be inherited by namespaces of downstream clusters.
     pub(super) fn inherits_namespaced_rules(self) -> bool {
         self >= Self::V2_15
