@@ -25,6 +25,7 @@ use super::{
     doc = "A RancherIntegration registers one Rancher server: where it is, with which key the operator speaks to it, and how Kubernetes names map to Rancher's. Its name is what policies and grants refer to.",
     printcolumn(name = "Ready", type_ = "string", json_path = r#".status.conditions[?(@.type=="Ready")].status"#),
     printcolumn(name = "Host", type_ = "string", json_path = ".spec.host"),
+    printcolumn(name = "Connector", type_ = "string", json_path = ".spec.connector"),
     printcolumn(name = "Version", type_ = "string", json_path = ".status.rancher.version"),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
     printcolumn(name = "Key-Expires", type_ = "string", json_path = ".status.key.expiresTime", priority = 1),

@@ -196,3 +196,102 @@ fn ext_path(name: Option<&str>) -> Result<String, Error> {
     segments.extend(name);
     path(&segments)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rancher::fake::{CANARY, M, client, rancher};
+
+    fn mark() -> Mark {
+        Mark { labels: [("a".to_owned(), "1".to_owned())].into(), description: "ours".to_owned() }
+    }
+
+    fn key(bearer: &str) -> Key {
+        Key::parse(bearer).unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_new_key_is_read_from_the_answer_and_never_printed() {
+        let (server, asked) = client(|request| match request.uri().path() {
+            "/v3/tokens" => rancher(201, format!(r#"{{"id":"token-new","token":"token-new:{CANARY}2"}}"#)),
+            _ => rancher(
+                201,
+                format!(
+                    r#"{{"metadata":{{"name":"token-ext"}},"status":{{"bearerToken":"ext/token-ext:{CANARY}3"}}}}"#
+                ),
+            ),
+        });
+        let v3 = server.create_key(KeyKind::V3, &mark()).await.unwrap();
+        let body = asked.last().body().clone();
+        assert!(body.windows(7).any(|part| part == b"\"ttl\":0") && body.windows(6).any(|part| part == b"\"ours\""));
+        let ext = server.create_key(KeyKind::Ext, &mark()).await.unwrap();
+        assert_eq!([&v3, &ext].map(|key| KeyName::of(key).to_string()), ["token-new", "ext/token-ext"]);
+        assert!(!format!("{v3:?} {ext:?} {:?}", server.with_key(ext.clone())).contains(CANARY));
+        assert_eq!(asked.lines(), ["POST /v3/tokens", "POST /ext/apis/ext.cattle.io/v1/tokens"]);
+    }
+
+    #[tokio::test]
+    async fn an_answer_without_a_key_is_no_clear_answer() {
+        for body in [r#"{"status":{"value":"x"}}"#, r#"{"status":{"bearerToken":"nonsense"}}"#, "{}"] {
+            let (server, _) = client(move |_| rancher(201, body));
+            assert!(matches!(server.create_key(KeyKind::Ext, &mark()).await, Err(Error::Unknown { .. })), "{body}");
+        }
+    }
+
+    #[tokio::test]
+    async fn only_what_carries_the_whole_mark_is_found() {
+        let (server, asked) = client(|request| match request.uri().path() {
+            "/v3/tokens" => rancher(
+                200,
+                r#"{"data":[{"id":"token-1","description":"ours"},{"id":"token-2","description":"ours too"},{"id":"token-3"}]}"#,
+            ),
+            _ => rancher(
+                200,
+                r#"{"metadata":{},"items":[{"metadata":{"name":"token-4"},"spec":{"description":"ours"}},{"metadata":{"name":"token-5"},"spec":{}}]}"#,
+            ),
+        });
+        let names = |found: Vec<KeyName>| found.iter().map(ToString::to_string).collect::<Vec<_>>();
+        assert_eq!(names(server.marked_keys(KeyKind::Ext, &mark()).await.unwrap()), ["ext/token-4", "token-1"]);
+        assert_eq!(names(server.marked_keys(KeyKind::V3, &mark()).await.unwrap()), ["token-1"]);
+        let ext = server.with_key(key("ext/token-9:x"));
+        assert_eq!(
+            names(ext.marked_keys(KeyKind::Ext, &mark()).await.unwrap()),
+            ["ext/token-4"],
+            "an ext key does not ask /v3"
+        );
+        assert_eq!(asked.lines()[0], "GET /ext/apis/ext.cattle.io/v1/tokens?limit=500&labelSelector=a%3D1");
+    }
+
+    #[tokio::test]
+    async fn a_key_that_is_gone_is_deleted() {
+        let norman =
+            r#"{"baseType":"error","code":"NotFound","message":"token-1 not found","status":404,"type":"error"}"#;
+        let (server, asked) = client(move |_| rancher(404, norman));
+        let name = |text: &str| text.parse::<KeyName>().unwrap();
+        server.delete_key(&name("token-1")).await.unwrap();
+        assert!(server.delete_key(&name("token-2")).await.is_err(), "another one is not there");
+        let ext = server.with_key(key("ext/token-9:x"));
+        ext.delete_key(&name("token-1")).await.unwrap();
+        ext.delete_key(&name("ext/token-1")).await.unwrap();
+        let paths = [
+            "/v3/tokens/token-1",
+            "/v3/tokens/token-2",
+            &format!("{M}/tokens/token-1"),
+            "/ext/apis/ext.cattle.io/v1/tokens/token-1",
+        ];
+        assert_eq!(asked.lines(), paths.map(|path| format!("DELETE {path}")));
+        // What stands in front of Rancher does not know.
+        let (front, _) = client(|_| {
+            let page = http::Response::builder().status(404);
+            page.body(kube::client::Body::from(b"NotFound: token-1".to_vec())).unwrap()
+        });
+        assert!(front.delete_key(&name("token-1")).await.is_err());
+    }
+
+    #[test]
+    fn ext_tokens_are_made_where_they_say_their_whole_value() {
+        assert_eq!(kind_for(Some((2, 12))), KeyKind::V3);
+        assert_eq!(kind_for(Some((2, 13))), KeyKind::Ext);
+        assert_eq!(kind_for(None), KeyKind::Ext);
+    }
+}

@@ -45,7 +45,7 @@ fn it_has_the_rights_that_it_uses_and_no_verb_more() {
     });
 }
 
-/// All that an operator ever does: see `lives` and `ends`, a key that goes and comes back, which tells the same Event twice, and
+/// All that an operator ever does: see `lives` and `ends`, a key that is replaced, one that goes and comes back, which tells the same Event twice, and
 /// admission that goes and comes back.
 async fn exercise(world: &World) {
     tokio::join!(
@@ -57,6 +57,10 @@ async fn exercise(world: &World) {
         ends::overlap(world, "web", "frank"),
         approvals::approved(world, "quorum", "grace"),
     );
+    // A new key is written into the Secret.
+    let rotate = ["patch", "rint", "prod", "--type=merge", "-p", r#"{"spec":{"rotateNow":"audit"}}"#];
+    world.plane.kubectl(&rotate).await.unwrap().expect_success();
+    world.integration_says("prod", "KeyRotation", "True", 30).await;
     let secret = ["delete", "secret", "rancher-prod", "-n", OWN];
     world.plane.kubectl(&secret).await.unwrap().expect_success();
     world.integration_says("prod", "Ready", "False", 20).await;

@@ -20,6 +20,10 @@ behaviours![
     a_deleted_token_is_dead_at_once,
     an_ext_token_works_and_keeps_labels,
     an_ext_token_tells_its_bearer_since_2_13,
+    a_v3_token_is_found_by_its_description_and_deleted_as_an_object,
+    an_ext_token_is_found_by_its_labels_and_dead_once_deleted,
+    v3_tokens_fail_for_an_ext_token_before_2_15,
+    retention_is_off_unless_set,
 ];
 
 async fn the_version_is_open(context: &Context) -> Outcome {
@@ -175,7 +179,7 @@ async fn an_ext_token_works_and_keeps_labels(context: &Context) -> Outcome {
     ensure!(name.starts_with("token-") && object["status"]["expiresAt"].is_string(), "{object}");
     ensure!(object["metadata"]["labels"]["contract"] == label.as_str(), "{object}");
     let end = tokio::time::Instant::now() + std::time::Duration::from_secs(10);
-    while context.get_as("/v3/tokens", &format!("Bearer {bearer}")).await?.code != 200 {
+    while context.get_as(&format!("{M}/clusters/local"), &format!("Bearer {bearer}")).await?.code != 200 {
         ensure!(tokio::time::Instant::now() < end, "a fresh ext token never worked");
         tokio::time::sleep(std::time::Duration::from_millis(100)).await;
     }
@@ -193,5 +197,59 @@ async fn an_ext_token_tells_its_bearer_since_2_13(context: &Context) -> Outcome 
         return Err(Instead::NotThere("2.12 tells the secret part alone"));
     }
     ensure!(object["status"]["bearerToken"] == bearer.as_str(), "an unexpected form of bearer");
+    Ok(())
+}
+
+async fn a_v3_token_is_found_by_its_description_and_deleted_as_an_object(context: &Context) -> Outcome {
+    let description = context.fresh("mark");
+    let (bearer, path) = token(context, json!({"type": "token", "description": description, "ttl": 0})).await?;
+    let name = path.trim_start_matches("/v3/tokens/");
+    let listed = context.get("/v3/tokens").await?.json();
+    let found: Vec<_> =
+        listed["data"].as_array().into_iter().flatten().filter(|t| t["description"] == description.as_str()).collect();
+    ensure!(found.len() == 1 && found[0]["id"] == name && found[0]["created"].is_string(), "{found:?}");
+    ensure!(found[0]["token"].is_null(), "the secret is shown again");
+    // How a key that replaced it with an ext token deletes it, for /v3 fails for those before 2.15.
+    let gone = context.delete(&format!("{M}/tokens/{name}")).await?;
+    ensure!(gone.code == 200, "{gone:?}");
+    let after = context.get_as(&format!("{M}/clusters/local"), &format!("Bearer {bearer}")).await?;
+    ensure!(after.code == 401, "{after:?}");
+    let again = context.delete(&path).await?;
+    ensure!(again.code == 404 && again.json()["code"] == "NotFound" && again.text.contains(name), "{again:?}");
+    Ok(())
+}
+
+async fn an_ext_token_is_found_by_its_labels_and_dead_once_deleted(context: &Context) -> Outcome {
+    let label = context.fresh("label");
+    let (object, bearer, path) = ext_token(context, &label).await?;
+    ensure!(object["metadata"]["creationTimestamp"].is_string(), "{object}");
+    let listed = context.get(&format!("{EXT_TOKENS}?limit=500&labelSelector=contract%3D{label}")).await?.json();
+    let names: Vec<_> = listed["items"].as_array().into_iter().flatten().map(|t| &t["metadata"]["name"]).collect();
+    ensure!(names == [&object["metadata"]["name"]], "{listed}");
+    let gone = context.delete(&path).await?;
+    ensure!(gone.code == 200, "{gone:?}");
+    let after = context.get_as(&format!("{M}/clusters/local"), &format!("Bearer {bearer}")).await?;
+    ensure!(after.code == 401, "{after:?}");
+    let again = context.delete(&path).await?;
+    ensure!(again.code == 404 && again.json()["reason"] == "NotFound", "{again:?}");
+    Ok(())
+}
+
+async fn v3_tokens_fail_for_an_ext_token_before_2_15(context: &Context) -> Outcome {
+    let (_, bearer, _) = ext_token(context, &context.fresh("label")).await?;
+    let answer = context.get_as("/v3/tokens", &format!("Bearer {bearer}")).await?;
+    if context.version < (2, 15, 0) {
+        ensure!(answer.code == 500, "{answer:?}");
+        return Err(Instead::NotThere("rancher/rancher#54338"));
+    }
+    ensure!(answer.code == 200, "{answer:?}");
+    Ok(())
+}
+
+async fn retention_is_off_unless_set(context: &Context) -> Outcome {
+    for setting in ["user-retention-cron", "disable-inactive-user-after", "delete-inactive-user-after"] {
+        let found = context.get(&format!("{M}/settings/{setting}")).await?;
+        ensure!(found.code == 200 && found.json()["default"] == "", "{found:?}");
+    }
     Ok(())
 }

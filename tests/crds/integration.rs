@@ -60,6 +60,17 @@ async fn where_the_server_is() {
         one("/connector", json!("Blue"), "spec.connector in body should match"),
         one("/connector", json!(""), "spec.connector"),
         one("/connector", long(64, "a"), "spec.connector: Too long"),
+        one("/apiKeyRotationDays", json!(30), OK),
+        one("/apiKeyRotationDays", json!(0), "spec.apiKeyRotationDays"),
+        one("/apiKeyRotationDays", json!(3651), "spec.apiKeyRotationDays"),
+        one("/rotateNow", json!("INC-4711"), OK),
+        one("/rotateNow", json!(""), "spec.rotateNow"),
+        one("/rotateNow", long(65, "a"), "spec.rotateNow: Too long"),
+        one("/rotateNow", json!("a\nb"), "spec.rotateNow in body should match"),
+        (
+            vec![("/host", Value::Null), ("/credentialsSecretRef", Value::Null), ("/rotateNow", json!("1"))],
+            "apiKeyRotationDays and rotateNow need credentialsSecretRef",
+        ),
         one("/suspend", json!(true), OK),
         one("/suspend", json!("true"), "spec.suspend"),
     ];

@@ -93,7 +93,7 @@ impl Kind {
 }
 
 /// The shared control plane with the CRDs served.
-async fn plane() -> &'static ControlPlane {
+pub(crate) async fn plane() -> &'static ControlPlane {
     static INSTALLED: OnceCell<()> = OnceCell::const_new();
     let plane = ControlPlane::shared().await;
     INSTALLED

@@ -21,7 +21,7 @@ use crate::{
         NAMESPACE,
         world::{Given, World},
     },
-    world,
+    end_of, world,
 };
 
 stories![
@@ -33,6 +33,7 @@ stories![
     a_key_that_is_replaced_in_time_holds_nobody_up,
     a_user_whom_retention_may_disable_is_told_of,
     a_revoked_key_is_noticed_at_once_and_a_new_one_heals,
+    a_secret_that_is_wrong_for_a_while_holds_up_no_revocation,
 ];
 
 async fn patch(world: &World, spec: Value) {
@@ -273,6 +274,42 @@ async fn a_revoked_key_is_noticed_at_once_and_a_new_one_heals(given: Given) {
     write(&world, json!({"stringData": {"token": fresh}})).await;
     world.reaches("g", Phase::Expired, SOON).await;
     told(&world, "Ready", "Ready", SOON).await;
+}
+
+/// Whatever becomes of the Secret, access ends on time as long as Rancher takes the key.
+async fn a_secret_that_is_wrong_for_a_while_holds_up_no_revocation(given: Given) {
+    let world = world(given).await;
+    let (secrets, token) = (Gvr::core("secrets"), field(&world, "token"));
+    let right = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "rancher-prod", "namespace": NAMESPACE},
+        "stringData": {"endpoint": "https://rancher.example.com/v3\n", "token": format!("{token}\n")}});
+    let wrong = [
+        ("deleted", None, "SecretNotFound"),
+        ("half written", Some(json!({"data": {"token": null}})), "InvalidCredentials"),
+        ("junk", Some(json!({"data": {"token": "gICAgICA"}})), "InvalidCredentials"),
+        ("other keys", Some(json!({"data": {"token": null}, "stringData": {"bearer": "x"}})), "InvalidCredentials"),
+        (
+            "another's endpoint",
+            Some(json!({"stringData": {"endpoint": "https://elsewhere.example.com"}})),
+            "InvalidCredentials",
+        ),
+        ("a wrong key", Some(json!({"stringData": {"token": "token-nope:nope"}})), "KeyRefused"),
+    ];
+    for (nth, (what, patch, reason)) in wrong.into_iter().enumerate() {
+        let grant = format!("g{nth}");
+        world.ask("alice", &grant, json!({"access": world.on_cluster(), "duration": "1m"})).await;
+        world.reaches(&grant, Phase::Active, SOON).await;
+        match patch {
+            Some(patch) => write(&world, patch).await,
+            None => drop(world.server.delete(&secrets, NAMESPACE, "rancher-prod", None).await.expect(what)),
+        }
+        told(&world, "Ready", reason, SOON).await;
+        let expired = world.reaches(&grant, Phase::Expired, Duration::from_secs(90)).await;
+        let late = world.clock.now().duration_since(end_of(&expired));
+        assert!(late.as_secs() < 5, "{what}: {late}");
+        drop(world.server.delete(&secrets, NAMESPACE, "rancher-prod", None).await);
+        world.server.create(&secrets, &right).await.expect("written anew, with an end of line");
+        told(&world, "Ready", "Ready", SOON).await;
+    }
 }
 
 /// A fresh key that is not known at once is waited for; one that never comes to work is not taken, and goes.

@@ -1,4 +1,4 @@
-//! One turn of rotation: looks, plans, and does what is planned.
+//! What is done about the key: made, proven, written, deleted.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -14,219 +14,34 @@ use tokio::time::sleep;
 use tracing::{info, warn};
 
 use super::{
-    Told, keeper,
-    plan::{Seen, Step, plan},
+    error::{IN_A_ROW, RotationError, failed},
     record::{ANNOTATION, Record, Switch},
 };
 use crate::{
-    api::{
-        ConditionStatus::{False, True},
-        LABEL_INSTALLATION, LABEL_INTEGRATION, RancherIntegration,
-    },
-    controller::{Context, brief, connection::Connection, find},
-    grant::{Because, record::whole_seconds},
-    rancher::{Error, Key, KeyKind, KeyName, Mark, Rancher, endpoint, identity::KeyInfo, token::kind_for},
+    api::{LABEL_INSTALLATION, LABEL_INTEGRATION, RancherIntegration},
+    controller::{Context, brief},
+    grant::record::whole_seconds,
+    rancher::{Key, KeyKind, KeyName, Mark, Rancher, identity::KeyInfo},
 };
 
-/// How often a key must work in a row before it is trusted: Rancher's replicas learn of a fresh one each for itself.
-const IN_A_ROW: u32 = 5;
-
-/// The time between two of these tries, and how many there are at most.
+/// The time between two tries of a fresh key, and how many there are at most.
 const TRIES: (Duration, u32) = (Duration::from_millis(500), 60);
 
-/// A turn that did not come to its end. The texts hold no secret.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum RotationError {
-    /// Rancher said no, or nothing.
-    #[error("{what}: {source}")]
-    Rancher {
-        /// What was to be done.
-        what: String,
-        /// What came instead.
-        source: Error,
-    },
-    /// The Secret could not be read or written.
-    #[error("the Secret {name}: {why}")]
-    Secret {
-        /// Its name.
-        name: String,
-        /// Why not.
-        why: String,
-    },
-    /// A fresh key did not come to work.
-    #[error("the new key {key} did not work {IN_A_ROW} times in a row: {why}; it was not taken")]
-    NotProven {
-        /// Its name.
-        key: String,
-        /// What came at last.
-        why: String,
-    },
-    /// Another process may be at it by now.
-    #[error("this process does not lead at the moment, or its clock is behind: nothing is made")]
-    NotLeading,
-}
-
-impl RotationError {
-    /// For the condition: what stands, what it means, what to do.
-    pub(super) fn told(&self, integration: &RancherIntegration) -> Option<Told> {
-        let message = format!(
-            "The key could not be replaced: {self}. The key in the Secret is as good as before; it is tried again, every 10 minutes at least. If it lasts, make a key in Rancher (No Scope) and write it into the Secret."
-        );
-        let before = integration.status.as_ref().and_then(|status| status.key_rotation.clone()).unwrap_or_default();
-        Some(Told {
-            holds: False,
-            because: Because::new("Failed", message),
-            rotated: before.rotated_time.map(|time| time.0),
-            next: before.next_time.map(|time| time.0),
-            request: before.request,
-        })
-    }
-}
-
-/// One turn: what status is to say, and when the next one is due at the latest.
-pub(super) async fn turn(
-    ctx: &Context,
-    integration: &RancherIntegration,
-    connection: &Connection,
-) -> Result<(Option<Told>, Duration), RotationError> {
-    let quiet = Ok((None, Duration::MAX));
-    let served = integration.metadata.name.as_deref().and_then(|name| ctx.registry.get(name));
-    if !served.is_some_and(|link| link.may_sweep) {
-        // Not the Rancher that was registered, or not ours to serve.
-        return quiet;
-    }
-    let Some(name) = integration.spec.credentials_secret_ref.as_ref().map(|secret| &secret.name) else { return quiet };
-    let api: Api<Secret> = Api::namespaced(ctx.client.clone(), &ctx.settings.namespace);
-    let unreadable = |error: &kube::Error| RotationError::Secret { name: name.clone(), why: brief(error) };
-    // Without it, or with another key in it, the integration itself says so and connects anew.
-    let Some(secret) = find(&api, name).await.map_err(|error| unreadable(&error))? else { return quiet };
-    let record = Record::of(&secret);
-    let unfinished = record.as_ref().is_some_and(|record| record.done.is_none());
-    if !super::is_asked(integration) && !unfinished {
-        return quiet;
-    }
-    let data = secret.data.clone().unwrap_or_default();
-    let port = u16::try_from(integration.spec.port).unwrap_or_default();
-    let Ok(credentials) = endpoint::parse(&data, &integration.spec.host, port) else { return quiet };
-    let current = KeyName::of(&credentials.key);
-    if connection.rancher.key_name().as_ref() != Some(&current) {
-        return quiet;
-    }
-    let rancher = connection.rancher.with_key(credentials.key);
-    let info = rancher.key_info().await.map_err(|source| failed("The key in use cannot be looked at", source))?;
-    let Some(info) = info else { return quiet };
-    let mut hand = Hand { ctx, integration, rancher, secret, api, current, info, kind: kind(connection), record };
-    hand.step().await
-}
-
-/// The kind of key that this Rancher is served with best.
-fn kind(connection: &Connection) -> KeyKind {
-    kind_for(connection.release.minor())
-}
-
-fn failed(what: impl Into<String>, source: Error) -> RotationError {
-    RotationError::Rancher { what: what.into(), source }
-}
-
-struct Hand<'a> {
-    ctx: &'a Context,
-    integration: &'a RancherIntegration,
+/// Everything that one turn needs.
+pub(super) struct Hand<'a> {
+    pub ctx: &'a Context,
+    pub integration: &'a RancherIntegration,
     /// With the key that the Secret holds.
-    rancher: Rancher,
-    secret: Secret,
-    api: Api<Secret>,
-    current: KeyName,
-    info: KeyInfo,
-    kind: KeyKind,
-    record: Option<Record>,
+    pub rancher: Rancher,
+    pub secret: Secret,
+    pub api: Api<Secret>,
+    pub current: KeyName,
+    pub info: KeyInfo,
+    pub kind: KeyKind,
+    pub record: Option<Record>,
 }
 
 impl Hand<'_> {
-    async fn step(&mut self) -> Result<(Option<Told>, Duration), RotationError> {
-        let now = whole_seconds(self.ctx.now());
-        let spec = &self.integration.spec;
-        let before = self.integration.status.as_ref().and_then(|status| status.key_rotation.as_ref());
-        let step = plan(&Seen {
-            now,
-            days: spec.api_key_rotation_days,
-            request: spec.rotate_now.as_deref(),
-            served: before.and_then(|before| before.request.as_deref()),
-            created: self.info.created,
-            expiry: self.info.expiry,
-            record: self.record.as_ref(),
-        });
-        if step != Step::Retire
-            && let Some(because) = self.refusal()
-        {
-            return Ok((Some(self.told(False, because, None)), Duration::MAX));
-        }
-        match step {
-            Step::Wait(due) => Ok((Some(self.told(True, self.scheduled(due), due)), until(now, due))),
-            Step::Settle(at) => Ok((Some(self.told(True, self.settling(), None)), until(now, Some(at)))),
-            Step::Begin => {
-                self.begin(now).await?;
-                Ok((Some(self.told(True, self.settling(), None)), Duration::ZERO))
-            }
-            Step::Retire => {
-                self.retire().await?;
-                Ok((None, Duration::ZERO))
-            }
-        }
-    }
-
-    /// Why the Secret is not ours to write.
-    fn refusal(&self) -> Option<Because> {
-        let name = self.secret.name_any();
-        if let Some(keeper) = keeper::of(&self.secret.metadata) {
-            return Some(Because::new(
-                "ManagedElsewhere",
-                format!(
-                    "The Secret {name} is kept by {keeper}, which would put the old key back: the key is not replaced here. Rotate it there: make a new key in Rancher (No Scope), store it where {keeper} takes it from, and delete the old one once this integration is Ready with the new one; or take apiKeyRotationDays and rotateNow out of the spec."
-                ),
-            ));
-        }
-        if self.secret.immutable == Some(true) {
-            return Some(Because::new(
-                "SecretImmutable",
-                format!(
-                    "The Secret {name} is immutable: no new key can be written into it. Replace it by one that is not, or take apiKeyRotationDays and rotateNow out of the spec."
-                ),
-            ));
-        }
-        None
-    }
-
-    fn scheduled(&self, due: Option<Timestamp>) -> Because {
-        let key = &self.current;
-        let message = match due {
-            Some(due) => format!("The key {key} is replaced at {due}."),
-            None => format!(
-                "The key {key} is replaced when spec.rotateNow changes; set apiKeyRotationDays to have it replaced in time."
-            ),
-        };
-        Because::new("Scheduled", message)
-    }
-
-    fn settling(&self) -> Because {
-        Because::new(
-            "Rotating",
-            format!("A new key stands in the Secret {}; the old one is deleted in a minute.", self.secret.name_any()),
-        )
-    }
-
-    fn told(&self, holds: crate::api::ConditionStatus, because: Because, next: Option<Timestamp>) -> Told {
-        let before =
-            self.integration.status.as_ref().and_then(|status| status.key_rotation.clone()).unwrap_or_default();
-        let switched = self.record.as_ref().and_then(|record| Some((record, record.to.as_ref()?)));
-        Told {
-            holds,
-            because,
-            rotated: switched.map(|(_, to)| to.at).or(before.rotated_time.map(|time| time.0)),
-            next,
-            request: switched.and_then(|(record, _)| record.request.clone()).or(before.request),
-        }
-    }
-
     /// What marks the keys that we make.
     fn mark(&self) -> Mark {
         let (installation, integration) = (&self.ctx.installation.id, self.integration.name_any());
@@ -247,7 +62,7 @@ impl Hand<'_> {
     }
 
     /// Makes a new key, proves it, and writes it into the Secret.
-    async fn begin(&mut self, now: Timestamp) -> Result<(), RotationError> {
+    pub(super) async fn begin(&mut self, now: Timestamp) -> Result<(), RotationError> {
         self.may_make()?;
         let from = self.current.to_string();
         let request = self.integration.spec.rotate_now.clone();
@@ -325,7 +140,7 @@ impl Hand<'_> {
 
     /// Deletes what the last rotation left, once the key in the Secret is proven to work: the key that it replaced, and
     /// whatever else carries our mark.
-    async fn retire(&mut self) -> Result<(), RotationError> {
+    pub(super) async fn retire(&mut self) -> Result<(), RotationError> {
         self.may_make()?;
         let Some(mut record) = self.record.clone() else { return Ok(()) };
         for _ in 0..IN_A_ROW {
@@ -415,8 +230,4 @@ fn bytes(text: &str) -> Value {
 fn label(name: &str) -> String {
     let cut: String = name.chars().take(63).collect();
     cut.trim_end_matches(['-', '.']).to_owned()
-}
-
-fn until(now: Timestamp, due: Option<Timestamp>) -> Duration {
-    due.map_or(Duration::MAX, |due| due.duration_since(now).try_into().unwrap_or(Duration::ZERO))
 }

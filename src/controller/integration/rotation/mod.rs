@@ -6,9 +6,11 @@
 //! at most one of ours beside it.
 
 mod act;
+mod error;
 mod keeper;
 mod plan;
 mod record;
+mod turn;
 
 use std::{sync::Arc, time::Duration};
 
@@ -66,7 +68,7 @@ pub(super) async fn run(
         let turn = tokio::select! {
             biased;
             () = shutdown.cancelled() => return,
-            turn = act::turn(&ctx, &integration, &connection) => turn,
+            turn = turn::turn(&ctx, &integration, &connection) => turn,
         };
         let wait = match turn {
             Ok((told, again)) => {

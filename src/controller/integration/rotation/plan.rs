@@ -113,7 +113,7 @@ mod tests {
         assert_eq!(plan(&expiring("02T08:00", "30T08:00")), Step::Wait(Some(at("23T08:00"))), "a week before");
         assert_eq!(
             plan(&expiring("02T08:00", "04T08:00")),
-            Step::Wait(Some(at("03T16:00"))),
+            Step::Wait(Some(at("03T08:00"))),
             "a third of its life before"
         );
         assert_eq!(plan(&expiring("24T08:00", "30T08:00")), Step::Begin);

@@ -1,4 +1,4 @@
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use serde_json::{Value, json};
 use testkit::rancher::{FaultAction, FaultRule, Rancher as Simulator};
@@ -30,7 +30,7 @@ fn rancher() -> (Simulator, Connection) {
     let second = Duration::from_secs(1);
     let circuit = CircuitConfig { threshold: 3, backoff: Backoff::new(second, second, 0), probe_timeout: second };
     let client = Rancher::new(simulator.service(), &endpoint, key);
-    (simulator, Connection::new(client, "uuid".to_owned(), Release::default(), Breaker::new(circuit)))
+    (simulator, Connection::new(client, "uuid".to_owned(), Release::default(), Breaker::new(circuit), Arc::default()))
 }
 
 fn integration(resource_owner: Value, owners: Value) -> RancherIntegration {
