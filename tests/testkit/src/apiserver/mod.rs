@@ -91,8 +91,9 @@ struct Inner {
     hooks: Mutex<Vec<Arc<dyn Admission>>>,
     authorizer: Mutex<Option<Authorizer>>,
     recorded: Mutex<Vec<Recorded>>,
-    /// The expressions of admission policies, read.
-    expressions: Mutex<policy::Expressions>,
+    /// The expressions of admission policies, read; and what policies said. Forks share both.
+    expressions: Arc<Mutex<policy::Expressions>>,
+    verdicts: Arc<Mutex<policy::Verdicts>>,
     available: AtomicBool,
     /// How often running connections were cut.
     cuts: AtomicU64,
@@ -153,7 +154,8 @@ impl Builder {
             hooks: Mutex::default(),
             authorizer: Mutex::default(),
             recorded: Mutex::default(),
-            expressions: Mutex::default(),
+            expressions: Arc::default(),
+            verdicts: Arc::default(),
             available: AtomicBool::new(true),
             cuts: AtomicU64::new(0),
         }))

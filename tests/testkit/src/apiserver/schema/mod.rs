@@ -6,8 +6,11 @@ use serde_json::{Map, Value};
 
 use super::{kind::Kind, lock, object::at_path, status::FieldError};
 
+mod judged;
 mod junctors;
 mod validate;
+
+use judged::Judged;
 
 /// A compiled `openAPIV3Schema`.
 #[derive(Debug)]
@@ -17,6 +20,8 @@ pub(super) struct Schema {
     context: RootContext,
     /// Kept, for making one registers every CEL function anew.
     validator: Mutex<Validator>,
+    /// What was said of objects before.
+    judged: Mutex<Judged>,
 }
 
 /// The errors after which a real server does not run the CEL rules.
@@ -36,7 +41,8 @@ impl Schema {
             api_group: group.to_owned(),
             kind: kind.to_owned(),
         };
-        Ok(Self { root: root.clone(), rules, context, validator: Mutex::new(Validator::new()) })
+        let (validator, judged) = (Mutex::new(Validator::new()), Mutex::new(Judged::new(root)));
+        Ok(Self { root: root.clone(), rules, context, validator, judged })
     }
 
     /// Drops unknown fields and fills in defaults.
@@ -53,6 +59,18 @@ impl Schema {
 
     /// Everything that is wrong with an object; `old` is what it replaces.
     pub fn check(&self, object: &Value, old: Option<&Value>, subresource: &str) -> Vec<FieldError> {
+        let key = lock(&self.judged).key(object, old, subresource);
+        if let Some(known) = key.as_ref().and_then(|key| lock(&self.judged).said(key)) {
+            return known;
+        }
+        let errors = self.look(object, old, subresource);
+        if let Some(key) = key {
+            lock(&self.judged).keep(key, errors.clone());
+        }
+        errors
+    }
+
+    fn look(&self, object: &Value, old: Option<&Value>, subresource: &str) -> Vec<FieldError> {
         let mut errors = Vec::new();
         if subresource.is_empty() {
             validate::check(&self.root, object, "", &mut errors);
