@@ -57,6 +57,7 @@ impl ApiServer {
             hooks: Mutex::default(),
             authorizer: Mutex::default(),
             recorded: Mutex::default(),
+            texts: Arc::clone(&self.0.texts),
             expressions: Arc::clone(&self.0.expressions),
             verdicts: Arc::clone(&self.0.verdicts),
             available: AtomicBool::new(true),

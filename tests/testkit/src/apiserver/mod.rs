@@ -42,6 +42,7 @@ mod serve;
 mod settle;
 mod state;
 mod status;
+mod texts;
 mod update;
 mod watch;
 
@@ -91,7 +92,9 @@ struct Inner {
     hooks: Mutex<Vec<Arc<dyn Admission>>>,
     authorizer: Mutex<Option<Authorizer>>,
     recorded: Mutex<Vec<Recorded>>,
-    /// The expressions of admission policies, read; and what policies said. Forks share both.
+    /// What was read, as text. Forks share it, and what follows.
+    texts: Arc<Mutex<texts::Texts>>,
+    /// The expressions of admission policies, read; and what policies said.
     expressions: Arc<Mutex<policy::Expressions>>,
     verdicts: Arc<Mutex<policy::Verdicts>>,
     available: AtomicBool,
@@ -154,6 +157,7 @@ impl Builder {
             hooks: Mutex::default(),
             authorizer: Mutex::default(),
             recorded: Mutex::default(),
+            texts: Arc::default(),
             expressions: Arc::default(),
             verdicts: Arc::default(),
             available: AtomicBool::new(true),
