@@ -125,6 +125,11 @@ impl State {
             .collect()
     }
 
+    /// Whether any object of a resource is such a one.
+    pub fn has(&self, gvr: &Gvr, such: impl Fn(&Value) -> bool) -> bool {
+        self.objects.get(&gvr.storage()).is_some_and(|objects| objects.values().any(|object| such(object)))
+    }
+
     /// Every stored object with its storage key.
     pub fn everything(&self) -> impl Iterator<Item = (&StorageKey, &Key, &Arc<Value>)> {
         self.objects.iter().flat_map(|(storage, all)| all.iter().map(move |(key, object)| (storage, key, object)))

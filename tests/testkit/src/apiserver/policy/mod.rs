@@ -74,10 +74,11 @@ impl Inner {
     /// The bound policies of one sort that are about a request, and the namespace the request is in.
     fn bound(&self, sort: &str, request: &AdmissionRequest) -> (Vec<Bound>, Value) {
         let state = self.state();
-        let policies = state.list(&Gvr::new(GROUP, "v1", &format!("{sort}admissionpolicies")), None);
-        if policies.is_empty() || request.gvr.group == GROUP {
+        let policies = Gvr::new(GROUP, "v1", &format!("{sort}admissionpolicies"));
+        if request.gvr.group == GROUP || !state.has(&policies, |_| true) {
             return (Vec::new(), Value::Null);
         }
+        let policies = state.list(&policies, None);
         let bindings = state.list(&Gvr::new(GROUP, "v1", &format!("{sort}admissionpolicybindings")), None);
         let of_itself = request.gvr == Gvr::core("namespaces");
         let namespace = if of_itself {

@@ -16,6 +16,7 @@ use judged::Judged;
 #[derive(Debug)]
 pub(super) struct Schema {
     root: Value,
+    has_defaults: bool,
     rules: CompiledSchema,
     context: RootContext,
     /// Kept, for making one registers every CEL function anew.
@@ -42,7 +43,8 @@ impl Schema {
             kind: kind.to_owned(),
         };
         let (validator, judged) = (Mutex::new(Validator::new()), Mutex::new(Judged::new(root)));
-        Ok(Self { root: root.clone(), rules, context, validator, judged })
+        let has_defaults = mentions_defaults(root);
+        Ok(Self { root: root.clone(), has_defaults, rules, context, validator, judged })
     }
 
     /// Drops unknown fields and fills in defaults.
@@ -50,11 +52,12 @@ impl Schema {
         let kept: Vec<(&str, Value)> =
             ["apiVersion", "kind", "metadata"].into_iter().map(|field| (field, object[field].clone())).collect();
         prune(&self.root, object);
-        let mut defaulted = kube_cel::apply_defaults(&self.root, object);
-        for (field, value) in kept {
-            defaulted[field] = value;
+        if self.has_defaults {
+            *object = kube_cel::apply_defaults(&self.root, object);
         }
-        *object = defaulted;
+        for (field, value) in kept {
+            object[field] = value;
+        }
     }
 
     /// Everything that is wrong with an object; `old` is what it replaces.
@@ -118,6 +121,15 @@ fn rule_error(object: &Value, path: &str, message: &str, reason: Option<&str>) -
 pub(super) fn default(kind: &Kind, object: &mut Value) {
     if let Some(schema) = &kind.schema {
         schema.default(object);
+    }
+}
+
+/// Whether a schema may fill in anything: a field that is called so counts too, which is more than there is.
+fn mentions_defaults(schema: &Value) -> bool {
+    match schema {
+        Value::Object(map) => map.contains_key("default") || map.values().any(mentions_defaults),
+        Value::Array(items) => items.iter().any(mentions_defaults),
+        _ => false,
     }
 }
 
