@@ -197,7 +197,7 @@ async fn rest(stage: &Stage, plan: &Plan, manner: Manner) {
         if now != count {
             (count, since) = (now, Instant::now());
         }
-        let all = stage.truth.grants().iter().all(|grant| settled(grant.status.phase));
+        let all = stage.truth.all(|grant| settled(grant.status.phase));
         if all && since.elapsed() > STILL {
             break;
         }
