@@ -72,32 +72,30 @@ impl Inner {
     }
 
     /// The bound policies of one sort that are about a request, and the namespace the request is in.
-    fn bound(&self, sort: &str, request: &AdmissionRequest) -> (Vec<Bound>, Value) {
+    fn bound(&self, sort: &str, request: &AdmissionRequest) -> (Vec<Bound>, Arc<Value>) {
         let state = self.state();
         let policies = Gvr::new(GROUP, "v1", &format!("{sort}admissionpolicies"));
         if request.gvr.group == GROUP || !state.has(&policies, |_| true) {
-            return (Vec::new(), Value::Null);
+            return Default::default();
         }
-        let policies = state.list(&policies, None);
-        let bindings = state.list(&Gvr::new(GROUP, "v1", &format!("{sort}admissionpolicybindings")), None);
+        let bindings = Gvr::new(GROUP, "v1", &format!("{sort}admissionpolicybindings"));
         let of_itself = request.gvr == Gvr::core("namespaces");
         let namespace = if of_itself {
-            request.object.clone().or_else(|| request.old_object.clone())
+            request.object.clone().or_else(|| request.old_object.clone()).map(Arc::new)
         } else {
-            let found = state.get(&Gvr::core("namespaces"), &Key::cluster(&request.namespace));
-            found.map(|namespace| namespace.as_ref().clone())
+            state.get(&Gvr::core("namespaces"), &Key::cluster(&request.namespace))
         };
         let mut found = Vec::new();
-        for (key, policy) in policies {
-            if !matching::fits(&policy["spec"]["matchConstraints"], request, namespace.as_ref(), true) {
+        for (key, policy) in state.all(&policies) {
+            if !matching::fits(&policy["spec"]["matchConstraints"], request, namespace.as_deref(), true) {
                 continue;
             }
-            for (_, binding) in &bindings {
+            for (_, binding) in state.all(&bindings) {
                 let spec = &binding["spec"];
                 if spec["policyName"] == key.name
-                    && matching::fits(&spec["matchResources"], request, namespace.as_ref(), false)
+                    && matching::fits(&spec["matchResources"], request, namespace.as_deref(), false)
                 {
-                    found.push(Bound { policy: Arc::clone(&policy), binding: Arc::clone(binding) });
+                    found.push(Bound { policy: Arc::clone(policy), binding: Arc::clone(binding) });
                 }
             }
         }
