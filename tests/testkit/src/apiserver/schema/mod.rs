@@ -43,7 +43,7 @@ impl Schema {
             kind: kind.to_owned(),
         };
         let (validator, judged) = (Mutex::new(Validator::new()), Mutex::new(Judged::new(root)));
-        let has_defaults = mentions_defaults(root);
+        let has_defaults = fills_in(root);
         Ok(Self { root: root.clone(), has_defaults, rules, context, validator, judged })
     }
 
@@ -124,13 +124,11 @@ pub(super) fn default(kind: &Kind, object: &mut Value) {
     }
 }
 
-/// Whether a schema may fill in anything: a field that is called so counts too, which is more than there is.
-fn mentions_defaults(schema: &Value) -> bool {
-    match schema {
-        Value::Object(map) => map.contains_key("default") || map.values().any(mentions_defaults),
-        Value::Array(items) => items.iter().any(mentions_defaults),
-        _ => false,
-    }
+/// Whether a schema fills in anything anywhere.
+fn fills_in(schema: &Value) -> bool {
+    let members = schema["properties"].as_object().into_iter().flat_map(Map::values);
+    let inner = [&schema["items"], &schema["additionalProperties"]];
+    schema.get("default").is_some() || members.chain(inner).filter(|inner| inner.is_object()).any(fills_in)
 }
 
 fn flag(schema: &Value, name: &str) -> bool {
