@@ -10,7 +10,7 @@ use bytes::Bytes;
 use futures::{StreamExt, stream};
 use http_body::Frame;
 use http_body_util::{StreamBody, combinators::UnsyncBoxBody};
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
 use tokio::{sync::watch as signal, time::Instant};
 
@@ -35,9 +35,14 @@ pub(super) type WatchBody = UnsyncBoxBody<Bytes, io::Error>;
 /// One event, as it goes out.
 #[derive(Serialize)]
 pub(super) struct Event {
+    #[serde(serialize_with = "shared")]
     pub object: Arc<Value>,
     #[serde(rename = "type")]
     pub kind: &'static str,
+}
+
+fn shared<S: Serializer>(object: &Arc<Value>, to: S) -> Result<S::Ok, S::Error> {
+    object.as_ref().serialize(to)
 }
 
 impl Event {
