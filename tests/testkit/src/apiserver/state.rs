@@ -50,7 +50,8 @@ pub(super) struct State {
     /// How many entries were dropped from the front of `log`.
     pub dropped: usize,
     pub kinds: BTreeMap<Gvr, Arc<Kind>>,
-    objects: HashMap<StorageKey, Objects>,
+    /// Forks share what none of them has written to.
+    objects: HashMap<StorageKey, Arc<Objects>>,
     pub log: Vec<Change>,
     /// How many owner references name a UID.
     owners: BTreeMap<String, usize>,
@@ -118,7 +119,7 @@ impl State {
 
     /// All objects of a resource, as they are stored.
     pub fn all(&self, gvr: &Gvr) -> impl Iterator<Item = (&Key, &Arc<Value>)> {
-        self.objects.get(&gvr.storage()).into_iter().flatten()
+        self.objects.get(&gvr.storage()).into_iter().flat_map(|objects| objects.iter())
     }
 
     /// All objects of a resource, or those of one namespace, in the order of their keys.
@@ -161,7 +162,7 @@ impl State {
         value["metadata"]["resourceVersion"] = self.revision.to_string().into();
         let stored = Arc::new(value);
         self.note_owners(old.as_deref(), (!gone).then_some(stored.as_ref()));
-        let objects = self.objects.entry(storage.clone()).or_default();
+        let objects = Arc::make_mut(self.objects.entry(storage.clone()).or_default());
         if gone {
             objects.remove(key);
         } else {
@@ -228,7 +229,7 @@ impl State {
     pub fn rewind(&mut self, revision: u64, objects: impl Iterator<Item = ((StorageKey, Key), Arc<Value>)>) {
         self.objects.clear();
         for ((storage, key), object) in objects {
-            self.objects.entry(storage).or_default().insert(key, object);
+            Arc::make_mut(self.objects.entry(storage).or_default()).insert(key, object);
         }
         (self.revision, self.compacted) = (revision, revision);
         self.dropped += self.log.len();
