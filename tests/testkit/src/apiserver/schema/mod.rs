@@ -16,7 +16,6 @@ use judged::Judged;
 #[derive(Debug)]
 pub(super) struct Schema {
     root: Value,
-    has_defaults: bool,
     rules: CompiledSchema,
     context: RootContext,
     /// Kept, for making one registers every CEL function anew.
@@ -43,8 +42,7 @@ impl Schema {
             kind: kind.to_owned(),
         };
         let (validator, judged) = (Mutex::new(Validator::new()), Mutex::new(Judged::new(root)));
-        let has_defaults = fills_in(root);
-        Ok(Self { root: root.clone(), has_defaults, rules, context, validator, judged })
+        Ok(Self { root: root.clone(), rules, context, validator, judged })
     }
 
     /// Drops unknown fields and fills in defaults.
@@ -52,9 +50,7 @@ impl Schema {
         let kept: Vec<(&str, Value)> =
             ["apiVersion", "kind", "metadata"].into_iter().map(|field| (field, object[field].clone())).collect();
         prune(&self.root, object);
-        if self.has_defaults {
-            *object = kube_cel::apply_defaults(&self.root, object);
-        }
+        fill_in(&self.root, object);
         for (field, value) in kept {
             object[field] = value;
         }
@@ -124,11 +120,30 @@ pub(super) fn default(kind: &Kind, object: &mut Value) {
     }
 }
 
-/// Whether a schema fills in anything anywhere.
-fn fills_in(schema: &Value) -> bool {
-    let members = schema["properties"].as_object().into_iter().flat_map(Map::values);
-    let inner = [&schema["items"], &schema["additionalProperties"]];
-    schema.get("default").is_some() || members.chain(inner).filter(|inner| inner.is_object()).any(fills_in)
+/// Fills in what is not there and has a default, in place. What a default brings along is whole.
+fn fill_in(schema: &Value, value: &mut Value) {
+    match value {
+        Value::Object(map) => {
+            let none = Map::new();
+            let properties = schema["properties"].as_object().unwrap_or(&none);
+            let preserve = flag(schema, "x-kubernetes-preserve-unknown-fields");
+            let additional = Some(&schema["additionalProperties"]).filter(|inner| inner.is_object() && !preserve);
+            for (name, value) in map.iter_mut() {
+                if let Some(inner) = properties.get(name).or(additional) {
+                    fill_in(inner, value);
+                }
+            }
+            for (name, default) in properties.iter().filter_map(|(name, inner)| Some((name, inner.get("default")?))) {
+                if !map.contains_key(name) {
+                    map.insert(name.clone(), default.clone());
+                }
+            }
+        }
+        Value::Array(items) if schema["items"].is_object() => {
+            items.iter_mut().for_each(|item| fill_in(&schema["items"], item));
+        }
+        _ => {}
+    }
 }
 
 fn flag(schema: &Value, name: &str) -> bool {
@@ -162,6 +177,34 @@ fn prune_object(schema: &Value, map: &mut Map<String, Value>) {
             Some(property) => prune(property, value),
             None if additional.is_object() => prune(additional, value),
             None => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn defaults_are_filled_in_as_the_cel_library_does() {
+        let size = json!({"type": "object", "default": {}, "properties": {"x": {"type": "integer", "default": 1}}});
+        let root = json!({"type": "object", "properties": {
+            "size": size, "sizes": {"type": "array", "items": size}, "named": {"additionalProperties": size},
+            "free": {"x-kubernetes-preserve-unknown-fields": true, "additionalProperties": size},
+            "off": {"type": "boolean", "default": false}, "null": {"type": "string", "default": "v", "nullable": true},
+        }});
+        let objects = [
+            json!({}),
+            json!({"size": {}, "off": true, "null": null}),
+            json!({"sizes": [{}, {"x": 2}, {"y": 3}, 4], "named": {"a": {}, "b": {"x": 5}}, "free": {"a": {}}}),
+            json!({"size": "none", "sizes": {}, "named": [], "other": {"x": {}}}),
+        ];
+        for object in objects {
+            let mut filled = object.clone();
+            fill_in(&root, &mut filled);
+            assert_eq!(filled, kube_cel::apply_defaults(&root, &object), "{object}");
         }
     }
 }
