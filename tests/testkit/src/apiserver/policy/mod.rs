@@ -29,7 +29,7 @@ mod verdicts;
 use cel::{Allowed, Scope, to_json};
 pub(super) use cel::{Expression, Expressions};
 pub(super) use check::{check, default};
-pub(super) use reads::collect;
+pub(super) use reads::{Read, collect};
 pub(super) use verdicts::Verdicts;
 
 const GROUP: &str = "admissionregistration.k8s.io";

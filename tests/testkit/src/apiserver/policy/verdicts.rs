@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use super::{
     Expressions, Refusal, Variables, check,
-    reads::{self, Path},
+    reads::{self, Read},
 };
 
 /// How many answers are kept of one policy, and of how many policies: more would only take memory.
@@ -26,7 +26,7 @@ struct Judge {
     /// Kept, so that nothing else can come to lie at its address: by that it is found. What is stored never changes.
     policy: Arc<Value>,
     /// What it reads; `None` where it cannot be read itself.
-    reads: Option<Vec<Path>>,
+    reads: Option<Vec<Read>>,
     said: HashMap<String, Option<Refusal>>,
 }
 
@@ -40,10 +40,10 @@ impl Judge {
     }
 
     fn key(&self, variables: &Variables<'_>) -> Option<String> {
-        let seen = self.reads.as_ref()?.iter().filter_map(|path| {
-            let (name, members) = path.split_first()?;
+        let seen = self.reads.as_ref()?.iter().filter_map(|read| {
+            let name = read.path.first()?;
             let (_, root) = variables.iter().find(|(known, _)| known == name)?;
-            Some(reads::find(root, members))
+            Some(reads::find(root, read))
         });
         serde_json::to_string(&seen.collect::<Vec<_>>()).ok()
     }

@@ -6,7 +6,10 @@ use std::collections::{BTreeSet, HashMap};
 use kube_cel::cel::Program;
 use serde_json::{Map, Value};
 
-use crate::apiserver::{policy::collect, status::FieldError};
+use crate::apiserver::{
+    policy::{Read, collect},
+    status::FieldError,
+};
 
 /// How many answers are kept: more would only take memory.
 const MOST: usize = 4096;
@@ -34,8 +37,8 @@ fn reads_metadata(root: &Value) -> bool {
             }
         }
     }
-    let of_metadata = |path: &Vec<String>| {
-        let mut path = path.iter().map(String::as_str);
+    let of_metadata = |read: &Read| {
+        let mut path = read.path.iter().map(String::as_str);
         matches!(path.next(), Some("self" | "oldSelf")) && matches!(path.next(), None | Some("metadata"))
     };
     unread || branches || !plain(&root["properties"]["metadata"]) || found.iter().any(of_metadata)
