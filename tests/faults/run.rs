@@ -116,7 +116,7 @@ pub fn run(plan: &Plan, manner: Manner) -> Outcome {
         .with_writer(Writer(log.clone()))
         .finish();
     let played = tracing::subscriber::with_default(subscriber, || {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
         let runtime = runtime.expect("a runtime");
         let played = catch_unwind(AssertUnwindSafe(|| runtime.block_on(play(plan, manner, &log))));
         runtime.shutdown_background();
@@ -197,7 +197,7 @@ async fn rest(stage: &Stage, plan: &Plan, manner: Manner) {
         if now != count {
             (count, since) = (now, Instant::now());
         }
-        let all = stage.truth.grants().iter().all(|grant| settled(grant.status.phase));
+        let all = stage.truth.all(|grant| settled(grant.status.phase));
         if all && since.elapsed() > STILL {
             break;
         }

@@ -8,6 +8,7 @@ use std::{
 use bytes::Bytes;
 use data_encoding::{BASE64, BASE64URL_NOPAD, HEXLOWER};
 use http::{Request, header};
+use memchr::memmem::Finder;
 
 use crate::{
     call::{Call, Server},
@@ -16,7 +17,7 @@ use crate::{
 
 /// What must not be seen, in every form that it could be written in.
 #[derive(Clone)]
-pub struct Canaries(Arc<Vec<Vec<u8>>>);
+pub struct Canaries(Arc<Vec<Finder<'static>>>);
 
 impl Canaries {
     /// Of a key `token-xxxxx:secret`: the secret alone, in every encoding. Base64 of it in all three alignments.
@@ -35,23 +36,23 @@ impl Canaries {
         let percent: String = secret.iter().map(|byte| format!("%{byte:02X}")).collect();
         let json: String = secret.iter().map(|byte| format!("\\u{byte:04x}")).collect();
         forms.extend([percent.into_bytes(), json.into_bytes()]);
-        Self(Arc::new(forms))
+        let forms = forms.iter().filter(|form| !form.is_empty());
+        Self(Arc::new(forms.map(|form| Finder::new(form).into_owned()).collect()))
     }
 
     /// Whether a text holds one.
     pub fn are_in(&self, text: &[u8]) -> bool {
-        self.0.iter().any(|form| !form.is_empty() && text.windows(form.len()).any(|window| window == form.as_slice()))
+        self.0.iter().any(|form| form.find(text).is_some())
     }
 
     /// Looks at a request. To Rancher the key goes in one header, and nowhere else.
     pub fn check(&self, call: &Call, request: &Request<Bytes>, truth: &Truth) {
         let allowed = |name: &header::HeaderName| call.server == Server::Rancher && name == header::AUTHORIZATION;
         let headers = request.headers().iter().filter(|(name, _)| !allowed(name));
-        let told = headers
-            .map(|(_, value)| value.as_bytes().to_vec())
-            .chain([request.uri().to_string().into_bytes(), request.body().to_vec()]);
+        let uri = request.uri().to_string();
+        let told = headers.map(|(_, value)| value.as_bytes()).chain([uri.as_bytes(), request.body().as_ref()]);
         for text in told {
-            if self.are_in(&text) {
+            if self.are_in(text) {
                 truth.violated("I8 secrecy", format!("the key is in {}", call.name));
             }
         }

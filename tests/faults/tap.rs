@@ -103,8 +103,8 @@ struct State {
     cut_off: BTreeMap<usize, Instant>,
     /// Until when Rancher does not answer.
     away: Option<Instant>,
-    /// The last answer to each address.
-    answers: HashMap<String, Answer>,
+    /// The last answer to each address; `None` where the plan has no use for it.
+    answers: Option<HashMap<String, Answer>>,
     /// The grants as they were, and until when nothing later is heard of them.
     travel: Option<(Instant, u64, Vec<Value>)>,
     /// Who was shown them: once, when it began. What it lists later on purpose is what is there.
@@ -130,7 +130,8 @@ pub struct Tap(Arc<Shared>);
 
 impl Tap {
     pub fn new(sky: Sky, truth: Truth, canaries: Canaries, plan: Vec<Fault>) -> Self {
-        let state = Mutex::new(State { plan, ..State::default() });
+        let answers = plan.iter().any(|fault| fault.kind == Kind::Stale).then(HashMap::new);
+        let state = Mutex::new(State { plan, answers, ..State::default() });
         Self(Arc::new(Shared { state, origin: Instant::now(), sky, truth, canaries, orders: watch::Sender::new(1) }))
     }
 
@@ -362,7 +363,10 @@ impl Tap {
             self.0.truth.proved_absent(call);
         }
         if call.verb == "get" || call.verb == "list" {
-            self.state().answers.insert(call.address.clone(), answer.clone());
+            let mut state = self.state();
+            if let Some(answers) = &mut state.answers {
+                answers.insert(call.address.clone(), answer.clone());
+            }
         }
         Ok(answer)
     }

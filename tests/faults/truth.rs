@@ -71,7 +71,7 @@ struct Bound {
 struct State {
     grants: BTreeMap<String, GrantView>,
     /// All of our kinds' objects as they were, revision by revision.
-    history: Vec<(u64, BTreeMap<String, Value>)>,
+    history: Vec<(u64, BTreeMap<String, Arc<Value>>)>,
     approvals: Vec<(String, String)>,
     /// Bindings of ours by UID.
     ours: BTreeMap<String, Bound>,
@@ -174,7 +174,7 @@ impl Truth {
             state.grants.remove(&name);
             state.went_with_bindings(now, &view);
         } else {
-            all.insert(name.clone(), changed.object.clone());
+            all.insert(name.clone(), Arc::new(changed.object.clone()));
             let before = state.grants.insert(name, view.clone());
             if let Some(before) = before.filter(|before| before.uid == view.uid && !state.restored) {
                 state.is_monotone(&before, &view);
@@ -225,7 +225,7 @@ impl Truth {
     pub fn grants_before(&self) -> Option<(u64, Vec<Value>)> {
         let state = self.state();
         let (revision, all) = state.history.iter().rev().nth(2)?;
-        Some((*revision, all.values().cloned().collect()))
+        Some((*revision, all.values().map(|grant| grant.as_ref().clone()).collect()))
     }
 
     /// A grant as the API server has it.
@@ -235,6 +235,11 @@ impl Truth {
 
     pub fn grants(&self) -> Vec<GrantView> {
         self.state().grants.values().cloned().collect()
+    }
+
+    /// Whether it is so of every grant.
+    pub fn all(&self, is_so: impl Fn(&GrantView) -> bool) -> bool {
+        self.state().grants.values().all(is_so)
     }
 
     pub fn phase(&self, name: &str) -> Option<Phase> {

@@ -85,7 +85,7 @@ impl Tap {
                 return Ok(answer.into_response());
             }
             Kind::Stale => {
-                let before = self.state().answers.get(&call.address).cloned();
+                let before = self.state().answers.as_ref().and_then(|answers| answers.get(&call.address)).cloned();
                 return match before {
                     Some(answer) => Ok(answer.into_response()),
                     None => self.carry_out(call, service, request).await.map(Answer::into_response),

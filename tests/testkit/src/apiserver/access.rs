@@ -77,6 +77,9 @@ impl Inner {
     /// 403 in the words of RBAC unless the caller may.
     pub(super) fn check_access(&self, call: &Call) -> Result<(), ApiError> {
         let gvr = call.gvr();
+        if lock(&self.authorizer).is_none() {
+            return Ok(());
+        }
         let attributes = Attributes {
             verb: call.verb.to_owned(),
             group: gvr.group.clone(),

@@ -14,7 +14,6 @@ use tokio::sync::watch as signal;
 use super::{
     ApiServer, Inner,
     kind::{Gvr, Kind, StorageKey},
-    lock,
     object::Key,
     state::State,
 };
@@ -51,7 +50,6 @@ impl ApiServer {
     pub fn fork(&self, now: impl Fn() -> Timestamp + Send + Sync + 'static) -> Self {
         let mut state = self.0.state().clone();
         state.observers.clear();
-        let expressions = lock(&self.0.expressions).clone();
         Self(Arc::new(Inner {
             state: Mutex::new(state),
             wake: signal::Sender::new(0),
@@ -59,7 +57,9 @@ impl ApiServer {
             hooks: Mutex::default(),
             authorizer: Mutex::default(),
             recorded: Mutex::default(),
-            expressions: Mutex::new(expressions),
+            texts: Arc::clone(&self.0.texts),
+            expressions: Arc::clone(&self.0.expressions),
+            verdicts: Arc::clone(&self.0.verdicts),
             available: AtomicBool::new(true),
             cuts: AtomicU64::new(0),
         }))

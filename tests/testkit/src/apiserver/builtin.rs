@@ -1,4 +1,6 @@
 //! What the built-in kinds do beyond the general rules: defaults, types, and fields that may not change.
+use std::sync::Arc;
+
 use base64::{Engine, engine::general_purpose::STANDARD};
 use k8s_openapi::api::{admissionregistration, coordination, core, rbac};
 use serde::{Serialize, de::DeserializeOwned};
@@ -57,6 +59,14 @@ pub(super) fn to_version(kind: &Kind, object: &Value) -> Value {
     }
     shown["apiVersion"] = kind.gvr.api_version().into();
     shown
+}
+
+/// The same without a copy, where it is stored in that version.
+pub(super) fn in_version(kind: &Kind, object: &Arc<Value>) -> Arc<Value> {
+    if object["apiVersion"] == kind.gvr.api_version() {
+        return Arc::clone(object);
+    }
+    Arc::new(to_version(kind, object))
 }
 
 /// An object as it is stored.

@@ -156,6 +156,9 @@ pub(super) fn hold(kind: &Kind, object: &mut Value) {
 
 /// Deletes the objects of definitions that are on their way out, and lets those go that have none left.
 pub(super) fn end_definitions(state: &mut State, now: &Value) {
+    if !state.has(&definitions(), is_terminating) {
+        return;
+    }
     for (key, definition) in state.list(&definitions(), None) {
         if !is_terminating(&definition) || !finalizers(&definition).iter().any(|one| one == CLEANUP) {
             continue;

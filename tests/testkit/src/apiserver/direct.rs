@@ -76,7 +76,9 @@ impl ApiServer {
     async fn write(&self, call: Result<Call, ApiError>) -> Result<Value, ApiError> {
         match self.0.write(&call?).await? {
             Answer::Json(_, value) => Ok(value),
-            Answer::Watch(_) => Err(ApiError::unknown("a write was answered with a watch")),
+            Answer::Text(..) | Answer::Watch(_) => {
+                Err(ApiError::unknown("a write was answered as if it had been a read"))
+            }
         }
     }
 
@@ -85,6 +87,22 @@ impl ApiServer {
         let state = self.0.state();
         let kind = state.kind(gvr)?;
         Some(Format::Full.show(&kind, state.get(gvr, &Key::new(namespace, name))?.as_ref()))
+    }
+
+    /// The same, without a copy of what is stored.
+    pub(crate) fn peek(&self, gvr: &Gvr, namespace: &str, name: &str) -> Option<Arc<Value>> {
+        let state = self.0.state();
+        let kind = state.kind(gvr)?;
+        Some(Format::Full.share(&kind, &state.get(gvr, &Key::new(namespace, name))?))
+    }
+
+    /// All objects, or those of one namespace, without a copy of what is stored.
+    pub(crate) fn peek_all(&self, gvr: &Gvr, namespace: Option<&str>) -> Vec<Arc<Value>> {
+        let state = self.0.state();
+        let Some(kind) = state.kind(gvr) else {
+            return Vec::new();
+        };
+        state.list(gvr, namespace).iter().map(|(_, object)| Format::Full.share(&kind, object)).collect()
     }
 
     /// All objects, or those of one namespace.
@@ -197,14 +215,14 @@ impl ApiServer {
         };
         let events = watch.into_stream().take_while(|event| std::future::ready(event.is_ok()));
         Ok(events.filter_map(|event| {
-            let mut event = event.unwrap_or_default();
-            let kind = match event["type"].as_str() {
-                Some("ADDED") => Some(EventType::Added),
-                Some("MODIFIED") => Some(EventType::Modified),
-                Some("DELETED") => Some(EventType::Deleted),
+            let Ok(event) = event else { return std::future::ready(None) };
+            let kind = match event.kind {
+                "ADDED" => Some(EventType::Added),
+                "MODIFIED" => Some(EventType::Modified),
+                "DELETED" => Some(EventType::Deleted),
                 _ => None,
             };
-            std::future::ready(kind.map(|kind| Event { kind, object: event["object"].take() }))
+            std::future::ready(kind.map(|kind| Event { kind, object: Arc::unwrap_or_clone(event.object) }))
         }))
     }
 }

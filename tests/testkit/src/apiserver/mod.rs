@@ -42,6 +42,7 @@ mod serve;
 mod settle;
 mod state;
 mod status;
+mod texts;
 mod update;
 mod watch;
 
@@ -91,8 +92,11 @@ struct Inner {
     hooks: Mutex<Vec<Arc<dyn Admission>>>,
     authorizer: Mutex<Option<Authorizer>>,
     recorded: Mutex<Vec<Recorded>>,
-    /// The expressions of admission policies, read.
-    expressions: Mutex<policy::Expressions>,
+    /// What was read, as text. Forks share it, and what follows.
+    texts: Arc<Mutex<texts::Texts>>,
+    /// The expressions of admission policies, read; and what policies said.
+    expressions: Arc<Mutex<policy::Expressions>>,
+    verdicts: Arc<Mutex<policy::Verdicts>>,
     available: AtomicBool,
     /// How often running connections were cut.
     cuts: AtomicU64,
@@ -153,7 +157,9 @@ impl Builder {
             hooks: Mutex::default(),
             authorizer: Mutex::default(),
             recorded: Mutex::default(),
-            expressions: Mutex::default(),
+            texts: Arc::default(),
+            expressions: Arc::default(),
+            verdicts: Arc::default(),
             available: AtomicBool::new(true),
             cuts: AtomicU64::new(0),
         }))

@@ -6,7 +6,7 @@ use http::StatusCode;
 use serde_json::{Value, json};
 
 use super::{
-    Inner, builtin, kind::Kind, object::Key, request::Call, selector::Selector, serve::Answer, state::State,
+    Inner, builtin, kind::Kind, lock, object::Key, request::Call, selector::Selector, serve::Answer, state::State,
     status::ApiError,
 };
 
@@ -46,6 +46,14 @@ impl Format {
             Self::Metadata => json!({
                 "kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": object["metadata"],
             }),
+        }
+    }
+
+    /// The same of a stored object, without a copy where none is needed.
+    pub fn share(self, kind: &Kind, object: &Arc<Value>) -> Arc<Value> {
+        match self {
+            Self::Full => builtin::in_version(kind, object),
+            Self::Metadata => Arc::new(self.show(kind, object)),
         }
     }
 
@@ -134,7 +142,8 @@ impl Inner {
     pub(super) fn get(&self, call: &Call, format: Format) -> Result<Answer, ApiError> {
         let state = self.state();
         let object = state.get(call.gvr(), &call.key()).ok_or_else(|| ApiError::not_found(call.gvr(), &call.name))?;
-        Ok(Answer::Json(StatusCode::OK, format.show(&call.kind, &object)))
+        drop(state);
+        Ok(Answer::Text(StatusCode::OK, lock(&self.texts).of(&format.share(&call.kind, &object))))
     }
 
     pub(super) fn list(&self, call: &Call, format: Format) -> Result<Answer, ApiError> {

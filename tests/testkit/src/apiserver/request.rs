@@ -96,6 +96,9 @@ impl Query {
 
 /// Percent-decodes; in queries `+` is a space.
 fn decode(text: &str, plus: bool) -> String {
+    if !text.contains('%') && (!plus || !text.contains('+')) {
+        return text.to_owned();
+    }
     let bytes = text.as_bytes();
     let mut out = Vec::with_capacity(bytes.len());
     let mut at = 0;

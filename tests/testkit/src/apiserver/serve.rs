@@ -15,6 +15,7 @@ use super::{
     read::Format,
     request::{self, Call},
     status::ApiError,
+    texts::text,
     watch::Watch,
 };
 
@@ -25,6 +26,8 @@ pub type Service = tower::util::BoxCloneSyncService<Request<Bytes>, Response<Bod
 pub(super) enum Answer {
     /// One JSON document.
     Json(StatusCode, Value),
+    /// One that is written out already.
+    Text(StatusCode, Bytes),
     /// A stream of watch events.
     Watch(Box<Watch>),
 }
@@ -70,7 +73,7 @@ async fn serve(inner: Arc<Inner>, user: User, request: Request<Bytes>) -> Result
         return Err(unreachable_server());
     }
     let code = match &result {
-        Ok(Answer::Json(code, _)) => code.as_u16(),
+        Ok(Answer::Json(code, _) | Answer::Text(code, _)) => code.as_u16(),
         Ok(Answer::Watch(_)) => StatusCode::OK.as_u16(),
         Err(error) => error.code,
     };
@@ -79,6 +82,7 @@ async fn serve(inner: Arc<Inner>, user: User, request: Request<Bytes>) -> Result
     }
     match result {
         Ok(Answer::Json(code, value)) => Ok(json(code, &value)),
+        Ok(Answer::Text(code, text)) => Ok(document(code, text)),
         Ok(Answer::Watch(watch)) => stream(*watch).await,
         Err(error) => Ok(json(StatusCode::from_u16(error.code)?, &error.to_status())),
     }
@@ -112,7 +116,11 @@ impl Inner {
 }
 
 fn json(code: StatusCode, value: &Value) -> Response<Body> {
-    let mut response = Response::new(Body::from(value.to_string().into_bytes()));
+    document(code, text(value))
+}
+
+fn document(code: StatusCode, text: Bytes) -> Response<Body> {
+    let mut response = Response::new(Body::from(text));
     *response.status_mut() = code;
     response.headers_mut().insert(header::CONTENT_TYPE, header::HeaderValue::from_static("application/json"));
     response

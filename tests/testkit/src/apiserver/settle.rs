@@ -31,6 +31,9 @@ impl Inner {
 
 fn end_namespaces(state: &mut State, now: &Value) {
     let namespaces = Gvr::core("namespaces");
+    if !state.has(&namespaces, is_terminating) {
+        return;
+    }
     for (key, namespace) in state.list(&namespaces, None) {
         if !is_terminating(&namespace) {
             continue;

@@ -1,5 +1,8 @@
 //! What the server stores: objects, one revision counter for all of them, and the log that watches read.
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -47,7 +50,8 @@ pub(super) struct State {
     /// How many entries were dropped from the front of `log`.
     pub dropped: usize,
     pub kinds: BTreeMap<Gvr, Arc<Kind>>,
-    objects: BTreeMap<StorageKey, Objects>,
+    /// Forks share what none of them has written to.
+    objects: HashMap<StorageKey, Arc<Objects>>,
     pub log: Vec<Change>,
     /// How many owner references name a UID.
     owners: BTreeMap<String, usize>,
@@ -67,7 +71,7 @@ impl State {
             compacted: 1,
             dropped: 0,
             kinds,
-            objects: BTreeMap::new(),
+            objects: HashMap::new(),
             log: Vec::new(),
             owners: BTreeMap::new(),
             garbage: false,
@@ -113,6 +117,11 @@ impl State {
         self.objects.get(&gvr.storage())?.get(key).cloned()
     }
 
+    /// All objects of a resource, as they are stored.
+    pub fn all(&self, gvr: &Gvr) -> impl Iterator<Item = (&Key, &Arc<Value>)> {
+        self.objects.get(&gvr.storage()).into_iter().flat_map(|objects| objects.iter())
+    }
+
     /// All objects of a resource, or those of one namespace, in the order of their keys.
     pub fn list(&self, gvr: &Gvr, namespace: Option<&str>) -> Vec<(Key, Arc<Value>)> {
         let Some(objects) = self.objects.get(&gvr.storage()) else {
@@ -125,9 +134,16 @@ impl State {
             .collect()
     }
 
-    /// Every stored object with its storage key.
+    /// Whether any object of a resource is such a one.
+    pub fn has(&self, gvr: &Gvr, such: impl Fn(&Value) -> bool) -> bool {
+        self.all(gvr).any(|(_, object)| such(object))
+    }
+
+    /// Every stored object with its storage key, in the order of both keys.
     pub fn everything(&self) -> impl Iterator<Item = (&StorageKey, &Key, &Arc<Value>)> {
-        self.objects.iter().flat_map(|(storage, all)| all.iter().map(move |(key, object)| (storage, key, object)))
+        let mut objects: Vec<_> = self.objects.iter().collect();
+        objects.sort_by_key(|(storage, _)| *storage);
+        objects.into_iter().flat_map(|(storage, all)| all.iter().map(move |(key, object)| (storage, key, object)))
     }
 
     /// Writes an object (`None` removes it) under a new revision and logs it. Returns what watches will see.
@@ -146,7 +162,7 @@ impl State {
         value["metadata"]["resourceVersion"] = self.revision.to_string().into();
         let stored = Arc::new(value);
         self.note_owners(old.as_deref(), (!gone).then_some(stored.as_ref()));
-        let objects = self.objects.entry(storage.clone()).or_default();
+        let objects = Arc::make_mut(self.objects.entry(storage.clone()).or_default());
         if gone {
             objects.remove(key);
         } else {
@@ -213,7 +229,7 @@ impl State {
     pub fn rewind(&mut self, revision: u64, objects: impl Iterator<Item = ((StorageKey, Key), Arc<Value>)>) {
         self.objects.clear();
         for ((storage, key), object) in objects {
-            self.objects.entry(storage).or_default().insert(key, object);
+            Arc::make_mut(self.objects.entry(storage).or_default()).insert(key, object);
         }
         (self.revision, self.compacted) = (revision, revision);
         self.dropped += self.log.len();

@@ -1,4 +1,6 @@
 //! Update and patch: one way through, for what differs is only how the new object is made from the current one.
+use std::sync::Arc;
+
 use http::StatusCode;
 use serde_json::Value;
 
@@ -23,8 +25,8 @@ use super::{
 const ATTEMPTS: u32 = 5;
 
 /// How the new object comes from the current one.
-pub(super) trait Make: Fn(&Value) -> Result<Value, ApiError> + Send + Sync {}
-impl<F: Fn(&Value) -> Result<Value, ApiError> + Send + Sync> Make for F {}
+pub(super) trait Make: Fn(&Arc<Value>) -> Result<Value, ApiError> + Send + Sync {}
+impl<F: Fn(&Arc<Value>) -> Result<Value, ApiError> + Send + Sync> Make for F {}
 
 impl Inner {
     pub(super) async fn put(&self, call: &Call) -> Result<Answer, ApiError> {
@@ -35,16 +37,15 @@ impl Inner {
             let created = self.create_object(call, body).await?;
             return Ok(Answer::Json(StatusCode::CREATED, Format::Full.show(&call.kind, &created)));
         }
-        let updated = self.change(call, &|_: &Value| Ok(body.clone())).await?;
+        let updated = self.change(call, &|_: &Arc<Value>| Ok(body.clone())).await?;
         Ok(Answer::Json(StatusCode::OK, Format::Full.show(&call.kind, &updated)))
     }
 
     pub(super) async fn patch(&self, call: &Call) -> Result<Answer, ApiError> {
         let patch = patch::Patch::read(call)?;
         let kind = &call.kind;
-        let make = |current: &Value| {
-            let shown = Format::Full.show(kind, current);
-            let mut object = patch.apply(&shown)?;
+        let make = |current: &Arc<Value>| {
+            let mut object = patch.apply(&Format::Full.share(kind, current))?;
             metadata::fit(kind, &mut object, &call.namespace, &call.name)?;
             Ok(object)
         };
@@ -70,8 +71,8 @@ impl Inner {
         check_uid(call, &made, &current)?;
         builtin::default(kind, &mut made)?;
         schema::default(kind, &mut made);
-        let shown = Format::Full.show(kind, &current);
-        let mut request = AdmissionRequest::of(call, Operation::Update, Some(made), Some(shown));
+        let shown = Format::Full.share(kind, &current);
+        let mut request = AdmissionRequest::of(call, Operation::Update, Some(made), Some(shown.as_ref().clone()));
         let mut object = self.mutate(&mut request).await?;
         metadata::fit(kind, &mut object, &call.namespace, &call.name)?;
         check_revision(call, &object, &current)?;
@@ -79,7 +80,7 @@ impl Inner {
         if !errors.is_empty() {
             return Err(ApiError::invalid(kind, &call.name, &errors));
         }
-        let object = settle_fields(call, object, &current)?;
+        let object = settle_fields(call, object, &current, &shown)?;
         request.object = Some(object.clone());
         self.validate(&request).await?;
         self.store_changed(call, object, &current)
@@ -149,11 +150,10 @@ fn check_revision(call: &Call, object: &Value, current: &Value) -> Result<(), Ap
 }
 
 /// Keeps what this endpoint may not write, counts the generation, and checks the result.
-fn settle_fields(call: &Call, mut object: Value, current: &Value) -> Result<Value, ApiError> {
+fn settle_fields(call: &Call, mut object: Value, current: &Value, shown: &Value) -> Result<Value, ApiError> {
     let kind = &call.kind;
-    let shown = Format::Full.show(kind, current);
     if call.subresource == "status" {
-        object = only_status(object, &shown);
+        object = only_status(object, shown);
     } else if kind.status
         && let Some(map) = object.as_object_mut()
     {
@@ -163,11 +163,11 @@ fn settle_fields(call: &Call, mut object: Value, current: &Value) -> Result<Valu
     builtin::default(kind, &mut object)?;
     schema::default(kind, &mut object);
     let mut errors = metadata::check(kind, &object);
-    errors.extend(check_content(kind, &object, Some(&shown), &call.subresource));
+    errors.extend(check_content(kind, &object, Some(shown), &call.subresource));
     if !errors.is_empty() {
         return Err(ApiError::invalid(kind, &call.name, &errors));
     }
-    if kind.generation && content(kind, &object) != content(kind, &shown) {
+    if kind.generation && content(kind, &object) != content(kind, shown) {
         let generation = current["metadata"]["generation"].as_u64().unwrap_or(0) + 1;
         meta_mut(&mut object).insert("generation".to_owned(), generation.into());
     }

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use futures::{StreamExt, stream};
 use http_body::Frame;
 use http_body_util::{StreamBody, combinators::UnsyncBoxBody};
+use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
 use tokio::{sync::watch as signal, time::Instant};
 
@@ -31,6 +32,25 @@ const DEFAULT_TIMEOUT: Duration = Duration::from_secs(2400);
 
 pub(super) type WatchBody = UnsyncBoxBody<Bytes, io::Error>;
 
+/// One event, as it goes out.
+#[derive(Serialize)]
+pub(super) struct Event {
+    #[serde(serialize_with = "shared")]
+    pub object: Arc<Value>,
+    #[serde(rename = "type")]
+    pub kind: &'static str,
+}
+
+fn shared<S: Serializer>(object: &Arc<Value>, to: S) -> Result<S::Ok, S::Error> {
+    object.as_ref().serialize(to)
+}
+
+impl Event {
+    fn new(kind: &'static str, object: Value) -> Self {
+        Self { object: Arc::new(object), kind }
+    }
+}
+
 /// A running watch.
 pub(super) struct Watch {
     inner: Arc<Inner>,
@@ -45,7 +65,7 @@ pub(super) struct Watch {
     told: u64,
     /// Where in the log to read on, counted from the server's start.
     position: usize,
-    pending: VecDeque<Value>,
+    pending: VecDeque<Event>,
     wake: signal::Receiver<u64>,
     cuts: u64,
     deadline: Instant,
@@ -95,27 +115,27 @@ impl Watch {
         let namespace = Some(self.namespace.as_str()).filter(|namespace| !namespace.is_empty());
         for (_, object) in state.list(&self.kind.gvr, namespace) {
             if self.selector.matches(&object) {
-                let shown = self.format.show(&self.kind, &object);
-                self.pending.push_back(json!({"type": "ADDED", "object": shown}));
+                let object = self.format.share(&self.kind, &object);
+                self.pending.push_back(Event { object, kind: "ADDED" });
             }
         }
         if announce_end {
             let mut bookmark = self.bookmark();
-            bookmark["object"]["metadata"]["annotations"] = json!({"k8s.io/initial-events-end": "true"});
-            self.pending.push_back(bookmark);
+            bookmark["metadata"]["annotations"] = json!({"k8s.io/initial-events-end": "true"});
+            self.pending.push_back(Event::new("BOOKMARK", bookmark));
         }
     }
 
     fn bookmark(&self) -> Value {
         let (api_version, kind) = self.format.type_of(&self.kind);
-        json!({"type": "BOOKMARK", "object": {
+        json!({
             "kind": kind, "apiVersion": api_version,
             "metadata": {"resourceVersion": self.seen.to_string(), "creationTimestamp": null},
-        }})
+        })
     }
 
     /// What a change means to this watch: an object that starts to match is added, one that stops to is deleted.
-    fn event(&self, change: &Change) -> Option<Value> {
+    fn event(&self, change: &Change) -> Option<Event> {
         if change.storage != self.kind.gvr.storage()
             || !self.namespace.is_empty() && change.key.namespace != self.namespace
         {
@@ -123,7 +143,7 @@ impl Watch {
         }
         let before = change.old.as_ref().is_some_and(|old| self.selector.matches(old));
         let after = change.event != EventType::Deleted && self.selector.matches(&change.object);
-        let (name, object) = match (before, after) {
+        let (kind, object) = match (before, after) {
             (false, true) => ("ADDED", Arc::clone(&change.object)),
             (true, true) => ("MODIFIED", Arc::clone(&change.object)),
             (true, false) => {
@@ -133,7 +153,7 @@ impl Watch {
             }
             (false, false) => return None,
         };
-        Some(json!({"type": name, "object": self.format.show(&self.kind, &object)}))
+        Some(Event { object: self.format.share(&self.kind, &object), kind })
     }
 
     /// Reads the log up to its end, or says why the watch is over.
@@ -142,7 +162,7 @@ impl Watch {
         let state = inner.state();
         if self.seen < state.compacted {
             let status = ApiError::expired(self.seen, state.compacted).to_status();
-            self.pending.push_back(json!({"type": "ERROR", "object": status}));
+            self.pending.push_back(Event::new("ERROR", status));
             self.over = true;
             return;
         }
@@ -156,7 +176,7 @@ impl Watch {
         self.position = state.dropped + state.log.len();
     }
 
-    async fn next(&mut self) -> Option<io::Result<Value>> {
+    async fn next(&mut self) -> Option<io::Result<Event>> {
         loop {
             if self.inner.cuts.load(Ordering::SeqCst) != self.cuts {
                 self.cuts = self.inner.cuts.load(Ordering::SeqCst);
@@ -193,7 +213,7 @@ impl Watch {
 
     fn queue_bookmark(&mut self) {
         if self.bookmarks && self.seen > self.told {
-            self.pending.push_back(self.bookmark());
+            self.pending.push_back(Event::new("BOOKMARK", self.bookmark()));
             self.told = self.seen;
         }
     }
@@ -202,16 +222,16 @@ impl Watch {
     pub fn into_body(self) -> WatchBody {
         let lines = self.into_stream().map(|event| {
             event.map(|event| {
-                let mut line = event.to_string();
-                line.push('\n');
+                let mut line = serde_json::to_vec(&event).unwrap_or_default();
+                line.push(b'\n');
                 Frame::data(Bytes::from(line))
             })
         });
         WatchBody::new(StreamBody::new(lines))
     }
 
-    /// The stream of events, each an object with `type` and `object`.
-    pub fn into_stream(self) -> impl stream::Stream<Item = io::Result<Value>> + Send {
+    /// The stream of events.
+    pub fn into_stream(self) -> impl stream::Stream<Item = io::Result<Event>> + Send {
         stream::unfold(self, |mut watch| async move { Some((watch.next().await?, watch)) })
     }
 }

@@ -1,7 +1,6 @@
 //! Who a request comes from.
 use base64::{Engine, engine::general_purpose::URL_SAFE};
 use http::{HeaderMap, header};
-use serde_json::Value;
 
 use crate::apiserver::User;
 
@@ -80,8 +79,8 @@ pub(super) fn caller(core: &Core, headers: &HeaderMap, cluster: Option<&str>) ->
     if !token.is_valid((core.now)()) || !in_scope {
         return Err(refused);
     }
-    let user = core.local.get(&management("users"), "", &token.user);
-    let user: Value = user.filter(|user| user["enabled"] != false).ok_or(refused)?;
+    let user = core.local.peek(&management("users"), "", &token.user);
+    let user = user.filter(|user| user["enabled"] != false).ok_or(refused)?;
     let mut groups = lock(&core.groups).get(&token.user).cloned().unwrap_or_default();
     groups.extend(["system:authenticated", "system:cattle:authenticated"].map(str::to_owned));
     Ok(Caller {

@@ -156,7 +156,7 @@ impl Core {
 
     /// Whether a feature is on: what was fixed at the installation, else what is set, else the default.
     pub fn feature(&self, name: &str) -> bool {
-        let feature = self.local.get(&management("features"), "", name).unwrap_or_default();
+        let feature = self.local.peek(&management("features"), "", name).unwrap_or_default();
         let values = [&feature["status"]["lockedValue"], &feature["spec"]["value"], &feature["status"]["default"]];
         values.into_iter().find_map(Value::as_bool).unwrap_or_default()
     }

@@ -56,7 +56,7 @@ fn router_error(code: &str, status: u16, message: &str) -> Reply {
 
 /// Whether Rancher lets the caller through at all; if not, what it says.
 fn stopped(core: &Core, caller: &Caller, cluster: &str, parts: &[&str]) -> Option<Reply> {
-    if core.local.get(&management("clusters"), "", cluster).is_none() {
+    if core.local.peek(&management("clusters"), "", cluster).is_none() {
         let message = format!("clusters.management.cattle.io \"{cluster}\" not found");
         return Some(router_error("NotFound", 404, &message));
     }

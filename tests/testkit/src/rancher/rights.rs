@@ -43,17 +43,15 @@ fn rule_allows(rule: &Value, asked: &Attributes) -> bool {
         && has(&rule["resources"], &resource)
 }
 
-fn role_rules(server: &ApiServer, binding: &Value) -> Vec<Value> {
+fn role(server: &ApiServer, binding: &Value) -> Option<Arc<Value>> {
     let reference = &binding["roleRef"];
     let name = reference["name"].as_str().unwrap_or_default();
-    let role = if reference["kind"] == "Role" {
+    if reference["kind"] == "Role" {
         let namespace = super::core::meta(binding, "namespace");
-        server.get(&rbac("roles"), namespace, name)
+        server.peek(&rbac("roles"), namespace, name)
     } else {
-        server.get(&rbac("clusterroles"), "", name)
-    };
-    let rules = role.and_then(|role| role["rules"].as_array().cloned());
-    rules.unwrap_or_default()
+        server.peek(&rbac("clusterroles"), "", name)
+    }
 }
 
 /// The binding that lets a user do something, as access reviews name it; `None` where none does.
@@ -61,13 +59,16 @@ pub(super) fn reason(server: &ApiServer, user: &User, asked: &Attributes) -> Opt
     if user.groups.iter().any(|group| group == "system:masters") {
         return Some(String::new());
     }
-    let mut bindings = server.list(&rbac("clusterrolebindings"), None);
+    let mut bindings = server.peek_all(&rbac("clusterrolebindings"), None);
     if !asked.namespace.is_empty() {
-        bindings.extend(server.list(&rbac("rolebindings"), Some(&asked.namespace)));
+        bindings.extend(server.peek_all(&rbac("rolebindings"), Some(&asked.namespace)));
     }
-    let binding = bindings.iter().find(|binding| {
-        is_subject(binding, user) && role_rules(server, binding).iter().any(|rule| rule_allows(rule, asked))
-    })?;
+    let allows = |role: Arc<Value>| {
+        let rules = role["rules"].as_array();
+        rules.into_iter().flatten().any(|rule| rule_allows(rule, asked))
+    };
+    let binding =
+        bindings.iter().find(|binding| is_subject(binding, user) && role(server, binding).is_some_and(allows))?;
     let (kind, name) = (&binding["kind"], super::core::meta(binding, "name"));
     let role = &binding["roleRef"];
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();

@@ -43,7 +43,7 @@ pub(super) struct Reply {
 
 impl Reply {
     pub fn json(code: u16, value: &Value) -> Self {
-        Self { code, content_type: "application/json", body: value.to_string().into_bytes() }
+        Self { code, content_type: "application/json", body: serde_json::to_vec(value).unwrap_or_default() }
     }
 
     pub fn text(code: u16, text: &str) -> Self {

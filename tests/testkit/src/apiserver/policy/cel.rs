@@ -45,13 +45,13 @@ pub(super) struct Scope {
 }
 
 impl Scope {
-    pub fn new(bindings: &[(&str, Value)], allowed: Allowed) -> Self {
+    pub fn new(variables: &[(&str, &Value)], allowed: Allowed) -> Self {
         let mut context = Context::default().with_all();
         type Text = Arc<String>;
         context.add_function(ALLOWED, move |group: Text, resource: Text, name: Text, verb: Text| {
             allowed([&group, &resource, &name, &verb])
         });
-        for (name, value) in bindings {
+        for (name, value) in variables {
             context.add_variable_from_value(*name, to_cel(value));
         }
         let mut scope = Self { context, variables: HashMap::new(), failed: BTreeMap::new() };

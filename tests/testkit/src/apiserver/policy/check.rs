@@ -5,7 +5,7 @@ use super::{Expressions, GROUP};
 use crate::apiserver::{kind::Kind, object::at_path, status::FieldError};
 
 /// The texts of all expressions of a policy, each with its field.
-fn expressions(policy: &Value) -> Vec<(String, &str)> {
+pub(super) fn expressions(policy: &Value) -> Vec<(String, &str)> {
     let mut found = Vec::new();
     let spec = &policy["spec"];
     let places = [

@@ -1,7 +1,10 @@
 //! Stored admission policies: ValidatingAdmissionPolicy refuses, MutatingAdmissionPolicy (JSONPatch only) changes.
 //!
 //! They are in force as soon as policy and binding are stored; on a real server that takes up to some seconds.
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
 
 use http::StatusCode;
 use serde_json::{Value, json};
@@ -19,11 +22,15 @@ use super::{
 mod cel;
 mod check;
 mod matching;
+mod reads;
 mod rewrite;
+mod verdicts;
 
 use cel::{Allowed, Scope, to_json};
 pub(super) use cel::{Expression, Expressions};
 pub(super) use check::{check, default};
+pub(super) use reads::{Read, collect};
+pub(super) use verdicts::Verdicts;
 
 const GROUP: &str = "admissionregistration.k8s.io";
 
@@ -33,7 +40,11 @@ struct Bound {
     binding: Arc<Value>,
 }
 
+/// What expressions are about, each by its name.
+type Variables<'a> = [(&'static str, &'a Value); 5];
+
 /// Why a policy refuses, with the reason it gives.
+#[derive(Clone)]
 struct Refusal {
     message: String,
     reason: String,
@@ -45,52 +56,54 @@ impl Refusal {
     }
 }
 
+fn variables<'a>(request: &'a AdmissionRequest, described: &'a Value, namespace: &'a Value) -> Variables<'a> {
+    [
+        ("object", request.object.as_ref().unwrap_or(&Value::Null)),
+        ("oldObject", request.old_object.as_ref().unwrap_or(&Value::Null)),
+        ("request", described),
+        ("namespaceObject", namespace),
+        ("params", &Value::Null),
+    ]
+}
+
 impl Inner {
     fn read(&self, source: &str) -> Result<Expression, String> {
         lock(&self.expressions).read(source)
     }
 
     /// The bound policies of one sort that are about a request, and the namespace the request is in.
-    fn bound(&self, sort: &str, request: &AdmissionRequest) -> (Vec<Bound>, Value) {
+    fn bound(&self, sort: &str, request: &AdmissionRequest) -> (Vec<Bound>, Arc<Value>) {
         let state = self.state();
-        let policies = state.list(&Gvr::new(GROUP, "v1", &format!("{sort}admissionpolicies")), None);
-        if policies.is_empty() || request.gvr.group == GROUP {
-            return (Vec::new(), Value::Null);
+        let policies = Gvr::new(GROUP, "v1", &format!("{sort}admissionpolicies"));
+        if request.gvr.group == GROUP || !state.has(&policies, |_| true) {
+            return Default::default();
         }
-        let bindings = state.list(&Gvr::new(GROUP, "v1", &format!("{sort}admissionpolicybindings")), None);
+        let bindings = Gvr::new(GROUP, "v1", &format!("{sort}admissionpolicybindings"));
         let of_itself = request.gvr == Gvr::core("namespaces");
         let namespace = if of_itself {
-            request.object.clone().or_else(|| request.old_object.clone())
+            request.object.clone().or_else(|| request.old_object.clone()).map(Arc::new)
         } else {
-            let found = state.get(&Gvr::core("namespaces"), &Key::cluster(&request.namespace));
-            found.map(|namespace| namespace.as_ref().clone())
+            state.get(&Gvr::core("namespaces"), &Key::cluster(&request.namespace))
         };
         let mut found = Vec::new();
-        for (key, policy) in policies {
-            if !matching::fits(&policy["spec"]["matchConstraints"], request, namespace.as_ref(), true) {
+        for (key, policy) in state.all(&policies) {
+            if !matching::fits(&policy["spec"]["matchConstraints"], request, namespace.as_deref(), true) {
                 continue;
             }
-            for (_, binding) in &bindings {
+            for (_, binding) in state.all(&bindings) {
                 let spec = &binding["spec"];
                 if spec["policyName"] == key.name
-                    && matching::fits(&spec["matchResources"], request, namespace.as_ref(), false)
+                    && matching::fits(&spec["matchResources"], request, namespace.as_deref(), false)
                 {
-                    found.push(Bound { policy: Arc::clone(&policy), binding: Arc::clone(binding) });
+                    found.push(Bound { policy: Arc::clone(policy), binding: Arc::clone(binding) });
                 }
             }
         }
         (found, namespace.unwrap_or_default())
     }
 
-    fn scope(&self, policy: &Value, request: &AdmissionRequest, namespace: &Value) -> Result<Scope, String> {
-        let bindings = [
-            ("object", request.object.clone().unwrap_or_default()),
-            ("oldObject", request.old_object.clone().unwrap_or_default()),
-            ("request", matching::describe(request)),
-            ("namespaceObject", namespace.clone()),
-            ("params", Value::Null),
-        ];
-        let mut scope = Scope::new(&bindings, self.allowed(&request.user));
+    fn scope(&self, policy: &Value, variables: &Variables<'_>, allowed: Allowed) -> Result<Scope, String> {
+        let mut scope = Scope::new(variables, allowed);
         for variable in policy["spec"]["variables"].as_array().into_iter().flatten() {
             let expression = self.read(variable["expression"].as_str().unwrap_or_default())?;
             scope.define(variable["name"].as_str().unwrap_or_default(), &expression);
@@ -98,10 +111,13 @@ impl Inner {
         Ok(scope)
     }
 
-    /// What the `authorizer` of expressions says of that user, cluster-wide.
-    fn allowed(&self, user: &User) -> Allowed {
+    /// What the `authorizer` of expressions says of that user, cluster-wide; and whether it was asked.
+    fn allowed(&self, user: &User) -> (Allowed, Arc<AtomicBool>) {
         let (authorizer, user) = (lock(&self.authorizer).clone(), user.clone());
-        Arc::new(move |[group, resource, name, verb]| {
+        let asked = Arc::new(AtomicBool::new(false));
+        let ask = Arc::clone(&asked);
+        let allowed: Allowed = Arc::new(move |[group, resource, name, verb]| {
+            ask.store(true, Ordering::Relaxed);
             let attributes = Attributes {
                 verb: verb.to_owned(),
                 group: group.to_owned(),
@@ -111,7 +127,8 @@ impl Inner {
                 ..Attributes::default()
             };
             authorizer.as_ref().is_none_or(|authorizer| authorizer(&user, &attributes))
-        })
+        });
+        (allowed, asked)
     }
 
     fn is_true(&self, scope: &Scope, source: &str) -> Result<bool, String> {
@@ -132,10 +149,24 @@ impl Inner {
         fault.map_or(Ok(true), Err)
     }
 
-    fn refusal(&self, policy: &Value, request: &AdmissionRequest, namespace: &Value) -> Option<Refusal> {
+    /// What a policy says, which it may have said before.
+    fn refusal(&self, policy: &Arc<Value>, variables: &Variables<'_>, user: &User) -> Option<Refusal> {
+        let key = lock(&self.verdicts).key(policy, variables, &mut lock(&self.expressions));
+        if let Some(known) = key.as_ref().and_then(|key| lock(&self.verdicts).said(policy, key)) {
+            return known;
+        }
+        let (allowed, asked) = self.allowed(user);
+        let verdict = self.judged(policy, variables, allowed);
+        if let Some(key) = key.filter(|_| !asked.load(Ordering::Relaxed)) {
+            lock(&self.verdicts).keep(policy, key, verdict.clone());
+        }
+        verdict
+    }
+
+    fn judged(&self, policy: &Value, variables: &Variables<'_>, allowed: Allowed) -> Option<Refusal> {
         let fails = policy["spec"]["failurePolicy"] != "Ignore";
         let on_error = |why: String| fails.then(|| Refusal::error(why));
-        let scope = match self.scope(policy, request, namespace) {
+        let scope = match self.scope(policy, variables, allowed) {
             Ok(scope) => scope,
             Err(why) => return on_error(why),
         };
@@ -173,13 +204,18 @@ impl Inner {
     /// Refuses what a bound ValidatingAdmissionPolicy denies.
     pub(super) fn check_policies(&self, request: &AdmissionRequest) -> Result<(), ApiError> {
         let (bound, namespace) = self.bound("validating", request);
+        if bound.is_empty() {
+            return Ok(());
+        }
+        let described = matching::describe(request);
+        let variables = variables(request, &described, &namespace);
         for one in bound {
             let denies =
                 one.binding["spec"]["validationActions"].as_array().is_some_and(|list| list.contains(&json!("Deny")));
             if !denies {
                 continue;
             }
-            if let Some(refusal) = self.refusal(&one.policy, request, &namespace) {
+            if let Some(refusal) = self.refusal(&one.policy, &variables, &request.user) {
                 let message = format!(
                     "ValidatingAdmissionPolicy '{}' with binding '{}' denied request: {}",
                     meta(&one.policy, "name"),
@@ -224,7 +260,9 @@ impl Inner {
     fn mutated(&self, policy: &Value, request: &AdmissionRequest, namespace: &Value) -> Result<Value, String> {
         let mut changed = request.clone();
         for mutation in policy["spec"]["mutations"].as_array().into_iter().flatten() {
-            let scope = self.scope(policy, &changed, namespace)?;
+            let described = matching::describe(&changed);
+            let (allowed, _) = self.allowed(&changed.user);
+            let scope = self.scope(policy, &variables(&changed, &described, namespace), allowed)?;
             if !self.conditions_hold(policy, &scope)? {
                 break;
             }

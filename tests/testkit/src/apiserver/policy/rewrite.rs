@@ -70,7 +70,7 @@ fn field_to_entry(entry: IdedEntryExpr) -> IdedEntryExpr {
 }
 
 /// Runs over the direct children of an expression.
-fn children(
+pub(super) fn children(
     expression: &mut IdedExpr,
     visit: &mut dyn FnMut(&mut IdedExpr) -> Result<(), String>,
 ) -> Result<(), String> {

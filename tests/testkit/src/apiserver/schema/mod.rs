@@ -6,8 +6,11 @@ use serde_json::{Map, Value};
 
 use super::{kind::Kind, lock, object::at_path, status::FieldError};
 
+mod judged;
 mod junctors;
 mod validate;
+
+use judged::Judged;
 
 /// A compiled `openAPIV3Schema`.
 #[derive(Debug)]
@@ -17,6 +20,8 @@ pub(super) struct Schema {
     context: RootContext,
     /// Kept, for making one registers every CEL function anew.
     validator: Mutex<Validator>,
+    /// What was said of objects before.
+    judged: Mutex<Judged>,
 }
 
 /// The errors after which a real server does not run the CEL rules.
@@ -36,7 +41,8 @@ impl Schema {
             api_group: group.to_owned(),
             kind: kind.to_owned(),
         };
-        Ok(Self { root: root.clone(), rules, context, validator: Mutex::new(Validator::new()) })
+        let (validator, judged) = (Mutex::new(Validator::new()), Mutex::new(Judged::new(root)));
+        Ok(Self { root: root.clone(), rules, context, validator, judged })
     }
 
     /// Drops unknown fields and fills in defaults.
@@ -44,15 +50,26 @@ impl Schema {
         let kept: Vec<(&str, Value)> =
             ["apiVersion", "kind", "metadata"].into_iter().map(|field| (field, object[field].clone())).collect();
         prune(&self.root, object);
-        let mut defaulted = kube_cel::apply_defaults(&self.root, object);
+        fill_in(&self.root, object);
         for (field, value) in kept {
-            defaulted[field] = value;
+            object[field] = value;
         }
-        *object = defaulted;
     }
 
     /// Everything that is wrong with an object; `old` is what it replaces.
     pub fn check(&self, object: &Value, old: Option<&Value>, subresource: &str) -> Vec<FieldError> {
+        let key = lock(&self.judged).key(object, old, subresource);
+        if let Some(known) = key.as_ref().and_then(|key| lock(&self.judged).said(key)) {
+            return known;
+        }
+        let errors = self.look(object, old, subresource);
+        if let Some(key) = key {
+            lock(&self.judged).keep(key, errors.clone());
+        }
+        errors
+    }
+
+    fn look(&self, object: &Value, old: Option<&Value>, subresource: &str) -> Vec<FieldError> {
         let mut errors = Vec::new();
         if subresource.is_empty() {
             validate::check(&self.root, object, "", &mut errors);
@@ -103,6 +120,32 @@ pub(super) fn default(kind: &Kind, object: &mut Value) {
     }
 }
 
+/// Fills in what is not there and has a default, in place. What a default brings along is whole.
+fn fill_in(schema: &Value, value: &mut Value) {
+    match value {
+        Value::Object(map) => {
+            let none = Map::new();
+            let properties = schema["properties"].as_object().unwrap_or(&none);
+            let preserve = flag(schema, "x-kubernetes-preserve-unknown-fields");
+            let additional = Some(&schema["additionalProperties"]).filter(|inner| inner.is_object() && !preserve);
+            for (name, value) in map.iter_mut() {
+                if let Some(inner) = properties.get(name).or(additional) {
+                    fill_in(inner, value);
+                }
+            }
+            for (name, default) in properties.iter().filter_map(|(name, inner)| Some((name, inner.get("default")?))) {
+                if !map.contains_key(name) {
+                    map.insert(name.clone(), default.clone());
+                }
+            }
+        }
+        Value::Array(items) if schema["items"].is_object() => {
+            items.iter_mut().for_each(|item| fill_in(&schema["items"], item));
+        }
+        _ => {}
+    }
+}
+
 fn flag(schema: &Value, name: &str) -> bool {
     schema[name] == true
 }
@@ -134,6 +177,34 @@ fn prune_object(schema: &Value, map: &mut Map<String, Value>) {
             Some(property) => prune(property, value),
             None if additional.is_object() => prune(additional, value),
             None => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn defaults_are_filled_in_as_the_cel_library_does() {
+        let size = json!({"type": "object", "default": {}, "properties": {"x": {"type": "integer", "default": 1}}});
+        let root = json!({"type": "object", "properties": {
+            "size": size, "sizes": {"type": "array", "items": size}, "named": {"additionalProperties": size},
+            "free": {"x-kubernetes-preserve-unknown-fields": true, "additionalProperties": size},
+            "off": {"type": "boolean", "default": false}, "null": {"type": "string", "default": "v", "nullable": true},
+        }});
+        let objects = [
+            json!({}),
+            json!({"size": {}, "off": true, "null": null}),
+            json!({"sizes": [{}, {"x": 2}, {"y": 3}, 4], "named": {"a": {}, "b": {"x": 5}}, "free": {"a": {}}}),
+            json!({"size": "none", "sizes": {}, "named": [], "other": {"x": {}}}),
+        ];
+        for object in objects {
+            let mut filled = object.clone();
+            fill_in(&root, &mut filled);
+            assert_eq!(filled, kube_cel::apply_defaults(&root, &object), "{object}");
         }
     }
 }

@@ -1,4 +1,10 @@
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::{
@@ -129,4 +135,59 @@ async fn a_policy_asks_what_the_caller_may_also_of_a_delete() {
     assert_eq!(refusal(monk.delete("a", &DeleteParams::default()).await.unwrap_err()).0, 422);
     pope.delete("a", &DeleteParams::default()).await.unwrap();
     monk.delete("free", &DeleteParams::default()).await.unwrap();
+}
+
+/// Binds a policy, so that it denies.
+async fn bind(server: &ApiServer, policy: &Value) {
+    let group = "admissionregistration.k8s.io";
+    server.create(&Gvr::new(group, "v1", "validatingadmissionpolicies"), policy).await.unwrap();
+    let binding = json!({"metadata": {"name": "b"}, "spec": {"policyName": "p", "validationActions": ["Deny"]}});
+    server.create(&Gvr::new(group, "v1", "validatingadmissionpolicybindings"), &binding).await.unwrap();
+}
+
+/// Whether a map with that data would be let in.
+async fn lets_in(server: &ApiServer, user: &str, data: &str) -> bool {
+    let api: Api<ConfigMap> = Api::namespaced(server.client_as(user, &[]), "default");
+    let map = ConfigMap { data: Some([("k".into(), data.into())].into()), ..map("m") };
+    api.create(&PostParams { dry_run: true, ..PostParams::default() }, &map).await.is_ok()
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_policy_said_does_not_outlive_the_policy_the_object_the_user_or_the_namespace() {
+    let server = ApiServer::builder().build();
+    let rule =
+        "object.data.k == 'v' && request.userInfo.username != 'mallory' && !has(namespaceObject.metadata.labels.shut)";
+    bind(&server, &policy(rule)).await;
+    for _ in 0..2 {
+        assert!(lets_in(&server, "alice", "v").await);
+        assert!(!lets_in(&server, "alice", "w").await);
+        assert!(!lets_in(&server, "mallory", "v").await);
+    }
+    let fork = server.fork(|| "2026-01-01T00:00:00Z".parse().unwrap());
+    let policies = Gvr::new("admissionregistration.k8s.io", "v1", "validatingadmissionpolicies");
+    let other = json!({"spec": {"validations": [{"expression": "object.data.k == 'w'"}]}});
+    fork.patch(&policies, "", "p", "", &other).await.unwrap();
+    assert!(!lets_in(&fork, "alice", "v").await, "the policy says otherwise now");
+    assert!(lets_in(&fork, "alice", "w").await);
+    assert!(lets_in(&server, "alice", "v").await, "it was changed on the other server only");
+    let shut = json!({"metadata": {"labels": {"shut": "yes"}}});
+    server.patch(&Gvr::core("namespaces"), "", "default", "", &shut).await.unwrap();
+    assert!(!lets_in(&server, "alice", "v").await);
+    server.delete(&policies, "", "p", None).await.unwrap();
+    assert!(lets_in(&server, "mallory", "w").await, "no policy is there any more");
+}
+
+#[tokio::test(start_paused = true)]
+async fn whose_rights_a_policy_asks_about_is_asked_each_time() {
+    let server = ApiServer::builder().build();
+    let may = Arc::new(AtomicBool::new(true));
+    let asked = Arc::clone(&may);
+    server.authorize(Arc::new(move |_: &User, of: &Attributes| of.verb != "bless" || asked.load(Ordering::SeqCst)));
+    let rule = "object.data.k == 'free' || authorizer.group('g').resource('r').name('n').check('bless').allowed()";
+    bind(&server, &policy(rule)).await;
+    for allowed in [true, false, true] {
+        may.store(allowed, Ordering::SeqCst);
+        assert_eq!(lets_in(&server, "alice", "v").await, allowed);
+        assert!(lets_in(&server, "alice", "free").await);
+    }
 }
