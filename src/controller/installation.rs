@@ -6,9 +6,10 @@
 
 use data_encoding::HEXLOWER;
 use k8s_openapi::{ByteString, api::core::v1::Secret};
-use kube::{Api, Client, api::PostParams};
+use kube::Client;
 
-use crate::{controller::find, grant::name::InstallationKey};
+use super::secrets::Secrets;
+use crate::grant::name::InstallationKey;
 
 /// Name of the Secret.
 pub const SECRET: &str = "rancher-access-installation";
@@ -53,17 +54,20 @@ pub enum InstallationError {
 /// # Errors
 /// See [`InstallationError`].
 pub async fn load(client: &Client, namespace: &str) -> Result<Installation, InstallationError> {
-    let secrets: Api<Secret> = Api::namespaced(client.clone(), namespace);
+    let secrets = Secrets::new(client.clone(), namespace);
     let api = |source| InstallationError::Api { namespace: namespace.to_owned(), source };
-    if let Some(secret) = find(&secrets, SECRET).await.map_err(api)? {
+    if let Some(secret) = secrets.find(SECRET).await.map_err(api)? {
         return read(namespace, &secret);
     }
     let fresh = fresh().map_err(InstallationError::Random)?;
-    match secrets.create(&PostParams::default(), &fresh).await {
+    match secrets.create(&fresh).await {
         Ok(secret) => read(namespace, &secret),
         // Another replica was faster: theirs counts.
-        Err(kube::Error::Api(status)) if status.is_already_exists() => {
-            read(namespace, &secrets.get(SECRET).await.map_err(api)?)
+        Err(error) if matches!(&error, kube::Error::Api(status) if status.is_already_exists()) => {
+            match secrets.find(SECRET).await.map_err(api)? {
+                Some(theirs) => read(namespace, &theirs),
+                None => Err(api(error)),
+            }
         }
         Err(error) => Err(api(error)),
     }

@@ -5,7 +5,7 @@
 //! - [`grant`]: one grant's way. [`seats`]: how many are under way under each policy with limits.
 //! - [`integration`]: one Rancher's way; [`connection`] is what it hands to the grants, with its [`clusters`].
 //! - [`drift`]: what happens to our bindings behind our back. [`sweep`]: what nobody remembers.
-//! - [`proof`]: whether identities are proven. [`installation`]: who we are.
+//! - `secrets`: the one way to keys. [`proof`]: whether identities are proven. [`installation`]: who we are.
 //! - [`operator`]: how all of it is put together.
 
 pub mod clusters;
@@ -24,6 +24,7 @@ pub mod pools;
 pub mod proof;
 pub mod queue;
 pub mod seats;
+mod secrets;
 pub mod shared;
 pub mod sweep;
 pub mod watch;

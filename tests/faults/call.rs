@@ -29,7 +29,7 @@ pub struct Call {
     pub background: bool,
 }
 
-/// What comes by itself, whatever grants there are. The sweep's lists and the watches are besides.
+/// What comes by itself, whatever grants there are. The sweep's lists and the watches are besides; what replaces the key is not.
 const BACKGROUND: [&str; 11] = [
     "leases",
     "validatingadmissionpolicies",
@@ -56,7 +56,8 @@ impl Call {
         match parts.first() {
             Some(&"api") => drop(parts.drain(..2.min(parts.len()))),
             Some(&"apis") => drop(parts.drain(..3.min(parts.len()))),
-            Some(&("v3" | "ext")) => drop(parts.drain(..1)),
+            Some(&"ext") => drop(parts.drain(..4.min(parts.len()))),
+            Some(&"v3") => drop(parts.drain(..1)),
             _ => {}
         }
         let namespaced = parts.len() > 2 && parts[0] == "namespaces";
@@ -70,12 +71,12 @@ impl Call {
         let resource = if sub.is_empty() { resource.to_owned() } else { format!("{resource}/{sub}") };
         let dry_run = query.contains("dryRun");
         let kind = resource.split('/').next().unwrap_or_default();
+        let about_the_key = kind == "tokens" && verb != "get" || kind == "secrets" && verb == "patch";
         let background = dry_run
             || verb == "watch"
-            || verb == "list" && !is_rbac(kind) && !(namespaced && server == Server::Rancher)
-            || query.contains("labelSelector=rancheraccess.io")
+            || !about_the_key && is_background(kind, query)
+            || verb == "list" && kind != "tokens" && !is_rbac(kind) && !(namespaced && server == Server::Rancher)
             || kind == "roletemplates" && object.starts_with("rao-")
-            || BACKGROUND.contains(&kind)
             || object == "kube-system"
             || kind.is_empty();
         let place = if downstream { "@downstream" } else { "" };
@@ -105,13 +106,17 @@ pub fn mutates(name: &str) -> bool {
         && !name.contains("dry-run")
 }
 
+fn is_background(kind: &str, query: &str) -> bool {
+    BACKGROUND.contains(&kind) || query.contains("labelSelector=rancheraccess.io")
+}
+
 fn is_rbac(resource: &str) -> bool {
     matches!(resource, "rolebindings" | "clusterrolebindings" | "roles" | "clusterroles")
 }
 
 /// The object's name, unless it is made up anew in each run.
 fn shown(resource: &str, object: &str) -> String {
-    let made_up = object.starts_with("rao-") || is_rbac(resource) || matches!(resource, "events" | "leases");
+    let made_up = object.starts_with("rao-") || is_rbac(resource) || matches!(resource, "events" | "leases" | "tokens");
     if object.is_empty() || made_up { String::new() } else { format!(":{object}") }
 }
 

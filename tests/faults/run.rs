@@ -17,7 +17,7 @@ use tracing_subscriber::{EnvFilter, fmt::MakeWriter};
 use crate::{
     fault::Fault,
     scenarios::{self, Scenario},
-    secrecy::{Canaries, Log},
+    secrecy::Log,
     stage::{Stage, outcome},
     tap::Entry,
 };
@@ -154,7 +154,7 @@ async fn play(plan: &Plan, manner: Manner, log: &Log) -> Outcome {
     ticking.abort();
     let end = end(&stage).await;
     stage.stop().await;
-    let canaries = Canaries::of(&stage.world.rancher.admin_token());
+    let canaries = stage.tap.canaries();
     let told = stage.metrics.lock().unwrap_or_else(PoisonError::into_inner).clone();
     for (what, text) in [("the log", log.bytes()), ("the metrics", told.into_bytes())] {
         if canaries.are_in(&text) {
@@ -198,11 +198,13 @@ async fn rest(stage: &Stage, plan: &Plan, manner: Manner) {
             (count, since) = (now, Instant::now());
         }
         let all = stage.truth.all(|grant| settled(grant.status.phase));
-        if all && since.elapsed() > STILL {
+        if all && stage.truth.has_one_key() && since.elapsed() > STILL {
             break;
         }
         if began.elapsed() > TO_REST {
-            let open: Vec<_> = stage.truth.grants().iter().map(|g| format!("{} {:?}", g.key, g.status.phase)).collect();
+            let mut open: Vec<_> =
+                stage.truth.grants().iter().map(|g| format!("{} {:?}", g.key, g.status.phase)).collect();
+            open.extend((!stage.truth.has_one_key()).then(|| "more keys than one".to_owned()));
             let text = format!("not at rest within {TO_REST:?}: {}", open.join(", "));
             return stage.truth.violated("liveness", text);
         }

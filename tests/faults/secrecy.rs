@@ -2,7 +2,7 @@
 
 use std::{
     io,
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, PoisonError, RwLock},
 };
 
 use bytes::Bytes;
@@ -15,13 +15,20 @@ use crate::{
     truth::Truth,
 };
 
-/// What must not be seen, in every form that it could be written in.
+/// What must not be seen, in every form that it could be written in. Clones share it.
 #[derive(Clone)]
-pub struct Canaries(Arc<Vec<Finder<'static>>>);
+pub struct Canaries(Arc<RwLock<Vec<Finder<'static>>>>);
 
 impl Canaries {
-    /// Of a key `token-xxxxx:secret`: the secret alone, in every encoding. Base64 of it in all three alignments.
+    /// Of that key.
     pub fn of(token: &str) -> Self {
+        let canaries = Self(Arc::default());
+        canaries.add(token);
+        canaries
+    }
+
+    /// One more key `token-xxxxx:secret`: the secret alone, in every encoding. Base64 of it in all three alignments.
+    pub fn add(&self, token: &str) {
         let secret = token.split_once(':').map_or(token, |(_, secret)| secret).as_bytes();
         let mut forms = vec![secret.to_vec(), HEXLOWER.encode(secret).into_bytes()];
         for padding in 0..3_usize {
@@ -37,20 +44,23 @@ impl Canaries {
         let json: String = secret.iter().map(|byte| format!("\\u{byte:04x}")).collect();
         forms.extend([percent.into_bytes(), json.into_bytes()]);
         let forms = forms.iter().filter(|form| !form.is_empty());
-        Self(Arc::new(forms.map(|form| Finder::new(form).into_owned()).collect()))
+        let forms = forms.map(|form| Finder::new(form).into_owned());
+        self.0.write().unwrap_or_else(PoisonError::into_inner).extend(forms);
     }
 
     /// Whether a text holds one.
     pub fn are_in(&self, text: &[u8]) -> bool {
-        self.0.iter().any(|form| form.find(text).is_some())
+        self.0.read().unwrap_or_else(PoisonError::into_inner).iter().any(|form| form.find(text).is_some())
     }
 
-    /// Looks at a request. To Rancher the key goes in one header, and nowhere else.
+    /// Looks at a request. To Rancher the key goes in one header, a new one to its Secret, and nowhere else.
     pub fn check(&self, call: &Call, request: &Request<Bytes>, truth: &Truth) {
         let allowed = |name: &header::HeaderName| call.server == Server::Rancher && name == header::AUTHORIZATION;
         let headers = request.headers().iter().filter(|(name, _)| !allowed(name));
         let uri = request.uri().to_string();
-        let told = headers.map(|(_, value)| value.as_bytes()).chain([uri.as_bytes(), request.body().as_ref()]);
+        let kept = call.name == "K:patch:secrets:rancher-prod";
+        let body = if kept { &[] } else { request.body().as_ref() };
+        let told = headers.map(|(_, value)| value.as_bytes()).chain([uri.as_bytes(), body]);
         for text in told {
             if self.are_in(text) {
                 truth.violated("I8 secrecy", format!("the key is in {}", call.name));

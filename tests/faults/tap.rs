@@ -129,6 +129,11 @@ struct Shared {
 pub struct Tap(Arc<Shared>);
 
 impl Tap {
+    /// The keys that must not be seen.
+    pub fn canaries(&self) -> Canaries {
+        self.0.canaries.clone()
+    }
+
     pub fn new(sky: Sky, truth: Truth, canaries: Canaries, plan: Vec<Fault>) -> Self {
         let answers = plan.iter().any(|fault| fault.kind == Kind::Stale).then(HashMap::new);
         let state = Mutex::new(State { plan, answers, ..State::default() });
@@ -361,6 +366,11 @@ impl Tap {
         let answer = Answer { code: head.status, headers: head.headers, body };
         if answer.code == StatusCode::NOT_FOUND {
             self.0.truth.proved_absent(call);
+        }
+        if call.name == "R:create:tokens" && answer.code.is_success() {
+            let made: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
+            let bearer = made["status"]["bearerToken"].as_str().or(made["token"].as_str());
+            bearer.into_iter().for_each(|bearer| self.0.canaries.add(bearer));
         }
         if call.verb == "get" || call.verb == "list" {
             let mut state = self.state();

@@ -14,6 +14,7 @@
 //! - *I6 honest status*: what is said to be in force was there since the last word of it; what is said to be gone is gone, and
 //!   Rancher said so after the last sight of it; what is said to have been removed by somebody was, and not by us.
 //! - *I7 finalizer*: a grant never disappears while a binding exists that only it holds.
+//! - *The key*: while it is replaced, the Secret holds one that Rancher takes, at every moment; at rest there is no other.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -34,6 +35,7 @@ use testkit::apiserver::{ApiServer, Changed, EventType};
 use tokio::sync::watch;
 
 mod changes;
+mod key;
 
 use crate::{call::Call, sky::Sky};
 
@@ -88,6 +90,8 @@ struct State {
     marked: bool,
     violations: Vec<String>,
     needs_approval: bool,
+    /// The operator's keys.
+    keys: key::Keys,
     /// Whether grants were put back to an earlier state: then nothing is monotone.
     restored: bool,
 }
@@ -133,6 +137,7 @@ impl Truth {
                     self.state().approvals.push(vote);
                 }
             }
+            "secrets" | "tokens" => return self.key_changed(changed),
             _ if BINDINGS.contains(&resource) && is_ours(changed.name) => self.binding_changed(changed),
             _ => return,
         }

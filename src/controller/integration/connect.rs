@@ -2,10 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use k8s_openapi::{
-    ByteString,
-    api::core::v1::{ConfigMap, Secret},
-};
+use k8s_openapi::{ByteString, api::core::v1::ConfigMap};
 use kube::Api;
 use tokio::{sync::Notify, time::Instant};
 
@@ -15,6 +12,7 @@ use crate::{
         Context, brief,
         connection::{Connection, observed},
         find,
+        secrets::Secrets,
     },
     grant::Because,
     rancher::{Credentials, Rancher, TransportConfig, endpoint, transport},
@@ -138,8 +136,7 @@ fn keyless(ctx: &Context, integration: &RancherIntegration, kept: &mut Kept) -> 
 /// A Secret of the operator's own namespace: the one place where keys and certificates are read.
 async fn secret_data(ctx: &Context, name: &str, field: &str) -> Result<BTreeMap<String, ByteString>, Because> {
     let namespace = &ctx.settings.namespace;
-    let api: Api<Secret> = Api::namespaced(ctx.client.clone(), namespace);
-    match find(&api, name).await {
+    match Secrets::new(ctx.client.clone(), namespace).find(name).await {
         Ok(Some(secret)) => Ok(secret.data.unwrap_or_default()),
         Ok(None) => Err(Because::new(
             "SecretNotFound",

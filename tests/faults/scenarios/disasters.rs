@@ -52,6 +52,23 @@ pub async fn key_void(stage: &Stage) {
     stage.finishes("g", PATIENCE).await;
 }
 
+/// The operator replaces its own key while access is in force and ends.
+pub async fn rotation(stage: &Stage) {
+    let key = stage.world.rancher.admin_token();
+    stage.keep_running();
+    stage.ready().await;
+    stage.ask("g", json!({"duration": "40s"})).await;
+    stage.reaches("g", Phase::Active).await;
+    stage.pass(5).await;
+    stage.truth.guard_the_key(&key);
+    stage.mark();
+    let patch = json!({"spec": {"rotateNow": "1"}});
+    drop(stage.world.server.patch(&ours("rancherintegrations"), "", "prod", "", &patch).await);
+    stage.finishes("g", PATIENCE).await;
+    stage.truth.until(PATIENCE, |truth| truth.has_another_key_than(&key) && truth.has_one_key()).await;
+    stage.pass(20).await;
+}
+
 pub async fn integration_deleted(stage: &Stage) {
     let on_project = stage.world.on_project();
     active(stage, &[("a", json!({"duration": "30s"})), ("b", json!({"duration": "40s", "access": on_project}))]).await;

@@ -40,9 +40,9 @@ impl Scenario {
         matches!(self.name, "joins" | "upgrade")
     }
 
-    /// Whether it is one of S1 to S14: these are broken in every way.
+    /// Whether it is one of S1 to S14, or replaces the key: these are broken in every way.
     pub fn is_specified(&self) -> bool {
-        self.name.strip_prefix('s').is_some_and(|number| number.parse::<u32>().is_ok())
+        self.name == "rotation" || self.name.strip_prefix('s').is_some_and(|number| number.parse::<u32>().is_ok())
     }
 }
 
@@ -101,5 +101,7 @@ pub static ALL: &[Scenario] = &[
     scenario!("cluster-gone", "the cluster is removed in between", disasters::cluster_gone),
     scenario!("project-gone", "the project is deleted in between", disasters::project_gone),
     scenario!("upgrade", "Rancher 2.13 becomes 2.15, which deletes duplicates", disasters::upgrade, given: Given { version: Version::V2_13, ..USUAL }),
+    scenario!("rotation", "the operator replaces its own key", disasters::rotation),
+    scenario!("rotation-v3", "the same on a Rancher 2.12, with its v3 tokens", disasters::rotation, given: Given { version: Version::V2_12, ..USUAL }),
     scenario!("policy-gone", "its policy goes and revokes", life::policy_gone),
 ];

@@ -4,11 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use jiff::Timestamp;
 use k8s_openapi::{ByteString, api::core::v1::Secret};
-use kube::{
-    Api, Resource, ResourceExt,
-    api::{Patch, PatchParams},
-    runtime::events::EventType,
-};
+use kube::{Resource, ResourceExt, runtime::events::EventType};
 use serde_json::{Value, json};
 use tokio::time::sleep;
 use tracing::{info, warn};
@@ -19,7 +15,7 @@ use super::{
 };
 use crate::{
     api::{LABEL_INSTALLATION, LABEL_INTEGRATION, RancherIntegration},
-    controller::{Context, brief},
+    controller::{Context, brief, secrets::Secrets},
     grant::record::whole_seconds,
     rancher::{Key, KeyKind, KeyName, Mark, Rancher, identity::KeyInfo},
 };
@@ -34,7 +30,7 @@ pub(super) struct Hand<'a> {
     /// With the key that the Secret holds.
     pub rancher: Rancher,
     pub secret: Secret,
-    pub api: Api<Secret>,
+    pub secrets: Secrets,
     pub current: KeyName,
     pub info: KeyInfo,
     pub kind: KeyKind,
@@ -180,9 +176,9 @@ impl Hand<'_> {
             return Ok(());
         }
         let name = self.secret.name_any();
-        let stands = self.api.get_metadata(&name).await;
+        let stands = self.secrets.find(&name).await;
         let stands = stands.map_err(|error| RotationError::Secret { name: name.clone(), why: brief(&error) })?;
-        if stands.metadata.resource_version != self.secret.metadata.resource_version {
+        if stands.and_then(|stands| stands.metadata.resource_version) != self.secret.metadata.resource_version {
             return Err(RotationError::Secret { name, why: "it changed meanwhile".to_owned() });
         }
         unused.sort();
@@ -210,7 +206,7 @@ impl Hand<'_> {
             fields.insert("data".to_owned(), json!(data));
         }
         let name = self.secret.name_any();
-        let written = self.api.patch(&name, &PatchParams::default(), &Patch::Merge(patch)).await;
+        let written = self.secrets.patch(&name, patch).await;
         self.secret = written.map_err(|error| RotationError::Secret { name, why: brief(&error) })?;
         self.record = Some(record);
         Ok(())

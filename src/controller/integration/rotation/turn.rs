@@ -3,8 +3,7 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::Secret;
-use kube::{Api, ResourceExt};
+use kube::ResourceExt;
 
 use super::{
     Told,
@@ -19,7 +18,7 @@ use crate::{
         ConditionStatus::{self, False, True},
         RancherIntegration,
     },
-    controller::{Context, brief, connection::Connection, find},
+    controller::{Context, brief, connection::Connection, secrets::Secrets},
     grant::{Because, record::whole_seconds},
     rancher::{KeyName, endpoint, token::kind_for},
 };
@@ -37,10 +36,10 @@ pub(super) async fn turn(
         return quiet;
     }
     let Some(name) = integration.spec.credentials_secret_ref.as_ref().map(|secret| &secret.name) else { return quiet };
-    let api: Api<Secret> = Api::namespaced(ctx.client.clone(), &ctx.settings.namespace);
+    let secrets = Secrets::new(ctx.client.clone(), &ctx.settings.namespace);
     let unreadable = |error: &kube::Error| RotationError::Secret { name: name.clone(), why: brief(error) };
     // Without it, or with another key in it, the integration itself says so and connects anew.
-    let Some(secret) = find(&api, name).await.map_err(|error| unreadable(&error))? else { return quiet };
+    let Some(secret) = secrets.find(name).await.map_err(|error| unreadable(&error))? else { return quiet };
     let record = Record::of(&secret);
     let unfinished = record.as_ref().is_some_and(|record| record.done.is_none());
     if !super::is_asked(integration) && !unfinished {
@@ -61,7 +60,7 @@ pub(super) async fn turn(
         integration,
         rancher,
         secret,
-        api,
+        secrets,
         current,
         info,
         kind: kind_for(connection.release.minor()),
