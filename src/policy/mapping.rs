@@ -77,6 +77,63 @@ fn is_user_id(name: &str) -> bool {
 mod tests {
     use super::*;
 
+    /// The forms that Rancher's providers give principals: see `pkg/auth/providers` of rancher/rancher.
+    #[test]
+    fn every_provider_has_a_template() {
+        for (template, name, principal) in [
+            (
+                "keycloakoidc_user://{name}",
+                "3f1c9a52-0b1e-4c55-9d5b-6f2d9c1b7a10",
+                "keycloakoidc_user://3f1c9a52-0b1e-4c55-9d5b-6f2d9c1b7a10",
+            ),
+            ("genericoidc_user://{name}", "alice@example.com", "genericoidc_user://alice@example.com"),
+            ("okta_user://{name}", "Alice.Smith", "okta_user://Alice.Smith"),
+            ("okta_user://{name}@example.com", "alice", "okta_user://alice@example.com"),
+            ("adfs_user://{name}", "EXAMPLE\\alice", "adfs_user://EXAMPLE\\alice"),
+            ("github_user://{name}", "583231", "github_user://583231"),
+            ("azuread_user://{name}", "0f0e-11", "azuread_user://0f0e-11"),
+            ("googleoauth_user://{name}", "1079", "googleoauth_user://1079"),
+            (
+                "openldap_user://uid={name},ou=people,dc=example,dc=com",
+                "alice",
+                "openldap_user://uid=alice,ou=people,dc=example,dc=com",
+            ),
+            (
+                "activedirectory_user://CN={name},CN=Users,DC=example,DC=com",
+                "Alice Smith",
+                "activedirectory_user://CN=Alice Smith,CN=Users,DC=example,DC=com",
+            ),
+            ("local://{name}", "alice", "local://alice"),
+        ] {
+            let mapping = IdentityMapping { user_principal: Some(template.to_owned()), group_principal: None };
+            let mapped = rancher_user(name, Some(&mapping)).unwrap();
+            assert_eq!(mapped, Wanted::Principal(principal.to_owned()), "{template}");
+        }
+    }
+
+    #[test]
+    fn only_what_is_written_like_an_id_is_one() {
+        let mapping = IdentityMapping { user_principal: Some("okta_user://{name}".to_owned()), group_principal: None };
+        let of = |name: &str| rancher_user(name, Some(&mapping));
+        for id in ["u-abc", "user-8pvqg", "u-g3tulwe6uf", "u-a.b-c1"] {
+            assert_eq!(of(id).unwrap(), Wanted::User(id.to_owned()));
+        }
+        // Names are compared as they are: another case is another name.
+        for name in
+            ["U-abc", "u-ABC", "u-", "user-", "u-a_b", "u-ä", "User-8pvqg", "u-abc-", "xu-abc", "u-a/b", "u-a b"]
+        {
+            assert_eq!(of(name).unwrap(), Wanted::Principal(format!("okta_user://{name}")));
+        }
+        for name in ["system:admin", "system:serviceaccount:ci:deployer", "system:node:a", "system:"] {
+            assert_eq!(of(name), Err(Unmapped::System), "{name}");
+        }
+        let ldap =
+            IdentityMapping { user_principal: Some("ldap_user://uid={name},dc=x".to_owned()), group_principal: None };
+        for name in ["alice,ou=admins", "alice+cn=bob", "a\\2c", "a#b", "a;b", "a<b", "a\"b"] {
+            assert_eq!(rancher_user(name, Some(&ldap)), Err(Unmapped::DistinguishedName(USERS)), "{name}");
+        }
+    }
+
     #[test]
     fn groups_are_mapped_by_their_own_template() {
         let mapping = |group: &str| IdentityMapping {
