@@ -24,8 +24,8 @@ use crate::{
 
 /// How often the operator goes over all grants.
 const ROUND: Duration = Duration::from_secs(31);
-/// How long nothing may be asked about a grant for it to be at rest: longer than the longest pause between two attempts.
-const STILL: Duration = Duration::from_secs(65);
+/// How long nothing may be asked about a grant for it to be at rest: longer than the longest pause between two attempts, 30 s.
+const STILL: Duration = Duration::from_secs(45);
 /// How soon everything is at rest once nothing goes wrong any more.
 const TO_REST: Duration = Duration::from_secs(900);
 
@@ -65,7 +65,7 @@ pub struct Manner {
 }
 
 impl Manner {
-    pub const BRIEF: Self = Self { quiet: Duration::from_secs(60), log: "info" };
+    pub const BRIEF: Self = Self { quiet: Duration::from_secs(5), log: "info" };
     pub const WHOLE: Self = Self { quiet: Duration::from_secs(600), log: "trace" };
 }
 
