@@ -29,6 +29,10 @@ fuzz TARGET SECONDS="120":
 fuzz-faults COUNT="1000" SEED="1":
     cargo test --test faults -- --fuzz {{ COUNT }} --seed {{ SEED }}
 
+# Ninety virtual days of grants that come and go, and of keys that are replaced; takes ten minutes
+soak DAYS="90":
+    SOAK_DAYS={{ DAYS }} cargo test --test lives soak
+
 # Whether the harness can fail: every known way to break the operator, and what catches it
 mutants *NAMES:
     tests/faults/mutants.sh {{ NAMES }}

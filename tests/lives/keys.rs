@@ -36,7 +36,7 @@ stories![
     a_secret_that_is_wrong_for_a_while_holds_up_no_revocation,
 ];
 
-async fn patch(world: &World, spec: Value) {
+pub async fn patch(world: &World, spec: Value) {
     let api = Api::<RancherIntegration>::all(world.admin());
     api.patch("prod", &PatchParams::default(), &Patch::Merge(json!({"spec": spec}))).await.expect("patched");
 }
@@ -66,7 +66,7 @@ fn secret(world: &World) -> Value {
     world.server.get(&Gvr::core("secrets"), NAMESPACE, "rancher-prod").expect("the Secret")
 }
 
-fn field(world: &World, field: &str) -> String {
+pub fn field(world: &World, field: &str) -> String {
     use base64::{Engine, engine::general_purpose::STANDARD};
     let bytes = STANDARD.decode(secret(world)["data"][field].as_str().unwrap_or_default()).expect("base64");
     String::from_utf8(bytes).expect("text")
@@ -79,7 +79,7 @@ async fn write(world: &World, patch: Value) {
 }
 
 /// The names of all keys of administrators that there are in Rancher.
-fn keys(world: &World) -> Vec<String> {
+pub fn keys(world: &World) -> Vec<String> {
     let local = world.rancher.local();
     let of = |gvr: Gvr| local.list(&gvr, None).into_iter();
     let v3 = of(Gvr::new("management.cattle.io", "v3", "tokens"));
@@ -88,7 +88,7 @@ fn keys(world: &World) -> Vec<String> {
 }
 
 /// The name in a bearer, without the kind.
-fn name_of(bearer: &str) -> String {
+pub fn name_of(bearer: &str) -> String {
     bearer.trim_start_matches("ext/").split(':').next().unwrap_or_default().to_owned()
 }
 

@@ -27,6 +27,7 @@ mod policies;
 mod revocations;
 mod roles;
 mod servers;
+mod soak;
 mod storms;
 mod targets;
 mod threats;
