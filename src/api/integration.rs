@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     condition::Condition,
+    discovery::{Discovery, DiscoveryStatus},
     reference::{Identity, KeyReference, SecretReference},
     schema,
 };
@@ -89,6 +90,10 @@ pub struct RancherIntegrationSpec {
     /// id or a principal. May change; grants in force keep what was resolved.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub identity_mapping: Option<IdentityMapping>,
+    /// What of this server is mirrored as `RancherResource` objects, for people to find what can be asked for. Absent:
+    /// nothing; taken away again, the objects go. May change.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub discovery: Option<Discovery>,
     /// Text shown in the status of every grant of this integration, at most 400 characters. May change.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 400), regex(pattern = schema::TEXT))]
@@ -190,7 +195,8 @@ pub struct RancherIntegrationStatus {
     /// The generation of the spec that this status was judged by.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// `Ready`, `Reachable`, `Authenticated`, `Authorized`; `AdmissionEnforced` says whether identities are proven.
+    /// `Ready`, `Reachable`, `Authenticated`, `Authorized`; `AdmissionEnforced` says whether identities are proven;
+    /// `Discovered`, only where `spec.discovery` is set, whether all of it is mirrored.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
@@ -206,6 +212,10 @@ pub struct RancherIntegrationStatus {
     #[schemars(length(max = 4096))]
     #[x_kube(merge_strategy = ListMerge::Atomic)]
     pub owners: Vec<OwnerRecord>,
+    /// How many things are mirrored as `RancherResource` objects. Stands there before the first of these is made, and until
+    /// the last is gone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub discovery: Option<DiscoveryStatus>,
     /// Id of the operator installation that serves this integration.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 63), regex(pattern = schema::NAME))]

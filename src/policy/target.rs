@@ -208,7 +208,12 @@ fn roles_on<'r>(rule: &'r AccessRule, place: &Place<'_>, facts: Option<&TargetFa
 
 /// Whether an object is meant by a pattern of its id, or by its labels. Where the labels are not known yet, a selector
 /// that says something may mean it.
-fn meant(names: &[String], selector: Option<&Selector>, id: &str, labels: Option<&BTreeMap<String, String>>) -> bool {
+pub(super) fn meant(
+    names: &[String],
+    selector: Option<&Selector>,
+    id: &str,
+    labels: Option<&BTreeMap<String, String>>,
+) -> bool {
     let by_labels = match labels {
         Some(labels) => selector::may_select(selector, labels),
         None => selector.is_some_and(|selector| !selector.is_empty()),

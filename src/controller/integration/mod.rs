@@ -23,11 +23,12 @@ use tracing::{debug, info, warn};
 use super::{
     Context, brief, clusters,
     connection::{Connection, Link},
+    discovery::keeper::Keeper,
     drift, grants, sweep,
 };
 use crate::{
-    api::{RancherIntegration, integration::RancherIntegrationStatus},
-    grant::{GrantKey, GrantView},
+    api::{RancherIntegration, integration::RancherIntegrationStatus, resource::ResourceKind},
+    grant::{GrantKey, GrantView, record::whole_seconds},
     runtime::{Backoff, Breaker, CircuitConfig, CircuitState},
 };
 
@@ -111,6 +112,7 @@ fn serve(
             task.stop.cancel();
             ctx.registry.remove(name);
             ctx.metrics.forget_integration(name);
+            ctx.metrics.forget_discovered(name, ResourceKind::ALL.map(ResourceKind::name));
         }
         stays
     });
@@ -133,7 +135,7 @@ struct Company {
 async fn one(ctx: Arc<Context>, name: String, poke: Arc<Notify>, stop: CancellationToken) {
     let breaker = Breaker::new(CIRCUIT);
     let mut kept = connect::Kept::new(breaker.clone());
-    let mut owners = owners::Owners::default();
+    let (mut owners, mut discovery) = (owners::Owners::default(), Keeper::default());
     let (mut circuit, mut proof) = (breaker.watch(), ctx.proof.clone());
     let mut company: Option<Company> = None;
     let (mut ready, mut failures) = (false, 0_u32);
@@ -143,9 +145,10 @@ async fn one(ctx: Arc<Context>, name: String, poke: Arc<Notify>, stop: Cancellat
         let was_ready = ready;
         // What waits for a Rancher that is back goes first: whose things are is looked at in the next pass.
         let at_leisure = was_ready;
-        ready = pass(&ctx, &name, &integration, &mut kept, at_leisure.then_some(&mut owners)).await;
+        ready = pass(&ctx, &name, &integration, &mut kept, at_leisure.then_some(&mut owners), &discovery).await;
         failures = if ready { 0 } else { failures.saturating_add(1) };
         keep_company(&ctx, &name, &kept, &mut company, &stop);
+        discovery.keep(&ctx, &integration, kept.connection.as_ref(), &poke, &stop);
         if ready && !was_ready {
             recovered(&ctx, &name);
             ctx.memory.sweep_of(&name).notify_one();
@@ -173,6 +176,7 @@ async fn pass(
     integration: &RancherIntegration,
     kept: &mut connect::Kept,
     owners: Option<&mut owners::Owners>,
+    discovery: &Keeper,
 ) -> bool {
     let found = observe::look(ctx, integration, kept).await;
     let proof = ctx.proof.borrow().clone().map(drop);
@@ -212,6 +216,7 @@ async fn pass(
     if let Some(owners) = owners {
         verdict.status.owners = owners.look(ctx, integration, way.as_ref().map(|way| &way.rancher)).await;
     }
+    discovery.tell(integration, &mut verdict.status, whole_seconds(ctx.now()));
     write(ctx, integration, &verdict.status, &needed_by).await;
     usable
 }
