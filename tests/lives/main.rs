@@ -6,6 +6,7 @@ mod stories;
 mod administrators;
 mod approvals;
 mod behind_our_back;
+mod discovery;
 #[path = "../embedded/mod.rs"]
 mod embedded;
 mod enforcement;
@@ -16,6 +17,7 @@ mod global;
 mod grantee;
 mod hands;
 mod integrations;
+mod inventory;
 mod keyless;
 mod limits;
 mod moving;
