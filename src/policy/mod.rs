@@ -52,6 +52,7 @@ pub use request::{Count, Policy, PolicyError, Request, Unfinished};
 pub use stage::candidates;
 pub use subject::{Wanted, wanted_subject};
 pub use system::is_system_namespace;
+pub use target::is_rancher_id;
 
 /// A name as it is compared in order to refuse: without regard to upper and lower case.
 pub fn fold(name: &str) -> String {

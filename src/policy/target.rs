@@ -12,6 +12,15 @@ use crate::api::{
 };
 use std::collections::BTreeMap;
 
+/// Whether this may be the id of something in Rancher: what its schema lets `metadata.name` be.
+pub fn is_rancher_id(name: &str) -> bool {
+    let is_word = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+    name.len() <= 253
+        && name.chars().all(|c| is_word(c) || c == '-' || c == '.')
+        && name.starts_with(is_word)
+        && name.ends_with(is_word)
+}
+
 /// One role on one target, as a grant names it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Place<'a> {

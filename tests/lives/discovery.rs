@@ -43,6 +43,8 @@ keyless_stories![what_there_is_is_mirrored_and_follows_rancher, namespaces_are_m
 /// How late a change may be seen at most that a watch tells.
 const FOLLOWS: Duration = Duration::from_secs(5);
 
+type Edit = fn(&mut Value);
+
 fn resources() -> Gvr {
     Gvr::new("rancheraccess.io", "v1alpha1", "rancherresources")
 }
@@ -365,7 +367,7 @@ async fn what_somebody_does_by_hand_is_put_right(given: Given) {
         })
     };
     // Admission lets nobody but the operator do this; whoever can switch that off can too.
-    let edits: [(&str, fn(&mut Value)); 4] = [
+    let edits: [(&str, Edit); 4] = [
         ("another owner", |object| object["spec"]["owner"] = json!("eve")),
         ("another integration and kind", |object| {
             object["spec"]["integrationRef"] = json!({"name": "other"});
@@ -428,21 +430,22 @@ async fn an_operator_that_begins_writes_nothing_anew(given: Given) {
     world.launch().await;
     shows(&world, &of_project(&new), "/displayName", json!("new"), Duration::from_secs(90)).await;
     tokio::time::sleep(Duration::from_secs(60)).await;
-    assert_eq!(writes(&world), ["create  201"]);
+    assert_eq!(writes(&world), ["create  201"; 2], "the project, and its namespace on Rancher's own cluster");
     assert_eq!(says(&world, "Discovered").await.map(|said| said.reason).as_deref(), Some("Mirrored"));
 }
 
 async fn a_rancher_put_back_to_a_backup_is_mirrored_as_it_is(given: Given) {
     let world = world(given).await;
-    discover(&world, json!({"interval": "1h"})).await;
+    discover(&world, json!({"interval": "10m"})).await;
     complete(&world, SOON).await;
     let backup = world.rancher.backup();
     let lost = world.rancher.add_project(CLUSTER, "lost", &[]);
     shows(&world, &of_project(&lost), "/displayName", json!("lost"), FOLLOWS).await;
     remove(&world, "projects", CLUSTER, &world.project).await;
     goes(&world, &of_project(&world.project), FOLLOWS).await;
+    // At once where the server knows nothing of what the watch saw; where it has written as much since, with the next list.
     world.rancher.restore(&backup).await;
-    shows(&world, &of_project(&world.project), "/displayName", json!("web"), Duration::from_secs(90)).await;
+    shows(&world, &of_project(&world.project), "/displayName", json!("web"), Duration::from_secs(700)).await;
     goes(&world, &of_project(&lost), Duration::from_secs(10)).await;
 }
 

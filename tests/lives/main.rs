@@ -21,6 +21,7 @@ mod inventory;
 mod keyless;
 mod limits;
 mod moving;
+mod names;
 mod owners;
 mod people;
 mod places;
