@@ -173,11 +173,13 @@ impl Inventory {
     /// are they.
     pub(super) fn left(&mut self, cluster: &str) {
         let source = Source::Namespaces(cluster.to_owned());
-        if self.records.contains_key(&Key::cluster(cluster).name(&self.integration)) {
-            let listing = self.source(&source);
+        let is_there = self.records.contains_key(&Key::cluster(cluster).name(&self.integration));
+        if let Some(listing) = self.sources.get_mut(&source).filter(|listing| is_there && listing.listed.is_some()) {
             (listing.failed, listing.refused) = (None, None);
         } else {
             self.sources.remove(&source);
+        }
+        if !is_there {
             self.records.retain(|_, record| Source::of(&record.key()) != source);
         }
     }
@@ -224,7 +226,7 @@ impl Inventory {
         let wanted = match (self.records.get(name), present) {
             (Some(record), _) if !self.is_known(&record.key()) => return None,
             (Some(record), _) => (!record.withheld).then(|| self.spec(record, around)),
-            (None, Some(present)) => self.without_record(name, &present.spec, around)?,
+            (None, Some(present)) => self.without_record(&present.spec, around)?,
             (None, None) => None,
         };
         match (wanted, present) {
@@ -238,12 +240,7 @@ impl Inventory {
     }
 
     /// What is to become of an object whose thing is not in Rancher; `None` while that is not known.
-    fn without_record(
-        &self,
-        name: &str,
-        spec: &RancherResourceSpec,
-        around: &Surroundings,
-    ) -> Option<Option<RancherResourceSpec>> {
+    fn without_record(&self, spec: &RancherResourceSpec, around: &Surroundings) -> Option<Option<RancherResourceSpec>> {
         let key = Key::of(spec);
         if key.kind == ResourceKind::Namespace && !self.namespaces {
             return Some(None);
@@ -257,7 +254,16 @@ impl Inventory {
             offered: false,
             ..spec.clone()
         };
-        Some(around.used.contains(name).then(removed))
+        Some(self.is_used(spec, around).then(removed))
+    }
+
+    /// Whether an unsettled grant uses it, by its id or by the name that Rancher shows.
+    fn is_used(&self, spec: &RancherResourceSpec, around: &Surroundings) -> bool {
+        let clusters = spec.cluster.as_ref().map_or(["", ""], |cluster| [&cluster.id, &cluster.display_name]);
+        let called = |cluster, id| Key { kind: spec.kind, cluster, id }.name(&self.integration);
+        let mut all =
+            clusters.into_iter().flat_map(|cluster| [&spec.id, &spec.display_name].map(|id| called(cluster, id)));
+        all.any(|name| around.used.contains(&name))
     }
 
     /// Whether all is known that says what is to become of it.
@@ -308,14 +314,16 @@ impl Inventory {
         })
     }
 
-    /// The figures, once all that Rancher's own cluster has was listed.
+    /// The figures, once each source was listed or turned out to be none that can be.
     pub(super) fn status(&self) -> Option<DiscoveryStatus> {
-        let listed: Option<Vec<_>> =
-            Source::OF_RANCHER.iter().map(|source| self.sources.get(source).and_then(|l| l.listed)).collect();
+        if self.sources.values().any(|listing| listing.listed.is_none() && listing.failed.is_none()) {
+            return None;
+        }
+        let listed: Option<Vec<_>> = self.sources.values().map(|listing| listing.listed).collect();
         let [clusters, projects, namespaces, cluster_roles, project_roles, global_roles] =
             self.counts().map(|(_, count)| i32::try_from(count).unwrap_or(i32::MAX));
         Some(DiscoveryStatus {
-            last_sync_time: listed?.into_iter().min().map(Time),
+            last_sync_time: listed.and_then(|listed| listed.into_iter().min()).map(Time),
             clusters,
             projects,
             namespaces,

@@ -54,14 +54,16 @@ impl Mirror {
 
     /// Writes what differs, and tells how things stand.
     async fn look(&self) {
-        let failed = if self.may_write() && self.ctx.policies.is_listed() {
-            let (around, names) = (self.surroundings(), self.inventory().names());
-            let todo: Vec<_> =
-                names.into_iter().filter(|name| self.inventory().step(name, &around).is_some()).collect();
-            self.write_all(todo, &around).await
-        } else {
-            None
-        };
+        if !self.may_write() || !self.ctx.policies.is_listed() {
+            return;
+        }
+        let (around, names) = (self.surroundings(), self.inventory().names());
+        let todo: Vec<_> = names.into_iter().filter(|name| self.inventory().step(name, &around).is_some()).collect();
+        let failed = self.write_all(todo, &around).await;
+        if !self.may_write() {
+            // Not all of it may have been written.
+            return;
+        }
         let (counts, status, trouble) = {
             let inventory = self.inventory();
             (inventory.counts(), inventory.status(), inventory.trouble(&self.plan.interval))

@@ -138,6 +138,9 @@ fn what_is_gone_is_deleted_unless_a_grant_uses_it() {
     let state = |inventory: &Inventory| inventory.present["prod.project.c-1.p-1"].spec.state;
     assert_eq!(state(&inventory), ResourceState::Removed);
     assert_eq!(settle(&mut inventory, &used), [""; 0]);
+    // Whoever asked by the names that Rancher shows uses it too.
+    let called = Key::project("The c-1", "The p-1").name("prod");
+    assert_eq!(settle(&mut inventory, &around(json!([]), &[called.as_str()])), [""; 0]);
     // It comes back, goes again, and nobody uses it any more.
     list(&mut inventory, &Source::Projects, &[project("c-1", "p-1")]);
     settle(&mut inventory, &used);
@@ -225,6 +228,9 @@ async fn what_cannot_be_read_is_told_until_it_can() {
     assert_eq!(inventory.trouble("10m"), None);
     inventory.failed(&Source::GlobalRoles, "forbidden");
     inventory.refused(&Source::Projects, "no watch");
+    let none = Inventory::new("prod", false).status();
+    let time = inventory.status().unwrap().last_sync_time;
+    assert_eq!((none, time.map(|time| time.0)), (None, Some(now())));
     let told = inventory.trouble("10m").unwrap();
     assert!(told.contains("global roles cannot be listed") && told.contains("only every 10m: no watch"), "{told}");
     inventory.unreadable(&Source::GlobalRoles, &[Key::role(ResourceKind::GlobalRole, "odd")]);
