@@ -187,9 +187,7 @@ async fn what_is_mirrored() {
         json!({"clusters": 1, "projects": 2, "namespaces": 0, "clusterRoles": 3, "projectRoles": 4, "globalRoles": 5});
     let mut wrong = counts.clone();
     wrong["error"] = json!("a\nb");
-    let rows = vec![
-        (json!({"discovery": counts}), OK),
-        (json!({"discovery": wrong}), "status.discovery.error in body should match"),
-    ];
+    let rows =
+        vec![(json!({"discovery": counts}), OK), (json!({"discovery": wrong}), "discovery.error in body should match")];
     kind().await.statuses("mirrored", &base(), rows).await;
 }

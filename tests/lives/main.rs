@@ -20,6 +20,7 @@ mod integrations;
 mod inventory;
 mod keyless;
 mod limits;
+mod mirror;
 mod moving;
 mod names;
 mod owners;

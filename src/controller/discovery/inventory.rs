@@ -100,8 +100,9 @@ pub(super) enum Step {
 #[derive(Debug)]
 pub(super) struct Inventory {
     integration: String,
-    /// Whether namespaces are mirrored.
+    /// Whether namespaces are mirrored, and whether that has not begun yet.
     namespaces: bool,
+    namespaces_wait: bool,
     records: BTreeMap<String, Record>,
     sources: BTreeMap<Source, Listing>,
     present: BTreeMap<String, Present>,
@@ -113,6 +114,7 @@ impl Inventory {
         Self {
             integration: integration.to_owned(),
             namespaces,
+            namespaces_wait: namespaces,
             records: BTreeMap::new(),
             sources: Source::OF_RANCHER.map(|source| (source, Listing::default())).into(),
             present: BTreeMap::new(),
@@ -184,10 +186,16 @@ impl Inventory {
         }
     }
 
-    /// The clusters that are reached, whose namespaces can be looked at.
-    pub(super) fn reachable(&self) -> BTreeSet<String> {
+    /// The clusters that are reached, whose namespaces can be looked at, once all are known.
+    pub(super) fn reachable(&self) -> Option<BTreeSet<String>> {
+        self.sources.get(&Source::Clusters)?.listed?;
         let is = |record: &&Record| record.kind == ResourceKind::Cluster && record.state == ResourceState::Available;
-        self.records.values().filter(is).map(|record| record.id.clone()).collect()
+        Some(self.records.values().filter(is).map(|record| record.id.clone()).collect())
+    }
+
+    /// The namespaces of all clusters that are reached are being listed. Says whether that is news.
+    pub(super) fn namespaces_begin(&mut self) -> bool {
+        std::mem::take(&mut self.namespaces_wait)
     }
 
     /// An object of ours stands so.
@@ -316,7 +324,8 @@ impl Inventory {
 
     /// The figures, once each source was listed or turned out to be none that can be.
     pub(super) fn status(&self) -> Option<DiscoveryStatus> {
-        if self.sources.values().any(|listing| listing.listed.is_none() && listing.failed.is_none()) {
+        let waits = |listing: &Listing| listing.listed.is_none() && listing.failed.is_none();
+        if self.namespaces_wait || self.sources.values().any(waits) {
             return None;
         }
         let listed: Option<Vec<_>> = self.sources.values().map(|listing| listing.listed).collect();

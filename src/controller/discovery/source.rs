@@ -32,8 +32,8 @@ use crate::{
     },
 };
 
-/// How often it is looked which clusters are reached.
-const CLUSTERS: Duration = Duration::from_secs(5);
+/// How often it is looked which clusters are reached: at first, and once they are known.
+const CLUSTERS: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(5));
 
 impl Mirror {
     /// Follows what Rancher's own cluster has.
@@ -54,7 +54,9 @@ impl Mirror {
         }
         let mut watches: BTreeMap<String, DropGuard> = BTreeMap::new();
         loop {
-            let mut wanted = self.inventory().reachable();
+            let reachable = self.inventory().reachable();
+            let again = if reachable.is_some() { CLUSTERS.1 } else { CLUSTERS.0 };
+            let mut wanted = reachable.unwrap_or_default();
             wanted.retain(|cluster| self.connection.clusters.answers(cluster) || cluster == LOCAL);
             let left: Vec<_> = watches.keys().filter(|cluster| !wanted.contains(*cluster)).cloned().collect();
             for cluster in left {
@@ -67,14 +69,18 @@ impl Mirror {
                 watches.entry(cluster).or_insert_with_key(|cluster| {
                     let stop = shutdown.child_token();
                     let (mirror, source, token) = (self.clone(), Source::Namespaces(cluster.clone()), stop.clone());
+                    self.inventory().begin(&source);
                     tokio::spawn(async move { mirror.follow::<Namespace>(client, source, &token).await });
                     stop.drop_guard()
                 });
             }
+            if again == CLUSTERS.1 && self.inventory().namespaces_begin() {
+                self.changed.notify_one();
+            }
             tokio::select! {
                 biased;
                 () = shutdown.cancelled() => return,
-                () = sleep(CLUSTERS) => {}
+                () = sleep(again) => {}
             }
         }
     }

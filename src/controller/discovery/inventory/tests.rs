@@ -196,10 +196,15 @@ fn what_somebody_wrote_into_an_object_is_put_right() {
 #[test]
 fn namespaces_go_with_their_cluster_or_when_nobody_wants_them_and_stay_while_it_is_away() {
     let namespaces = Source::Namespaces("c-1".to_owned());
-    let of = |on: bool| Inventory { namespaces: on, ..listed() };
+    let of = |on: bool| Inventory { namespaces: on, namespaces_wait: on, ..listed() };
     let web = Record { project: Some("p-1".to_owned()), ..record(ResourceKind::Namespace, "c-1", "web") };
     let mut inventory = of(true);
+    assert!(inventory.status().is_none(), "which there are is not known yet");
+    inventory.begin(&namespaces);
+    assert!(inventory.namespaces_begin() && !inventory.namespaces_begin());
+    assert!(inventory.status().is_none());
     list(&mut inventory, &namespaces, &[web]);
+    assert_eq!(inventory.status().map(|status| status.namespaces), Some(1));
     settle(&mut inventory, &nothing());
     let spec = inventory.present["prod.namespace.c-1.web"].spec.clone();
     assert_eq!(spec.project.as_ref().map(|project| project.display_name.as_str()), Some("The p-1"));
