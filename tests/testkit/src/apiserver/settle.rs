@@ -30,6 +30,9 @@ impl Inner {
 }
 
 fn end_namespaces(state: &mut State, now: &Value) {
+    if state.ending == 0 {
+        return;
+    }
     let namespaces = Gvr::core("namespaces");
     for (key, namespace) in state.list(&namespaces, None) {
         if !is_terminating(&namespace) {
