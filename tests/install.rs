@@ -49,7 +49,7 @@ async fn it_applies_runs_restricted_and_goes_without_the_crds() {
 
     kubectl(&plane, &["delete", "--wait=false", "-k", &rooted("config/default")]).await;
     let left = kubectl(&plane, &["get", "crd", "-o", "name"]).await;
-    assert_eq!(left.lines().count(), 4, "grants outlive the operator's removal: {left}");
+    assert_eq!(left.lines().count(), 5, "grants outlive the operator's removal: {left}");
     assert!(kubectl(&plane, &["get", "agrant", "-A", "-o", "name"]).await.contains("accessgrant"));
 }
 
@@ -167,6 +167,8 @@ async fn the_operator_reads_secrets_in_its_own_namespace_only() {
         ("create", "accessgrants", "rancher-access-system", true),
         ("create", "accessgrants", "default", false),
         ("delete", "accessgrants", "default", false),
+        ("create", "rancherresources", "", true),
+        ("delete", "rancherresources", "", true),
         ("create", "events.events.k8s.io", "default", true),
         ("impersonate", "users", "default", false),
         ("create", "clusterrolebindings", "default", false),

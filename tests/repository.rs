@@ -84,6 +84,7 @@ fn every_metric_is_told() {
     metrics.observe_call("prod", "read", "ok", Duration::ZERO);
     metrics.integration_up("prod", true);
     metrics.key_expiry("prod", Some(Timestamp::UNIX_EPOCH));
+    metrics.discovered("prod", "Project", 1);
     metrics.observe_reconcile("grant", Some("Conflict"), Duration::ZERO);
     metrics.reconcile_panicked("grant");
     metrics.undecodable("AccessGrant");

@@ -4,14 +4,14 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomRe
 use kube::CustomResourceExt;
 use serde_json::Value;
 
-use super::{AccessDecision, AccessGrant, AccessPolicy, RancherIntegration};
+use super::{AccessDecision, AccessGrant, AccessPolicy, RancherIntegration, RancherResource};
 
 /// All kinds, in the order in which they should be applied.
 ///
 /// # Errors
 /// When a generated schema cannot be read back: a fault of this crate, never of its input.
 pub fn crds() -> Result<Vec<CustomResourceDefinition>, serde_json::Error> {
-    [RancherIntegration::crd(), AccessPolicy::crd(), AccessGrant::crd(), AccessDecision::crd()]
+    [RancherIntegration::crd(), AccessPolicy::crd(), AccessGrant::crd(), AccessDecision::crd(), RancherResource::crd()]
         .into_iter()
         .map(tidy)
         .collect()

@@ -188,8 +188,8 @@ impl Access {
 /// A role on a cluster.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ClusterAccess {
-    /// Id of the cluster in Rancher. Example: `c-m-abc12def`.
-    #[schemars(length(min = 1, max = 63), regex(pattern = schema::RANCHER_ID))]
+    /// Id of the cluster in Rancher, or the name that Rancher shows, where no other cluster has it. Examples: `c-m-abc12def`, `Production`.
+    #[schemars(length(min = 1, max = 253), regex(pattern = schema::TARGET))]
     pub name: String,
     /// Id of a role template of context `cluster`. Example: `cluster-member`.
     #[schemars(length(min = 1, max = 253), regex(pattern = schema::RANCHER_ID))]
@@ -199,11 +199,11 @@ pub struct ClusterAccess {
 /// A role on a project.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ProjectAccess {
-    /// Id of the project's cluster in Rancher. Example: `c-m-abc12def`.
-    #[schemars(length(min = 1, max = 63), regex(pattern = schema::RANCHER_ID))]
+    /// Id of the project's cluster in Rancher, or the name that Rancher shows, where no other cluster has it. Examples: `c-m-abc12def`, `Production`.
+    #[schemars(length(min = 1, max = 253), regex(pattern = schema::TARGET))]
     pub cluster: String,
-    /// Id of the project, without its cluster. Example: `p-x7k2m`.
-    #[schemars(length(min = 1, max = 63), regex(pattern = schema::RANCHER_ID))]
+    /// Id of the project, without its cluster; or the name that Rancher shows, where no other project of the cluster has it. Examples: `p-x7k2m`, `Web`.
+    #[schemars(length(min = 1, max = 253), regex(pattern = schema::TARGET))]
     pub name: String,
     /// Id of a role template of context `project`. Example: `project-member`.
     #[schemars(length(min = 1, max = 253), regex(pattern = schema::RANCHER_ID))]
@@ -214,8 +214,8 @@ pub struct ProjectAccess {
 /// Rancher, which gives nothing by itself.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct NamespaceAccess {
-    /// Id of the namespace's cluster in Rancher. Example: `c-m-abc12def`.
-    #[schemars(length(min = 1, max = 63), regex(pattern = schema::RANCHER_ID))]
+    /// Id of the namespace's cluster in Rancher, or the name that Rancher shows, where no other cluster has it. Examples: `c-m-abc12def`, `Production`.
+    #[schemars(length(min = 1, max = 253), regex(pattern = schema::TARGET))]
     pub cluster: String,
     /// Name of the namespace on that cluster; it must exist. Example: `api`.
     #[schemars(length(min = 1, max = 63), regex(pattern = schema::LABEL))]

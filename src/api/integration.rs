@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     condition::Condition,
+    discovery::{Discovery, DiscoveryStatus},
     reference::{Identity, KeyReference, SecretReference},
     schema,
 };
@@ -105,6 +106,10 @@ pub struct RancherIntegrationSpec {
     /// id or a principal. May change; grants in force keep what was resolved.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub identity_mapping: Option<IdentityMapping>,
+    /// What of this server is mirrored as `RancherResource` objects, for people to find what can be asked for. Absent:
+    /// nothing; taken away again, the objects go. May change.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub discovery: Option<Discovery>,
     /// Text shown in the status of every grant of this integration, at most 400 characters. May change.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 400), regex(pattern = schema::TEXT))]
@@ -206,8 +211,9 @@ pub struct RancherIntegrationStatus {
     /// The generation of the spec that this status was judged by.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// `Ready`, `Reachable`, `Authenticated`, `Authorized`; `AdmissionEnforced` says whether identities are proven,
-    /// `KeyRotation` whether the key is replaced in time. `KeyAtRisk` is there only while it is True.
+    /// `Ready`, `Reachable`, `Authenticated`, `Authorized`; `AdmissionEnforced` says whether identities are proven.
+    /// `KeyRotation` says whether the key is replaced in time, `Discovered` whether all is mirrored, each only where the spec
+    /// asks for it; `KeyAtRisk` is there only while it is True.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
@@ -226,6 +232,10 @@ pub struct RancherIntegrationStatus {
     #[schemars(length(max = 4096))]
     #[x_kube(merge_strategy = ListMerge::Atomic)]
     pub owners: Vec<OwnerRecord>,
+    /// How many things are mirrored as `RancherResource` objects. Stands there before the first of these is made, and until
+    /// the last is gone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub discovery: Option<DiscoveryStatus>,
     /// Id of the operator installation that serves this integration.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 63), regex(pattern = schema::NAME))]

@@ -10,10 +10,12 @@ pub mod approval;
 pub mod condition;
 pub mod crd;
 pub mod decision;
+pub mod discovery;
 pub mod grant;
 pub mod integration;
 pub mod policy;
 pub mod reference;
+pub mod resource;
 pub mod schema;
 pub mod status;
 
@@ -23,6 +25,7 @@ pub use decision::{AccessDecision, AccessDecisionSpec, AccessDecisionStatus};
 pub use grant::{AccessGrant, AccessGrantSpec};
 pub use integration::{RancherIntegration, RancherIntegrationSpec};
 pub use policy::{AccessPolicy, AccessPolicySpec};
+pub use resource::{RancherResource, RancherResourceSpec};
 pub use status::AccessGrantStatus;
 
 /// The API group of all kinds.
@@ -38,8 +41,14 @@ pub const ANNOTATION_ABANDON: &str = "rancheraccess.io/abandon";
 /// Label on what the operator makes in Rancher: the installation's id. A hint for people; ownership is proven by the name.
 pub const LABEL_INSTALLATION: &str = "rancheraccess.io/installation";
 
-/// Label on what the operator makes in Rancher: the integration's name. A hint.
+/// Label on what the operator makes in Rancher, and on each `RancherResource`: the integration's name. A hint.
 pub const LABEL_INTEGRATION: &str = "rancheraccess.io/integration";
+
+/// Label on each `RancherResource`: its `spec.kind`.
+pub const LABEL_KIND: &str = "rancheraccess.io/kind";
+
+/// Label on a `RancherResource` of a cluster, project or namespace: the cluster's id.
+pub const LABEL_CLUSTER: &str = "rancheraccess.io/cluster";
 
 /// Annotation on a binding in Rancher: `<namespace>/<name>` of the grant that made it. A hint.
 pub const ANNOTATION_GRANT: &str = "rancheraccess.io/grant";

@@ -15,6 +15,9 @@ pub const LABEL_PATTERN: &str = r"^[-a-z0-9*]+$";
 /// The id of a Rancher object: what stands in its `metadata.name`.
 pub const RANCHER_ID: &str = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$";
 
+/// A Rancher object by its id or by the name that Rancher shows: [`TEXT`] without what would be a path, a pattern, or two ids.
+pub const TARGET: &str = r"^[^\p{Cc}\p{Cf}\p{Zl}\p{Zp}/:*]+$";
+
 /// Like [`RANCHER_ID`], but `*` stands for any run of characters.
 pub const RANCHER_ID_PATTERN: &str = r"^[-a-z0-9.*]+$";
 

@@ -4,6 +4,7 @@
 //! - [`queue`], [`due`], [`pools`], [`workers`]: which grants are looked at, when, and how many at once.
 //! - [`grant`]: one grant's way. [`seats`]: how many are under way under each policy with limits.
 //! - [`integration`]: one Rancher's way; [`connection`] is what it hands to the grants, with its [`clusters`].
+//! - [`discovery`]: what there is to be asked for, as objects.
 //! - [`drift`]: what happens to our bindings behind our back. [`sweep`]: what nobody remembers.
 //! - `secrets`: the one way to keys. [`proof`]: whether identities are proven. [`installation`]: who we are.
 //! - [`operator`]: how all of it is put together.
@@ -12,6 +13,7 @@ pub mod clusters;
 pub mod connection;
 pub mod context;
 pub mod decisions;
+pub mod discovery;
 pub mod drift;
 pub mod due;
 pub mod grant;

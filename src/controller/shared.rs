@@ -10,27 +10,42 @@ use std::{
 
 use kube::{Resource, ResourceExt};
 
+use tokio::sync::watch;
+
 use super::watch::Change;
 
 /// All objects of a kind, by name. Cheap to clone; clones share.
 #[derive(Debug)]
-pub struct Shared<K>(Arc<RwLock<BTreeMap<String, Arc<K>>>>, Arc<AtomicBool>);
+pub struct Shared<K>(Arc<RwLock<BTreeMap<String, Arc<K>>>>, Arc<AtomicBool>, watch::Sender<()>);
 
 impl<K> Clone for Shared<K> {
     fn clone(&self) -> Self {
-        Self(self.0.clone(), self.1.clone())
+        Self(self.0.clone(), self.1.clone(), self.2.clone())
     }
 }
 
 impl<K> Default for Shared<K> {
     fn default() -> Self {
-        Self(Arc::default(), Arc::default())
+        Self(Arc::default(), Arc::default(), watch::Sender::new(()))
     }
 }
 
 impl<K: Resource> Shared<K> {
     /// Takes in what the watch said, and tells the names that it is about.
     pub fn take(&self, change: Change<K>) -> Vec<String> {
+        let changed = self.keep(change);
+        if !changed.is_empty() {
+            self.2.send_replace(());
+        }
+        changed
+    }
+
+    /// Tells from now on that something changed.
+    pub fn changes(&self) -> watch::Receiver<()> {
+        self.2.subscribe()
+    }
+
+    fn keep(&self, change: Change<K>) -> Vec<String> {
         let mut objects = self.0.write().unwrap_or_else(PoisonError::into_inner);
         match change {
             Change::InList { news: false, .. } => Vec::new(),

@@ -1,4 +1,5 @@
-//! Watches on the API server: every object of a kind, kept in memory, with a word on each change.
+//! Watches: [`follow`] is how everything is watched, here and in Rancher; [`watch`] keeps every object of a kind on the API
+//! server in memory, with a word on each change.
 //!
 //! An object that cannot be decoded costs that object only: what was last known of it is kept, so that its access still
 //! ends on time. Everything is listed anew from time to time: what a watch lost, whoever lost it, is found then.
@@ -23,12 +24,12 @@ use tracing::{debug, warn};
 
 use crate::runtime::{health::Gate, health::Heartbeat, metrics::Metrics};
 
-/// How often everything is listed anew. Between two lists a watch of what nobody changes says nothing: kube's watcher keeps
+/// How often everything on the API server is listed anew. Between two lists a watch of what nobody changes says nothing: kube's watcher keeps
 /// bookmarks and the ends of watches to itself.
 const LIST_AGAIN: Duration = Duration::from_secs(300);
 
 /// How soon everything is listed anew after the last time, where the server was put back to a backup.
-pub const LIST_SOON: Duration = Duration::from_secs(30);
+const LIST_SOON: Duration = Duration::from_secs(30);
 
 /// How long a watch may be without any word before the process counts as stuck: a list, and one more that failed.
 pub const SILENCE: Duration = Duration::from_secs(660);
@@ -82,26 +83,15 @@ where
     K: Resource + Clone + DeserializeOwned + Debug + Send + Sync + 'static,
     K::DynamicType: Default + Clone + Debug + Eq + Hash + Send + Sync,
 {
-    let anew = || watcher(api.clone(), watcher::Config::default()).default_backoff().boxed();
-    let (mut stream, mut list_again) = (anew(), Instant::now() + LIST_AGAIN);
     let (mut listed, mut versions, mut began) = (Vec::new(), HashMap::new(), Instant::now());
-    loop {
-        let event = tokio::select! {
-            biased;
-            () = shutdown.cancelled() => return Ok(()),
-            () = sleep_until(list_again) => {
-                (stream, list_again) = (anew(), Instant::now() + LIST_AGAIN);
-                continue;
-            }
-            event = stream.next() => event,
-        };
+    follow(api, watcher::Config::default(), Some(LIST_AGAIN), &shutdown, |event| {
         signs.heartbeat.beat();
         match event {
-            Some(Ok(watcher::Event::Init)) => {
+            Ok(watcher::Event::Init) => {
                 listed.clear();
                 began = Instant::now();
             }
-            Some(Ok(watcher::Event::InitApply(object))) => {
+            Ok(watcher::Event::InitApply(object)) => {
                 let name = name_of(&object);
                 let version = object.resource_version();
                 let before = versions.insert(name.clone(), version.clone());
@@ -111,34 +101,76 @@ where
                 }
                 listed.push(name);
             }
-            Some(Ok(watcher::Event::InitDone)) => {
+            Ok(watcher::Event::InitDone) => {
                 let there: HashSet<_> = listed.iter().collect();
                 versions.retain(|name, _| there.contains(name));
                 tell(Change::Listed(std::mem::take(&mut listed)));
                 signs.gate.open();
             }
-            Some(Ok(watcher::Event::Apply(object))) => {
+            Ok(watcher::Event::Apply(object)) => {
                 versions.insert(name_of(&object), object.resource_version());
                 if let Some(object) = decoded(kind, object, &signs) {
                     tell(Change::Seen(object));
                 }
             }
-            Some(Ok(watcher::Event::Delete(object))) => {
+            Ok(watcher::Event::Delete(object)) => {
                 versions.remove(&name_of(&object));
                 let (namespace, name) = name_of(&object);
                 tell(Change::Gone { namespace, name, uid: object.meta().uid.clone() });
             }
-            Some(Err(error)) => {
-                if is_from_before(&error) {
-                    list_again = list_again.min(began + LIST_SOON);
-                }
-                debug!(kind, %error, "The watch was interrupted and goes on");
-            }
-            None => {
-                warn!(kind, "The watch ended");
-                return Ok(());
-            }
+            Err(error) => debug!(kind, %error, "The watch was interrupted and goes on"),
         }
+    })
+    .await;
+    if !shutdown.is_cancelled() {
+        warn!(kind, "The watch ended");
+    }
+    Ok(())
+}
+
+/// Lists and watches until `shutdown`, telling each event and each error; lists anew `again` and again, where that is given,
+/// and soon after the server was put back to a backup.
+pub async fn follow<K>(
+    api: Api<K>,
+    config: watcher::Config,
+    again: Option<Duration>,
+    shutdown: &CancellationToken,
+    mut tell: impl FnMut(Result<watcher::Event<K>, watcher::Error>),
+) where
+    K: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
+{
+    let anew = || watcher(api.clone(), config.clone()).default_backoff().boxed();
+    let next = || again.and_then(|again| Instant::now().checked_add(again));
+    let (mut stream, mut list_again, mut began) = (anew(), next(), Instant::now());
+    loop {
+        let event = tokio::select! {
+            biased;
+            () = shutdown.cancelled() => return,
+            () = at(list_again) => {
+                (stream, list_again) = (anew(), next());
+                continue;
+            }
+            event = stream.next() => event,
+        };
+        match &event {
+            Some(Ok(watcher::Event::Init)) => began = Instant::now(),
+            Some(Err(error)) if is_from_before(error) => {
+                let soon = began + LIST_SOON;
+                list_again = Some(list_again.map_or(soon, |planned| planned.min(soon)));
+            }
+            _ => {}
+        }
+        match event {
+            Some(event) => tell(event),
+            None => return,
+        }
+    }
+}
+
+async fn at(time: Option<Instant>) {
+    match time {
+        Some(time) => sleep_until(time).await,
+        None => std::future::pending().await,
     }
 }
 
@@ -158,7 +190,7 @@ fn decoded<K>(kind: &'static str, object: DeserializeGuard<K>, signs: &Signs) ->
 
 /// Whether the server knows nothing yet of the version that a watch stands at: it was put back to a backup. kube's watcher waits
 /// until it does; a new one lists.
-pub fn is_from_before(error: &watcher::Error) -> bool {
+fn is_from_before(error: &watcher::Error) -> bool {
     let (watcher::Error::WatchStartFailed(kube::Error::Api(status)) | watcher::Error::WatchError(status)) = error
     else {
         return false;

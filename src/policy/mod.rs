@@ -21,6 +21,7 @@ mod facts;
 mod judge;
 mod limits;
 mod mapping;
+mod offer;
 mod overlay;
 mod owner;
 mod refusal;
@@ -42,6 +43,7 @@ pub use facts::{
 };
 pub use judge::{Allowed, Demand, judge, still_allows};
 pub use mapping::{Unmapped, rancher_group, rancher_user};
+pub use offer::{Offer, offers};
 pub use overlay::overlays;
 pub use owner::{Mark, owner_of, record_owners, said_owner};
 pub use refusal::{MESSAGE_MAX, Refusal, RefusalReason};
@@ -50,6 +52,7 @@ pub use request::{Count, Policy, PolicyError, Request, Unfinished};
 pub use stage::candidates;
 pub use subject::{Wanted, wanted_subject};
 pub use system::is_system_namespace;
+pub use target::is_rancher_id;
 
 /// A name as it is compared in order to refuse: without regard to upper and lower case.
 pub fn fold(name: &str) -> String {

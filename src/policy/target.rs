@@ -12,6 +12,15 @@ use crate::api::{
 };
 use std::collections::BTreeMap;
 
+/// Whether this may be the id of something in Rancher: what its schema lets `metadata.name` be.
+pub fn is_rancher_id(name: &str) -> bool {
+    let is_word = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+    name.len() <= 253
+        && name.chars().all(|c| is_word(c) || c == '-' || c == '.')
+        && name.starts_with(is_word)
+        && name.ends_with(is_word)
+}
+
 /// One role on one target, as a grant names it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Place<'a> {
@@ -208,7 +217,12 @@ fn roles_on<'r>(rule: &'r AccessRule, place: &Place<'_>, facts: Option<&TargetFa
 
 /// Whether an object is meant by a pattern of its id, or by its labels. Where the labels are not known yet, a selector
 /// that says something may mean it.
-fn meant(names: &[String], selector: Option<&Selector>, id: &str, labels: Option<&BTreeMap<String, String>>) -> bool {
+pub(super) fn meant(
+    names: &[String],
+    selector: Option<&Selector>,
+    id: &str,
+    labels: Option<&BTreeMap<String, String>>,
+) -> bool {
     let by_labels = match labels {
         Some(labels) => selector::may_select(selector, labels),
         None => selector.is_some_and(|selector| !selector.is_empty()),

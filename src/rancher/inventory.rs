@@ -4,13 +4,8 @@ use super::{
     call::Call,
     client::Rancher,
     error::Error,
-    wire::{Cluster, GlobalRole, ObjectMeta, PolicyRule, Project, RawCluster, RoleTemplate, User, nullable},
+    wire::{Cluster, GlobalRole, Namespace, PolicyRule, Project, RoleTemplate, User, nullable},
 };
-
-#[derive(serde::Deserialize)]
-struct Bare {
-    metadata: ObjectMeta,
-}
 
 #[derive(serde::Deserialize)]
 struct ClusterRole {
@@ -24,11 +19,7 @@ impl Rancher {
     /// # Errors
     /// As for every call: see [`Error`].
     pub async fn cluster(&self, id: &str) -> Result<Sighting<Cluster>, Error> {
-        let seen: Sighting<RawCluster> = self.exchange.look(self.look_at("clusters", None, id)?).await?;
-        Ok(match seen {
-            Sighting::Found(raw) => Sighting::Found(raw.into()),
-            Sighting::Gone(proof) => Sighting::Gone(proof),
-        })
+        self.exchange.look(self.look_at("clusters", None, id)?).await
     }
 
     /// All clusters.
@@ -36,8 +27,7 @@ impl Rancher {
     /// # Errors
     /// As for every call: see [`Error`].
     pub async fn clusters(&self) -> Result<Vec<Cluster>, Error> {
-        let raw: Vec<RawCluster> = self.list_readable(&self.management("clusters", None, None)?).await?;
-        Ok(raw.into_iter().map(Cluster::from).collect())
+        self.list_readable(&self.management("clusters", None, None)?).await
     }
 
     /// A project by its cluster's id and its own.
@@ -128,9 +118,9 @@ impl Rancher {
     pub async fn namespace_uid(&self, cluster: &str, name: &str) -> Result<Option<String>, Error> {
         let path = self.cluster_path(cluster, &["api", "v1", "namespaces", name])?;
         let target = Target { group: "", resource: "namespaces", namespace: None, name: name.to_owned() };
-        let seen: Sighting<Bare> = self.exchange.look(Call::get(path).of(target)).await?;
+        let seen: Sighting<Namespace> = self.exchange.look(Call::get(path).of(target)).await?;
         match seen.found() {
-            Some(namespace) if !namespace.metadata.is_terminating() => has_uid(cluster, name, namespace).map(Some),
+            Some(namespace) if !namespace.meta.is_terminating() => has_uid(cluster, name, namespace).map(Some),
             _ => Ok(None),
         }
     }
@@ -145,9 +135,9 @@ impl Rancher {
     }
 }
 
-fn has_uid(cluster: &str, name: &str, namespace: Bare) -> Result<String, Error> {
-    if namespace.metadata.uid.is_empty() {
+fn has_uid(cluster: &str, name: &str, namespace: Namespace) -> Result<String, Error> {
+    if namespace.meta.uid.is_empty() {
         return Err(Error::unknown(format!("{name} of cluster {cluster} has no UID")));
     }
-    Ok(namespace.metadata.uid)
+    Ok(namespace.meta.uid)
 }

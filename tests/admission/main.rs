@@ -19,6 +19,7 @@ const NOT_YOURS_EITHER: &str = "spec.decidedBy.groups may name only groups that 
 const STAYS: &str = "a decision stays: only whoever made it";
 const OWNERS: &str = "a decision is owned by nothing but the grant that it names";
 const ABANDON: &str = "only who has the verb abandon on the RancherIntegration 'prod' may set it";
+const MIRRORED: &str = "a RancherResource shows what there is in Rancher: only the operator writes it";
 const STATUS: &str = "only the operator writes it";
 const FINALIZER_ONLY: &str = "only the operator adds or removes it";
 

@@ -7,7 +7,7 @@ use kube::{
 use rancher_access_operator::api::FINALIZER;
 use serde_json::{Value, json};
 
-use super::{FINALIZER_ONLY, OPERATOR, STATUS, world::*};
+use super::{FINALIZER_ONLY, MIRRORED, OPERATOR, STATUS, world::*};
 
 #[tokio::test]
 async fn only_the_operator_writes_status() {
@@ -80,4 +80,35 @@ async fn only_the_operator_adds_and_removes_its_finalizer() {
     }
     operator.patch("held", &params, &finalizers(&[])).await.unwrap();
     assert!(admin.get_opt("held").await.unwrap().is_none(), "the operator let it go");
+}
+
+#[tokio::test]
+async fn only_the_operator_writes_what_it_mirrors() {
+    let plane = plane().await;
+    let kind = resource("RancherResource");
+    let api = |client: Client| -> Api<DynamicObject> { Api::all_with(client, &kind) };
+    let admin = api(plane.client().await);
+    let operator = api(plane.service_account_client(OPERATOR.0, OPERATOR.1).await.unwrap());
+    let text = |error: kube::Error| error.to_string();
+    let mut object = DynamicObject::new("prod.cluster.c-1", &kind);
+    object.data = json!({"spec": {"integrationRef": {"name": "prod"}, "kind": "Cluster", "id": "c-1", "displayName": "Prod",
+        "state": "Available", "offered": true}});
+    refused(admin.create(&PostParams::default(), &object).await.map_err(text), MIRRORED);
+    let mut made = operator.create(&PostParams::default(), &object).await.unwrap();
+    let name = made.name_any();
+    let params = PatchParams::default();
+    for patch in [json!({"spec": {"offered": false}}), json!({"metadata": {"labels": {"a": "b"}}})] {
+        refused(admin.patch(&name, &params, &Patch::Merge(&patch)).await.map_err(text), MIRRORED);
+    }
+    made.data["spec"]["displayName"] = json!("Other");
+    refused(admin.replace(&name, &PostParams::default(), &made).await.map_err(text), MIRRORED);
+    operator.patch(&name, &params, &Patch::Merge(json!({"spec": {"displayName": "Other"}}))).await.unwrap();
+    // An integration that is deleted with --cascade=orphan leaves its objects to whoever wants them.
+    let orphan = json!({"metadata": {"labels": {"a": "b"}}});
+    for collector in ["system:serviceaccount:kube-system:generic-garbage-collector", "system:kube-controller-manager"] {
+        let collector = api(plane.client_for(collector, &["system:masters"]).await);
+        collector.patch(&name, &params, &Patch::Merge(&orphan)).await.unwrap();
+    }
+    // What is deleted by hand is made again, so nobody is kept from it.
+    admin.delete(&name, &DeleteParams::default()).await.unwrap();
 }

@@ -29,7 +29,7 @@ pub(crate) async fn install(plane: &ControlPlane) {
     let everybody = "--group=system:authenticated";
     let bind = ["create", "rolebinding", "ask", "-n", "default", "--clusterrole=rancher-access-requester", everybody];
     plane.kubectl(&bind).await.unwrap().expect_success();
-    for role in ["requester", "approver", "auditor", "platform-admin"] {
+    for role in ["requester", "approver", "auditor", "resource-viewer", "platform-admin"] {
         let gathered = ["wait", "--for=jsonpath={.rules}", &format!("clusterrole/rancher-access-{role}")];
         plane.kubectl(&gathered).await.unwrap().expect_success();
     }

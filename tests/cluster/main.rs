@@ -5,6 +5,7 @@
 
 mod admission;
 mod approvals;
+mod discovery;
 mod ends;
 mod failover;
 mod gitops;

@@ -11,7 +11,7 @@ use serde_json::Value;
 use testkit::control_plane::AuditEntry;
 
 use crate::{
-    approvals, ends,
+    approvals, discovery, ends,
     kinds::on_cluster,
     lives::whole_life,
     run,
@@ -45,7 +45,7 @@ fn it_has_the_rights_that_it_uses_and_no_verb_more() {
     });
 }
 
-/// All that an operator ever does: see `lives` and `ends`, a key that is replaced, one that goes and comes back, which tells the same Event twice, and
+/// All that an operator ever does: see `lives`, `ends` and `discovery`, a key that is replaced, one that goes and comes back, which tells the same Event twice, and
 /// admission that goes and comes back.
 async fn exercise(world: &World) {
     tokio::join!(
@@ -56,6 +56,7 @@ async fn exercise(world: &World) {
         ends::removed(world, "web", "erin"),
         ends::overlap(world, "web", "frank"),
         approvals::approved(world, "quorum", "grace"),
+        discovery::follow(world),
     );
     // A new key is written into the Secret.
     let rotate = ["patch", "rint", "prod", "--type=merge", "-p", r#"{"spec":{"rotateNow":"audit"}}"#];

@@ -180,3 +180,25 @@ async fn whose_resources_are() {
     ];
     kind().await.creates(&base(), rows).await;
 }
+
+#[tokio::test]
+async fn what_is_mirrored() {
+    let rows = vec![
+        one("/discovery", json!({}), OK),
+        one("/discovery", json!({"interval": "10m", "namespaces": true}), OK),
+        one("/discovery", json!({"interval": "1d"}), "spec.discovery.interval in body should match"),
+        one("/discovery", json!({"interval": ""}), "spec.discovery.interval"),
+        one("/discovery", json!({"namespaces": "yes"}), "spec.discovery.namespaces"),
+    ];
+    kind().await.creates(&base(), rows).await;
+    let mut on = base();
+    on["discovery"] = json!({});
+    assert_eq!(kind().await.stored(&on).await["discovery"], json!({"interval": "10m", "namespaces": false}));
+    let counts =
+        json!({"clusters": 1, "projects": 2, "namespaces": 0, "clusterRoles": 3, "projectRoles": 4, "globalRoles": 5});
+    let mut wrong = counts.clone();
+    wrong["error"] = json!("a\nb");
+    let rows =
+        vec![(json!({"discovery": counts}), OK), (json!({"discovery": wrong}), "discovery.error in body should match")];
+    kind().await.statuses("mirrored", &base(), rows).await;
+}

@@ -5,6 +5,7 @@ mod grant;
 mod grant_update;
 mod integration;
 mod policy;
+mod resource;
 mod secret_stores;
 mod selector;
 mod server;

@@ -101,7 +101,8 @@ pub(crate) async fn plane() -> &'static ControlPlane {
             let crds = format!("{}/crds", env!("CARGO_MANIFEST_DIR"));
             plane.kubectl(&["apply", "-f", &crds]).await.unwrap().expect_success();
             let begun = Instant::now();
-            for kind in ["rancherintegrations", "accesspolicies", "accessgrants", "accessdecisions"] {
+            for kind in ["rancherintegrations", "accesspolicies", "accessgrants", "accessdecisions", "rancherresources"]
+            {
                 while !plane.kubectl(&["get", kind]).await.unwrap().success {
                     assert!(begun.elapsed() < Duration::from_secs(30), "{kind} are not served within 30 s");
                 }

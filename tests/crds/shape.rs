@@ -149,6 +149,7 @@ fn every_cel_rule_is_broken_by_some_row() {
         include_str!("policy.rs"),
         include_str!("selector.rs"),
         include_str!("decision.rs"),
+        include_str!("resource.rs"),
     ]
     .concat();
     let literals: Vec<&str> = tables.split('"').skip(1).step_by(2).filter(|text| text.len() >= 18).collect();

@@ -2,12 +2,11 @@
 
 use std::{collections::HashMap, time::Duration};
 
-use futures::StreamExt;
 use kube::{
     Api, ResourceExt,
     api::{ApiResource, GroupVersionKind, PartialObjectMeta},
     core::DynamicObject,
-    runtime::{WatchStreamExt, watcher},
+    runtime::watcher,
 };
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -70,27 +69,16 @@ impl<'a> Watch<'a> {
         let ours = format!("{LABEL_INSTALLATION}={}", self.ctx.installation.id);
         let config = watcher::Config::default();
         let config = if self.others { config } else { config.labels(&ours) };
-        let anew = || watcher(api.clone(), config.clone()).default_backoff().boxed();
-        let (mut events, mut began) = (anew(), Instant::now());
-        loop {
-            let event = tokio::select! {
-                biased;
-                () = shutdown.cancelled() => return,
-                event = events.next() => event,
-            };
-            match event {
-                Some(Ok(event)) => self.take(event),
-                Some(Err(error)) => {
-                    let (integration, cluster, kind) = (self.integration, self.cluster, self.kind);
-                    if watch::is_from_before(&error) && began.elapsed() > watch::LIST_SOON {
-                        (events, began) = (anew(), Instant::now());
-                    }
-                    let error = self.connection.rancher.told(&error);
-                    debug!(integration, %kind, cluster, error, "The watch on Rancher was interrupted and goes on");
-                }
-                None => return,
+        // What a watch lost is found by the sweep.
+        watch::follow(api, config, None, shutdown, |event| match event {
+            Ok(event) => self.take(event),
+            Err(error) => {
+                let (integration, cluster, kind) = (self.integration, self.cluster, self.kind);
+                let error = self.connection.rancher.told(&error);
+                debug!(integration, %kind, cluster, error, "The watch on Rancher was interrupted and goes on");
             }
-        }
+        })
+        .await;
     }
 
     fn take(&mut self, event: watcher::Event<Seen>) {

@@ -17,14 +17,14 @@ use tracing::warn;
 
 use super::{
     ballots,
-    resolve::{Unresolved, resolve},
+    resolve::{Resolved, Unresolved, named, resolve},
     terms,
 };
 use crate::{
-    api::{AccessGrant, AccessPolicy, RancherIntegration, policy::Effect},
+    api::{AccessGrant, AccessPolicy, RancherIntegration, grant::AccessGrantSpec, policy::Effect},
     controller::{Context, brief, connection::Connection},
     grant::{Because, Extended, Judged, Terms},
-    policy::{self, Policy, Refusal, Request, Unfinished},
+    policy::{self, Policy, Refusal, RefusalReason, Request, Unfinished, Wanted},
 };
 
 /// What becomes of the request, as things stand. What extends another grant goes `from` the end of that one.
@@ -71,12 +71,19 @@ async fn weigh(
         unfinished: &unfinished,
     };
     // Whom no policy knows is told nothing: not even whether there is such an integration.
-    let candidates = policy::candidates(&request, &policies, now).map_err(not_allowed)?;
+    let candidates = policy::candidates(&request, &policies, now);
+    if let Err(refusal) = &candidates
+        && !may_be_named(refusal)
+    {
+        return Err(not_allowed(refusal.clone()));
+    }
     let overlays = policy::overlays(&request, &policies);
     let integration = open(name, integration.as_ref())?;
     let (connection, key_ends) = connection(ctx, name)?;
     let wanted = policy::wanted_subject(&grant.spec, request.mapping).map_err(not_allowed)?;
-    let mut resolved = resolve(ctx, &connection, &grant.spec, &wanted).await.map_err(unresolved)?;
+    let asked = Asked { ctx, connection: &connection, wanted: &wanted, policies: &policies, now };
+    let Meant { spec, candidates, mut resolved } = asked.meant(&request, candidates).await?;
+    let request = Request { spec: spec.as_ref().unwrap_or(&grant.spec), ..request };
     let begin = from.or(grant.spec.start_time.as_ref().map(|start| start.0)).map_or(now, |begin| begin.max(now));
     resolved.facts.continuous = Some(terms::continuous(ctx, grant, &resolved.bindings, begin));
     let judge = |unfinished: &Unfinished| {
@@ -96,6 +103,64 @@ async fn weigh(
     }
     let case = terms::Case { ctx, grant, integration, connection: &connection, extended, now };
     case.terms(allowed, resolved).await.map_err(unresolved)
+}
+
+/// What a request means in Rancher.
+struct Meant<'p> {
+    /// With ids for names, where it had any.
+    spec: Option<AccessGrantSpec>,
+    /// The policies that may allow it.
+    candidates: Vec<&'p Policy>,
+    resolved: Resolved,
+}
+
+/// All that says what a request means.
+struct Asked<'a, 'p> {
+    ctx: &'a Context,
+    connection: &'a Connection,
+    wanted: &'a Wanted,
+    policies: &'p [Policy],
+    now: Timestamp,
+}
+
+impl<'p> Asked<'_, 'p> {
+    /// Takes what it names for ids, and only where no policy covers that, or nothing has such an id, for the names that Rancher
+    /// shows. Where these lead no further, it is told what was told of the ids: who may not ask for something does not learn
+    /// what there is.
+    async fn meant(
+        &self,
+        request: &Request<'_>,
+        candidates: Result<Vec<&'p Policy>, Refusal>,
+    ) -> Result<Meant<'p>, Judged> {
+        let refusal = match candidates {
+            Ok(candidates) if named::are_ids(request.spec) => match self.resolve(request.spec).await {
+                Ok(resolved) => return Ok(Meant { spec: None, candidates, resolved }),
+                Err(Unresolved::Wrong(because)) if because.reason == "TargetNotFound" => Judged::Refused(because),
+                Err(why) => return Err(unresolved(why)),
+            },
+            Ok(_) => refused(
+                "TargetNotFound",
+                "What spec.access names is neither the id nor the name of a cluster or project in Rancher: name it by its id (kubectl get rres).".to_owned(),
+            ),
+            Err(refusal) => not_allowed(refusal),
+        };
+        let Some(spec) = named::by_ids(self.connection, request.spec).await.map_err(unresolved)? else {
+            return Err(refusal);
+        };
+        let candidates = policy::candidates(&Request { spec: &spec, ..*request }, self.policies, self.now);
+        let Ok(candidates) = candidates else { return Err(refusal) };
+        let resolved = self.resolve(&spec).await.map_err(unresolved)?;
+        Ok(Meant { spec: Some(spec), candidates, resolved })
+    }
+
+    async fn resolve(&self, spec: &AccessGrantSpec) -> Result<Resolved, Unresolved> {
+        resolve(self.ctx, self.connection, spec, self.wanted).await
+    }
+}
+
+/// Whether what no policy covers by its id may be the name that Rancher shows of something that one covers.
+fn may_be_named(refusal: &Refusal) -> bool {
+    matches!(refusal.reason, RefusalReason::TargetNotAllowed | RefusalReason::RoleNotAllowed)
 }
 
 fn unresolved(why: Unresolved) -> Judged {

@@ -128,7 +128,8 @@ async fn held_against(
         Err(refusal) => return Ok(Err(refusal.message)),
     };
     let labels = observe::namespace_labels(ctx, &view.key.namespace).await.map_err(drop)?;
-    let resolved = match resolve::resolve(ctx, &connection, &grant.spec, &wanted).await {
+    let spec = resolve::named::as_recorded(&grant.spec, &view.status.bindings);
+    let resolved = match resolve::resolve(ctx, &connection, &spec, &wanted).await {
         Ok(resolved) => resolved,
         // What cannot be told to be allowed is not: whoever has it could else take away what it is judged by.
         Err(resolve::Unresolved::Wrong(because)) => return Ok(Err(because.message)),
@@ -137,7 +138,7 @@ async fn held_against(
     let request = Request {
         namespace: &view.key.namespace,
         namespace_labels: &labels,
-        spec: &grant.spec,
+        spec: &spec,
         mapping,
         from: None,
         unfinished: &Unfinished::default(),

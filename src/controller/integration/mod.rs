@@ -25,11 +25,12 @@ use tracing::{debug, info, warn};
 use super::{
     Context, brief, clusters,
     connection::{Connection, Link},
+    discovery::keeper::Keeper,
     drift, grants, sweep,
 };
 use crate::{
-    api::{RancherIntegration, condition, integration::RancherIntegrationStatus},
-    grant::{GrantKey, GrantView},
+    api::{RancherIntegration, condition, integration::RancherIntegrationStatus, resource::ResourceKind},
+    grant::{GrantKey, GrantView, record::whole_seconds},
     runtime::{Backoff, Breaker, CircuitConfig, CircuitState},
 };
 
@@ -113,6 +114,7 @@ fn serve(
             task.stop.cancel();
             ctx.registry.remove(name);
             ctx.metrics.forget_integration(name);
+            ctx.metrics.forget_discovered(name, ResourceKind::ALL.map(ResourceKind::name));
         }
         stays
     });
@@ -138,7 +140,7 @@ struct Company {
 async fn one(ctx: Arc<Context>, name: String, poke: Arc<Notify>, stop: CancellationToken) {
     let breaker = Breaker::new(CIRCUIT);
     let mut kept = connect::Kept::new(breaker.clone());
-    let mut owners = owners::Owners::default();
+    let (mut owners, mut discovery) = (owners::Owners::default(), Keeper::default());
     let (mut circuit, mut proof) = (breaker.watch(), ctx.proof.clone());
     let mut company: Option<Company> = None;
     let rotation = Arc::new(watch::Sender::new(None));
@@ -151,9 +153,15 @@ async fn one(ctx: Arc<Context>, name: String, poke: Arc<Notify>, stop: Cancellat
         // What waits for a Rancher that is back goes first: whose things are is looked at in the next pass.
         let at_leisure = was_ready;
         let of_the_key = told.borrow_and_update().clone();
-        ready = pass(&ctx, &integration, &mut kept, at_leisure.then_some(&mut owners), of_the_key.as_ref()).await;
+        let beside = Beside {
+            owners: at_leisure.then_some(&mut owners),
+            discovery: &discovery,
+            rotation: of_the_key.as_ref(),
+        };
+        ready = pass(&ctx, &integration, &mut kept, beside).await;
         failures = if ready { 0 } else { failures.saturating_add(1) };
         keep_company(&ctx, &name, &kept, &rotation, &mut company, &stop);
+        discovery.keep(&ctx, &integration, kept.connection.as_ref(), &poke, &stop);
         if ready && !was_ready {
             recovered(&ctx, &name);
             ctx.memory.sweep_of(&name).notify_one();
@@ -181,14 +189,22 @@ async fn one(ctx: Arc<Context>, name: String, poke: Arc<Notify>, stop: Cancellat
     }
 }
 
+/// What goes on beside the looks and has a place in the status.
+struct Beside<'a> {
+    /// `None`: their time is in the next pass.
+    owners: Option<&'a mut owners::Owners>,
+    discovery: &'a Keeper,
+    rotation: Option<&'a rotation::Told>,
+}
+
 /// One look, its verdict, and what follows. Says whether what waits for this Rancher can go on.
 async fn pass(
     ctx: &Arc<Context>,
     integration: &RancherIntegration,
     kept: &mut connect::Kept,
-    owners: Option<&mut owners::Owners>,
-    rotation: Option<&rotation::Told>,
+    beside: Beside<'_>,
 ) -> bool {
+    let Beside { owners, discovery, rotation } = beside;
     let name = integration.metadata.name.as_deref().unwrap_or_default();
     let found = observe::look(ctx, integration, kept).await;
     let proof = ctx.proof.borrow().clone().map(drop);
@@ -232,6 +248,7 @@ async fn pass(
     if let Some(owners) = owners {
         verdict.status.owners = owners.look(ctx, integration, way.as_ref().map(|way| &way.rancher)).await;
     }
+    discovery.tell(integration, &mut verdict.status, whole_seconds(ctx.now()));
     write(ctx, integration, &verdict.status, &needed_by).await;
     usable
 }

@@ -20,7 +20,8 @@ pub struct Condition {
 }
 
 /// A cluster that Rancher manages.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(from = "RawCluster")]
 pub struct Cluster {
     /// Its metadata; the name is the cluster's id.
     pub meta: ObjectMeta,
@@ -43,7 +44,7 @@ impl Cluster {
 }
 
 #[derive(Deserialize)]
-pub(crate) struct RawCluster {
+struct RawCluster {
     metadata: ObjectMeta,
     #[serde(default, deserialize_with = "nullable")]
     spec: ClusterSpec,
@@ -177,6 +178,21 @@ pub struct RoleTemplate {
     pub builtin: bool,
 }
 
+/// A namespace of a cluster.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+pub struct Namespace {
+    /// Its metadata.
+    #[serde(rename = "metadata")]
+    pub meta: ObjectMeta,
+}
+
+impl Namespace {
+    /// The project that it says it is in, `<cluster>:<project>`. Whoever works on the cluster can write that.
+    pub fn project(&self) -> Option<&str> {
+        self.meta.annotations.get("field.cattle.io/projectId").map(String::as_str)
+    }
+}
+
 /// A role in Rancher as a whole.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -184,6 +200,9 @@ pub struct GlobalRole {
     /// Its metadata; the name is the role's id.
     #[serde(rename = "metadata")]
     pub meta: ObjectMeta,
+    /// The name people see.
+    #[serde(default, deserialize_with = "nullable")]
+    pub display_name: String,
     /// What it allows on Rancher's own cluster.
     #[serde(default, deserialize_with = "nullable")]
     pub rules: Vec<PolicyRule>,
@@ -294,7 +313,7 @@ mod tests {
             let json = format!(
                 r#"{{"metadata":{{"name":"c-1"}},"spec":{{"displayName":"Prod"}},"status":{{"conditions":{conditions}}}}}"#
             );
-            Cluster::from(serde_json::from_str::<RawCluster>(&json).unwrap())
+            serde_json::from_str::<Cluster>(&json).unwrap()
         };
         assert!(read(r#"[{"type":"Ready","status":"True"},{"type":"Connected","status":"True"}]"#).is_reachable());
         assert!(read(r#"[{"type":"Ready","status":"True"}]"#).is_reachable());

@@ -14,8 +14,7 @@ pub use binding::{Binding, Subject};
 pub(crate) use binding::{RawBinding, RawRoleBinding};
 pub(crate) use identity::{AccessReview, ExtToken, Feature, IdentityReview, NormanToken, Setting, UserAttribute};
 pub use identity::{User, WhoAmI};
-pub(crate) use inventory::RawCluster;
-pub use inventory::{Cluster, Condition, GlobalRole, PolicyRule, Project, RoleTemplate};
+pub use inventory::{Cluster, Condition, GlobalRole, Namespace, PolicyRule, Project, RoleTemplate};
 pub use kind::{BindingKind, Scope};
 
 /// The part of an object's metadata that we read.

@@ -57,6 +57,12 @@ pub(super) struct Reason {
     pub(super) reason: &'static str,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(super) struct Discovered {
+    pub(super) integration: String,
+    pub(super) kind: &'static str,
+}
+
 pub(super) type Seconds = Gauge<f64, AtomicU64>;
 pub(super) type Histograms<L> = Family<L, Histogram, fn() -> Histogram>;
 
@@ -72,6 +78,7 @@ pub(super) struct Families {
     pub(super) up: Family<Integration, Gauge>,
     pub(super) key_expiry: Family<Integration, Gauge>,
     pub(super) key_at_risk: Family<Integration, Gauge>,
+    pub(super) discovered: Family<Discovered, Gauge>,
     pub(super) reconcile_errors: Family<Failure, Counter>,
     pub(super) reconcile_panics: Family<Controller, Counter>,
     pub(super) reconcile_seconds: Histograms<Controller>,
@@ -122,6 +129,11 @@ pub(super) fn register() -> (Registry, Families) {
         key_at_risk: add.plain(
             "key_at_risk",
             "Whether something will stop the operator's key for Rancher from working: 1 or 0",
+            Family::default(),
+        ),
+        discovered: add.plain(
+            "discovered_resources",
+            "What there is in Rancher, as far as it is mirrored, by kind",
             Family::default(),
         ),
         reconcile_errors: add.plain("reconcile_errors", "Reconciles that failed", Family::default()),

@@ -17,7 +17,7 @@ use jiff::Timestamp;
 use prometheus_client::{encoding::text, registry::Registry};
 
 use super::Clock;
-use families::{Call, Controller, Failure, Families, Integration, Kind, Operation, Phase, Reason};
+use families::{Call, Controller, Discovered, Failure, Families, Integration, Kind, Operation, Phase, Reason};
 
 /// Why an Event was not told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -114,6 +114,19 @@ impl Metrics {
     /// Whether something will stop the operator's key for an integration from working.
     pub fn key_at_risk(&self, integration: &str, at_risk: bool) {
         self.families().key_at_risk.get_or_create(&of(integration)).set(i64::from(at_risk));
+    }
+
+    /// How many things of a kind discovery has found in an integration's Rancher.
+    pub fn discovered(&self, integration: &str, kind: &'static str, count: usize) {
+        let label = Discovered { integration: integration.to_owned(), kind };
+        self.families().discovered.get_or_create(&label).set(number(count));
+    }
+
+    /// Nothing of an integration's Rancher is mirrored any more.
+    pub fn forget_discovered(&self, integration: &str, kinds: impl IntoIterator<Item = &'static str>) {
+        for kind in kinds {
+            self.families().discovered.remove(&Discovered { integration: integration.to_owned(), kind });
+        }
     }
 
     /// An integration is gone: its gauges go too, or they would alert for ever. Its counters stay until a restart.

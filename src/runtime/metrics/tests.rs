@@ -25,6 +25,9 @@ fn names_units_and_suffixes_follow_the_conventions() {
     metrics.undecodable("AccessGrant");
     metrics.leading(true);
     metrics.residual_access("prod", 1);
+    metrics.discovered("prod", "Project", 7);
+    metrics.discovered("prod", "Cluster", 7);
+    metrics.forget_discovered("prod", ["Cluster"]);
     metrics.event_lost(EventLoss::QueueFull);
     for line in [
         r#"rancher_access_grants{phase="Granted"} 3"#,
@@ -38,11 +41,13 @@ fn names_units_and_suffixes_follow_the_conventions() {
         r#"rancher_access_undecodable_objects_total{kind="AccessGrant"} 1"#,
         r#"rancher_access_events_lost_total{reason="queue_full"} 1"#,
         r#"rancher_access_residual_access{integration="prod"} 1"#,
+        r#"rancher_access_discovered_resources{integration="prod",kind="Project"} 7"#,
         "rancher_access_leader 1",
         "# EOF",
     ] {
         has(&metrics, line);
     }
+    assert!(!metrics.encode().unwrap().contains(r#"kind="Cluster""#));
     has(&metrics, &format!(r#"rancher_access_build_info{{version="{}"}} 1"#, env!("CARGO_PKG_VERSION")));
 }
 

@@ -1,5 +1,6 @@
 //! What a request means in Rancher: who the subject is, what the targets and roles are. Reads only.
 
+pub(super) mod named;
 pub(super) mod owner;
 mod role;
 pub(super) mod subject;

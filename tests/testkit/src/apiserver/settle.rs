@@ -30,10 +30,10 @@ impl Inner {
 }
 
 fn end_namespaces(state: &mut State, now: &Value) {
-    let namespaces = Gvr::core("namespaces");
-    if !state.has(&namespaces, is_terminating) {
+    if state.ending == 0 {
         return;
     }
+    let namespaces = Gvr::core("namespaces");
     for (key, namespace) in state.list(&namespaces, None) {
         if !is_terminating(&namespace) {
             continue;

@@ -57,6 +57,8 @@ pub(super) struct State {
     owners: BTreeMap<String, usize>,
     /// Whether something changed that garbage collection must look at.
     pub garbage: bool,
+    /// How many namespaces are being deleted.
+    pub ending: usize,
     seed: u64,
     drawn: u64,
     /// Who is told of each change as it is written.
@@ -75,6 +77,7 @@ impl State {
             log: Vec::new(),
             owners: BTreeMap::new(),
             garbage: false,
+            ending: 0,
             seed,
             drawn: 0,
             observers: Vec::new(),
@@ -162,6 +165,10 @@ impl State {
         value["metadata"]["resourceVersion"] = self.revision.to_string().into();
         let stored = Arc::new(value);
         self.note_owners(old.as_deref(), (!gone).then_some(stored.as_ref()));
+        if storage == Gvr::core("namespaces").storage() {
+            self.ending -= usize::from(old.as_deref().is_some_and(is_terminating));
+            self.ending += usize::from(!gone && is_terminating(&stored));
+        }
         let objects = Arc::make_mut(self.objects.entry(storage.clone()).or_default());
         if gone {
             objects.remove(key);
@@ -189,7 +196,7 @@ impl State {
     /// Keeps count of owners, and notes when garbage collection has to look.
     fn note_owners(&mut self, old: Option<&Value>, new: Option<&Value>) {
         let (before, after) = (old.map(owner_uids).unwrap_or_default(), new.map(owner_uids).unwrap_or_default());
-        self.garbage |= before != after && !after.is_empty();
+        self.garbage |= before != after && new.is_some_and(|new| !self.owners_stand(new));
         self.garbage |=
             new.is_some_and(|new| is_terminating(new) && finalizers(new).iter().any(|one| one == FOREGROUND));
         for uid in &before {
@@ -208,6 +215,19 @@ impl State {
         if let (Some(old), None) = (old, new) {
             self.garbage |= self.owners.contains_key(meta(old, "uid"));
         }
+    }
+
+    /// Whether all owners of an object are there to stay.
+    fn owners_stand(&self, object: &Value) -> bool {
+        let stands = |owner: &Value| {
+            let of = |kind: &&Arc<Kind>| owner["kind"] == kind.kind && owner["apiVersion"] == kind.gvr.api_version();
+            let (Some(kind), Some(name)) = (self.kinds.values().find(of), owner["name"].as_str()) else { return false };
+            let namespace = if kind.namespaced { meta(object, "namespace") } else { "" };
+            let key = Key { namespace: namespace.to_owned(), name: name.to_owned() };
+            self.get(&kind.gvr, &key)
+                .is_some_and(|found| owner["uid"] == meta(&found, "uid") && !is_terminating(&found))
+        };
+        object["metadata"]["ownerReferences"].as_array().is_none_or(|owners| owners.iter().all(stands))
     }
 
     /// As etcd's compaction: who stands before what is left must list again.
@@ -231,6 +251,8 @@ impl State {
         for ((storage, key), object) in objects {
             Arc::make_mut(self.objects.entry(storage).or_default()).insert(key, object);
         }
+        let namespaces = self.objects.get(&Gvr::core("namespaces").storage());
+        self.ending = namespaces.into_iter().flat_map(|all| all.values()).filter(|one| is_terminating(one)).count();
         (self.revision, self.compacted) = (revision, revision);
         self.dropped += self.log.len();
         self.log.clear();

@@ -25,9 +25,15 @@ pub(super) fn expect<T, E: std::fmt::Display>(result: Result<T, E>, what: &str) 
 
 /// Makes a project with its backing namespace; answers with its name.
 pub(super) fn plant_project(core: &Core, cluster: &str, display: &str, labels: &Value) -> String {
-    let name = format!("p-{}", core.random(5));
     let has_own = core.version().has_backing_namespaces();
-    let backing = if has_own { names::shortened(&format!("{cluster}-{name}")) } else { name.clone() };
+    // Of ten thousand names some would be taken.
+    let (name, backing) = loop {
+        let name = format!("p-{}", core.random(5));
+        let backing = if has_own { names::shortened(&format!("{cluster}-{name}")) } else { name.clone() };
+        if core.local.get(&Gvr::core("namespaces"), "", &backing).is_none() {
+            break (name, backing);
+        }
+    };
     let namespace = json!({"metadata": {"name": backing}, "spec": {"finalizers": []}, "status": {"phase": "Active"}});
     expect(core.local.create_unchecked(&Gvr::core("namespaces"), namespace), "a backing namespace");
     let project = json!({
