@@ -153,11 +153,8 @@ async fn one(ctx: Arc<Context>, name: String, poke: Arc<Notify>, stop: Cancellat
         // What waits for a Rancher that is back goes first: whose things are is looked at in the next pass.
         let at_leisure = was_ready;
         let of_the_key = told.borrow_and_update().clone();
-        let beside = Beside {
-            owners: at_leisure.then_some(&mut owners),
-            discovery: &discovery,
-            rotation: of_the_key.as_ref(),
-        };
+        let beside =
+            Beside { owners: at_leisure.then_some(&mut owners), discovery: &discovery, rotation: of_the_key.as_ref() };
         ready = pass(&ctx, &integration, &mut kept, beside).await;
         failures = if ready { 0 } else { failures.saturating_add(1) };
         keep_company(&ctx, &name, &kept, &rotation, &mut company, &stop);
