@@ -17,7 +17,7 @@ use crate::{
 /// A day, in seconds.
 const DAY: u64 = 86_400;
 
-#[allow(clippy::disallowed_methods)]
+#[allow(clippy::disallowed_methods)] // how long it goes on is told from outside
 fn days() -> u64 {
     std::env::var("SOAK_DAYS").ok().and_then(|days| days.parse().ok()).unwrap_or(8)
 }
