@@ -24,8 +24,9 @@ use crate::{
 
 /// How often the operator goes over all grants.
 const ROUND: Duration = Duration::from_secs(31);
-/// How long nothing may be asked about a grant for it to be at rest: longer than the longest pause between two attempts, 30 s.
-const STILL: Duration = Duration::from_secs(45);
+/// How long nothing may be asked about a grant for it to be at rest: longer than the longest pause between two attempts, which is
+/// the minute from one look at a Rancher to the next.
+const STILL: Duration = Duration::from_secs(65);
 /// How soon everything is at rest once nothing goes wrong any more.
 const TO_REST: Duration = Duration::from_secs(900);
 
