@@ -330,6 +330,35 @@ async fn a_new_key_is_taken_only_once_it_works() {
     told(&world, "Ready", "Ready", SOON).await;
 }
 
+/// What another integration lives by is not taken from it.
+#[tokio::test(start_paused = true)]
+async fn a_key_that_another_secret_holds_too_is_not_replaced() {
+    let given = Given { version: Version::V2_15, model: Model::Legacy, keyless: false };
+    let world = world(given).await;
+    let (secrets, token) = (Gvr::core("secrets"), field(&world, "token"));
+    let copy = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "rancher-copy", "namespace": NAMESPACE},
+        "stringData": {"endpoint": "https://rancher.example.com", "token": token}});
+    world.server.create(&secrets, &copy).await.expect("a copy");
+    let api = Api::<RancherIntegration>::all(world.admin());
+    let other = json!({"apiVersion": "rancheraccess.io/v1alpha1", "kind": "RancherIntegration", "metadata": {"name": "copy"},
+        "spec": {"host": "rancher.example.com", "credentialsSecretRef": {"name": "rancher-copy"}}});
+    api.create(&Default::default(), &serde_json::from_value(other).expect("an integration")).await.expect("created");
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    patch(&world, json!({"rotateNow": "1"})).await;
+    let said = told(&world, "KeyRotation", "KeyShared", SOON).await;
+    assert!(said.contains("RancherIntegration copy"), "{said}");
+    // One Secret for both is one key for both.
+    api.patch(
+        "copy",
+        &PatchParams::default(),
+        &Patch::Merge(json!({"spec": {"credentialsSecretRef": {"name": "rancher-prod"}}})),
+    )
+    .await
+    .expect("patched");
+    replaced(&world, &token, Duration::from_secs(700)).await;
+    told(&world, "Ready", "Ready", SOON).await;
+}
+
 /// While a new key stands beside the old one, somebody writes another: his is the one that stays.
 #[tokio::test(start_paused = true)]
 async fn a_key_written_by_hand_in_the_middle_stays() {

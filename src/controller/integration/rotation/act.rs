@@ -60,10 +60,10 @@ impl Hand<'_> {
     /// Makes a new key, proves it, and writes it into the Secret.
     pub(super) async fn begin(&mut self, now: Timestamp) -> Result<(), RotationError> {
         self.may_make()?;
-        let from = self.current.to_string();
+        let (by, from) = (self.integration.name_any(), self.current.to_string());
         let request = self.integration.spec.rotate_now.clone();
         // From here on nobody who began earlier can write his key.
-        self.write(Record { from, began: now, request, to: None, done: None }, BTreeMap::new()).await?;
+        self.write(Record { by, from, began: now, request, to: None, done: None }, BTreeMap::new()).await?;
         self.delete_unused(None).await?;
         self.may_make()?;
         let made = self.rancher.create_key(self.kind, &self.mark()).await;

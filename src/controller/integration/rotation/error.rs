@@ -43,8 +43,11 @@ pub(super) enum RotationError {
 }
 
 impl RotationError {
-    /// For the condition: what stands, what it means, what to do.
+    /// For the condition: what stands, what it means, what to do. Who does not lead has nothing to tell.
     pub(super) fn told(&self, integration: &RancherIntegration) -> Option<Told> {
+        if matches!(self, Self::NotLeading) {
+            return None;
+        }
         let message = format!(
             "The key could not be replaced: {self}. The key in the Secret is as good as before; it is tried again, every 10 minutes at least. If it lasts, make a key in Rancher (No Scope) and write it into the Secret."
         );

@@ -92,6 +92,7 @@ mod tests {
 
     fn record(to: Option<&str>, done: bool) -> Record {
         Record {
+            by: "prod".to_owned(),
             from: "token-a".to_owned(),
             began: at("08T08:00"),
             request: Some("1".to_owned()),

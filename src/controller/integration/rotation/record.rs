@@ -11,6 +11,8 @@ pub(super) const ANNOTATION: &str = "rancheraccess.io/key-rotation";
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Record {
+    /// The integration that it is done for: several may name one Secret.
+    pub by: String,
     /// The key that is to be replaced.
     pub from: String,
     /// When it began.

@@ -23,6 +23,9 @@ use crate::{
     rancher::{KeyName, endpoint, token::kind_for},
 };
 
+/// How soon it is looked again while another integration replaces the key in this Secret.
+const OTHERS: Duration = Duration::from_secs(60);
+
 /// One turn: what status is to say, and when the next one is due at the latest.
 pub(super) async fn turn(
     ctx: &Context,
@@ -42,6 +45,11 @@ pub(super) async fn turn(
     let Some(secret) = secrets.find(name).await.map_err(|error| unreadable(&error))? else { return quiet };
     let record = Record::of(&secret);
     let unfinished = record.as_ref().is_some_and(|record| record.done.is_none());
+    let others = record.as_ref().filter(|record| record.by != integration.name_any());
+    if unfinished && others.is_some_and(|record| ctx.integrations.get(&record.by).is_some()) {
+        // Another integration that names this Secret replaces the key: what it began is its own to end.
+        return Ok((None, OTHERS));
+    }
     if !super::is_asked(integration) && !unfinished {
         return quiet;
     }
@@ -113,6 +121,15 @@ impl Hand<'_> {
                 ),
             ));
         }
+        if let Some(other) = self.shared_with() {
+            return Some(Because::new(
+                "KeyShared",
+                format!(
+                    "The RancherIntegration {other} uses the key {} too, from another Secret: it would lose it. Give each integration a key of its own, or let both name one Secret.",
+                    self.current
+                ),
+            ));
+        }
         if self.secret.immutable == Some(true) {
             return Some(Because::new(
                 "SecretImmutable",
@@ -122,6 +139,17 @@ impl Hand<'_> {
             ));
         }
         None
+    }
+
+    /// Another integration that has the same key from a Secret of its own.
+    fn shared_with(&self) -> Option<String> {
+        let ours = &self.integration.spec.credentials_secret_ref;
+        let others = self.ctx.integrations.all();
+        let others = others.iter().filter(|other| other.spec.credentials_secret_ref != *ours);
+        others.map(|other| other.name_any()).find(|other| {
+            let connection = self.ctx.registry.get(other).and_then(|link| link.connection);
+            connection.is_some_and(|connection| connection.rancher.key_name().as_ref() == Some(&self.current))
+        })
     }
 
     fn scheduled(&self, due: Option<Timestamp>) -> Because {
