@@ -90,10 +90,11 @@ pub(super) fn verdict(integration: &RancherIntegration, found: &Findings, around
         });
     }
     if let Some(Ok((who, key))) = &found.authenticated {
+        let before = status.key.take().filter(|before| before.user.as_ref() == Some(&who.user_id));
         status.key = Some(KeyStatus {
             user: Some(who.user_id.clone()),
             name: key.as_ref().map(|key| key.name.clone()),
-            administrator: found.standing.administrator.or(status.key.and_then(|key| key.administrator)),
+            administrator: found.standing.administrator.or(before.and_then(|before| before.administrator)),
             expires_time: key.as_ref().and_then(|key| match key.expiry {
                 Expiry::At(end) => Some(Time(whole_seconds(end))),
                 Expiry::Never | Expiry::Unknown => None,
@@ -105,15 +106,20 @@ pub(super) fn verdict(integration: &RancherIntegration, found: &Findings, around
     let is_same = same.is_ok();
     let may_grant = paint(integration, found, around, same, &mut status);
     let rotates = paint_rotation(integration, around, &mut status);
-    let expiry = match &found.authenticated {
-        Some(Ok((_, Some(key)))) => paint_risk(integration, found, around, key.expiry, rotates, &mut status),
-        _ => Expiry::Unknown,
-    };
-    status.conditions.sort_by_key(|c| c.type_ != "Ready");
-    let key_ends = match expiry {
-        Expiry::At(end) if !rotates => Some(end),
+    let key = match &found.authenticated {
+        Some(Ok((_, key))) => key.as_ref(),
         _ => None,
     };
+    if let Some(key) = key {
+        paint_risk(integration, found, around, key.expiry, rotates, &mut status);
+    } else if host.is_empty() {
+        condition::unset(&mut status.conditions, KEY_AT_RISK);
+    }
+    status.conditions.sort_by_key(|c| c.type_ != "Ready");
+    let key_ends = key.and_then(|key| match key.expiry {
+        Expiry::At(end) if !rotates => Some(end),
+        _ => None,
+    });
     Verdict { may_grant, same: is_same, status, key_ends }
 }
 
@@ -154,7 +160,7 @@ fn paint_risk(
     expiry: Expiry,
     rotates: bool,
     status: &mut RancherIntegrationStatus,
-) -> Expiry {
+) {
     let retained = found.standing.retained.unwrap_or(false);
     let user = status.key.as_ref().and_then(|key| key.user.as_deref());
     let life = risk::Life {
@@ -171,7 +177,6 @@ fn paint_risk(
         }
         None => condition::unset(&mut status.conditions, KEY_AT_RISK),
     }
-    expiry
 }
 
 fn paint(
