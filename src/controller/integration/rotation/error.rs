@@ -38,7 +38,7 @@ pub(super) enum RotationError {
         why: String,
     },
     /// Another process may be at it by now.
-    #[error("this process does not lead at the moment, or its clock is behind: nothing is made")]
+    #[error("this process does not lead at the moment: nothing is made")]
     NotLeading,
 }
 
