@@ -63,12 +63,12 @@ pub(super) async fn run(
     tell: Arc<watch::Sender<Option<Told>>>,
     shutdown: CancellationToken,
 ) {
-    let mut failures = 0_u32;
+    let (mut failures, began) = (0_u32, Instant::now());
     while let Some(integration) = ctx.integrations.get(&name) {
         let turn = tokio::select! {
             biased;
             () = shutdown.cancelled() => return,
-            turn = turn::turn(&ctx, &integration, &connection) => turn,
+            turn = turn::turn(&ctx, &integration, &connection, began) => turn,
         };
         let wait = match turn {
             Ok((told, again)) => {

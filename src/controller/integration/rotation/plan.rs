@@ -23,6 +23,8 @@ pub(super) struct Seen<'a> {
     pub created: Option<Timestamp>,
     pub expiry: Expiry,
     pub record: Option<&'a Record>,
+    /// How long this process has seen that key stand in the Secret, whatever the clock says.
+    pub stood: SignedDuration,
 }
 
 /// What to do.
@@ -45,7 +47,8 @@ pub(super) fn plan(seen: &Seen<'_>) -> Step {
     if let Some(to) = unfinished.and_then(|record| record.to.as_ref()) {
         let since = to.at.checked_add(GRACE).unwrap_or(Timestamp::MAX);
         // Who was set back before the switch waits no longer than he must.
-        return if seen.now >= since || seen.now < to.at { Step::Retire } else { Step::Settle(since) };
+        let settled = seen.now >= since || seen.now < to.at || seen.stood >= GRACE;
+        return if settled { Step::Retire } else { Step::Settle(since) };
     }
     match due(seen) {
         Some(due) if due <= seen.now => Step::Begin,
@@ -87,6 +90,7 @@ mod tests {
             created: Some(at("01T08:00")),
             expiry: Expiry::Never,
             record,
+            stood: SignedDuration::ZERO,
         }
     }
 
@@ -146,5 +150,7 @@ mod tests {
         assert_eq!(plan(&seen("08T08:00", Some(7), Some(&switched))), Step::Settle(at("08T08:01")));
         assert_eq!(plan(&seen("08T08:01", Some(7), Some(&switched))), Step::Retire);
         assert_eq!(plan(&seen("08T07:00", Some(7), Some(&switched))), Step::Retire, "the clock was set back");
+        let stuck = Seen { stood: GRACE, ..seen("08T08:00", Some(7), Some(&switched)) };
+        assert_eq!(plan(&stuck), Step::Retire, "the clock stands still");
     }
 }

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
+use tokio::time::Instant;
 
 use super::{
     Told,
@@ -26,11 +27,16 @@ use crate::{
 /// How soon it is looked again while another integration replaces the key in this Secret.
 const OTHERS: Duration = Duration::from_secs(60);
 
-/// One turn: what status is to say, and when the next one is due at the latest.
+/// How soon it is looked again whether the old key may go: the clock may stand still.
+const LOOK: Duration = Duration::from_secs(30);
+
+/// One turn: what status is to say, and when the next one is due at the latest. `began`: since when this task has kept the key
+/// that the connection has.
 pub(super) async fn turn(
     ctx: &Context,
     integration: &RancherIntegration,
     connection: &Connection,
+    began: Instant,
 ) -> Result<(Option<Told>, Duration), RotationError> {
     let quiet = Ok((None, Duration::MAX));
     let served = integration.metadata.name.as_deref().and_then(|name| ctx.registry.get(name));
@@ -74,11 +80,11 @@ pub(super) async fn turn(
         kind: kind_for(connection.release.minor()),
         record,
     };
-    hand.step().await
+    hand.step(began.elapsed()).await
 }
 
 impl Hand<'_> {
-    async fn step(&mut self) -> Result<(Option<Told>, Duration), RotationError> {
+    async fn step(&mut self, stood: Duration) -> Result<(Option<Told>, Duration), RotationError> {
         let now = whole_seconds(self.ctx.now());
         let spec = &self.integration.spec;
         let before = self.integration.status.as_ref().and_then(|status| status.key_rotation.as_ref());
@@ -90,6 +96,7 @@ impl Hand<'_> {
             created: self.info.created,
             expiry: self.info.expiry,
             record: self.record.as_ref(),
+            stood: SignedDuration::try_from(stood).unwrap_or(SignedDuration::MAX),
         });
         if step != Step::Retire
             && let Some(because) = self.refusal()
@@ -98,7 +105,10 @@ impl Hand<'_> {
         }
         match step {
             Step::Wait(due) => Ok((Some(self.told(True, self.scheduled(due), due)), until(now, due))),
-            Step::Settle(at) => Ok((Some(self.told(True, self.settling(), None)), until(now, Some(at)))),
+            Step::Settle(at) => {
+                let wait = until(now, Some(at)).min(LOOK);
+                Ok((Some(self.told(True, self.settling(), None)), wait))
+            }
             Step::Begin => {
                 self.begin(now).await?;
                 Ok((Some(self.told(True, self.settling(), None)), Duration::ZERO))
