@@ -59,36 +59,18 @@ impl Secrets {
 
 #[cfg(test)]
 mod tests {
-    use std::{
-        io,
-        sync::{Arc, Mutex},
-    };
-
     use http::Response;
     use kube::client::Body;
     use serde_json::json;
     use tower::service_fn;
 
     use super::*;
+    use crate::{
+        controller::brief,
+        runtime::telemetry::{LogFormat, tests::logged},
+    };
 
     const CANARY: &str = "YzRuNHJ5YzRuNHJ5";
-
-    /// What was logged.
-    #[derive(Clone, Default)]
-    struct Log(Arc<Mutex<Vec<u8>>>);
-
-    impl io::Write for Log {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            if let Ok(mut log) = self.0.lock() {
-                log.extend_from_slice(bytes);
-            }
-            Ok(bytes.len())
-        }
-
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
 
     fn server(code: u16, answer: String) -> Secrets {
         let service = service_fn(move |_: Request<Body>| {
@@ -100,16 +82,10 @@ mod tests {
 
     #[test]
     fn nothing_of_an_answer_that_cannot_be_read_is_told() {
-        let log = Log::default();
-        let writer = log.clone();
-        let subscriber = tracing_subscriber::fmt()
-            .with_max_level(tracing::Level::TRACE)
-            .with_writer(move || writer.clone())
-            .finish();
         let whole = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "a"}, "data": {"token": CANARY}});
         let cut = whole.to_string().replace("\"}}", "");
         let wrong = json!({"metadata": {"name": "a"}, "data": {"token": format!("?{CANARY}")}}).to_string();
-        tracing::subscriber::with_default(subscriber, || {
+        let log = logged(LogFormat::Text, "trace", || {
             let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
             runtime.block_on(async {
                 for answer in [&cut, &wrong] {
@@ -120,7 +96,7 @@ mod tests {
                         secrets.create(&Secret::default()).await.map(drop).unwrap_err(),
                     ];
                     for error in errors {
-                        let told = format!("{error} {error:?} {}", super::super::brief(&error));
+                        let told = format!("{error} {error:?} {}", brief(&error));
                         assert!(!told.contains(CANARY), "{told}");
                     }
                 }
@@ -128,7 +104,6 @@ mod tests {
                 assert!(found.data.is_some_and(|data| data.contains_key("token")));
             });
         });
-        let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
         assert!(!log.contains(CANARY), "{log}");
     }
 

@@ -108,7 +108,7 @@ impl FormatTime for ClockTime {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use std::sync::{Arc, Mutex};
 
@@ -126,7 +126,8 @@ mod tests {
         }
     }
 
-    fn logged(format: LogFormat, filter: &str, log: impl FnOnce()) -> String {
+    /// What is logged while that is done.
+    pub(crate) fn logged(format: LogFormat, filter: &str, log: impl FnOnce()) -> String {
         let lines = Lines::default();
         let clock = Clock::new(|| "2026-11-22T10:00:00Z".parse().unwrap());
         let writer = {

@@ -327,9 +327,9 @@ fn key_words(found: &Findings, keyless: bool) -> String {
         return format!("The key is of Rancher user {whose}{may}; when it expires could not be read.");
     };
     let ends = match key.expiry {
-        Expiry::Never => "does not expire".to_owned(),
-        Expiry::Unknown => "does not say when it expires".to_owned(),
-        Expiry::At(end) => format!("expires at {}", whole_seconds(end)),
+        Expiry::Never => " and does not expire".to_owned(),
+        Expiry::Unknown => "; Rancher does not say when it expires".to_owned(),
+        Expiry::At(end) => format!(" and expires at {}", whole_seconds(end)),
     };
-    format!("The key {} is of Rancher user {whose}{may}; it has no cluster scope and {ends}.", key.name)
+    format!("The key {} is of Rancher user {whose}{may}; it has no cluster scope{ends}.", key.name)
 }
