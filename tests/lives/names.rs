@@ -82,6 +82,14 @@ async fn who_may_not_ask_for_something_does_not_learn_by_its_name_what_there_is(
     world.rancher.add_cluster("c-m-secret01", "secret", &[]);
     let (there, not_there) = (told("a", "secret").await, told("b", "no-such").await);
     assert_eq!(there, not_there);
+    world.rancher.add_cluster("c-m-secret02", "twins", &[]);
+    world.rancher.add_cluster("c-m-secret03", "twins", &[]);
+    assert_eq!(told("c", "twins").await, not_there, "not even where several have the name");
+    // Of several, only what may be asked for is told.
+    world.rancher.add_cluster("c-m-secret04", "production", &[]);
+    let (reason, message) = told("d", "production").await;
+    assert_eq!(reason, "TargetAmbiguous");
+    assert!(message.contains(CLUSTER) && !message.contains("c-m-secret04"), "{message}");
     assert_eq!(there.0, "TargetNotAllowed");
     assert!(!there.1.contains("c-m-secret01"), "{}", there.1);
 }

@@ -144,11 +144,12 @@ impl<'p> Asked<'_, 'p> {
             ),
             Err(refusal) => not_allowed(refusal),
         };
-        let Some(spec) = named::by_ids(self.connection, request.spec).await.map_err(unresolved)? else {
+        let covering = |spec: &_| policy::candidates(&Request { spec, ..*request }, self.policies, self.now).ok();
+        let may = |spec: &_| covering(spec).is_some();
+        let Some(spec) = named::by_ids(self.connection, request.spec, may).await.map_err(unresolved)? else {
             return Err(refusal);
         };
-        let candidates = policy::candidates(&Request { spec: &spec, ..*request }, self.policies, self.now);
-        let Ok(candidates) = candidates else { return Err(refusal) };
+        let Some(candidates) = covering(&spec) else { return Err(refusal) };
         let resolved = self.resolve(&spec).await.map_err(unresolved)?;
         Ok(Meant { spec: Some(spec), candidates, resolved })
     }

@@ -35,10 +35,12 @@ fn names(access: &Access) -> Vec<&String> {
 /// as it is.
 ///
 /// # Errors
-/// Where several have a name: they are told. Where Rancher cannot be asked.
+/// Where several have a name: those are told that `may` be asked for, each put into a request of its own; where none may,
+/// nothing is called so. Where Rancher cannot be asked.
 pub(in crate::controller::grant) async fn by_ids(
     connection: &Connection,
     spec: &AccessGrantSpec,
+    may: impl Fn(&AccessGrantSpec) -> bool,
 ) -> Result<Option<AccessGrantSpec>> {
     let mut known = Known {
         connection,
@@ -47,18 +49,43 @@ pub(in crate::controller::grant) async fn by_ids(
     };
     let mut meant = spec.clone();
     for (index, access) in meant.access.iter_mut().enumerate() {
+        let alone = access.clone();
+        let may_with = |set: &dyn Fn(&mut Access)| {
+            let mut alone = alone.clone();
+            set(&mut alone);
+            may(&AccessGrantSpec { access: vec![alone], ..spec.clone() })
+        };
+        let on_cluster = |id: &str| may_with(&|access| on(access, id));
         if let Some(on) = &mut access.cluster {
-            on.name = known.cluster(index, &on.name)?;
+            on.name = known.cluster(index, &on.name, on_cluster)?;
         }
         if let Some(on) = &mut access.project {
-            on.cluster = known.cluster(index, &on.cluster)?;
-            on.name = known.project(index, &on.cluster, &on.name).await?;
+            on.cluster = known.cluster(index, &on.cluster, on_cluster)?;
+            let cluster = on.cluster.clone();
+            let on_project = |id: &str| {
+                may_with(&|access| {
+                    if let Some(on) = &mut access.project {
+                        (on.cluster, on.name) = (cluster.clone(), id.to_owned());
+                    }
+                })
+            };
+            on.name = known.project(index, &on.cluster, &on.name, on_project).await?;
         }
         if let Some(on) = &mut access.namespace {
-            on.cluster = known.cluster(index, &on.cluster)?;
+            on.cluster = known.cluster(index, &on.cluster, on_cluster)?;
         }
     }
     Ok((meant != *spec).then_some(meant))
+}
+
+/// Puts that cluster into it.
+fn on(access: &mut Access, cluster: &str) {
+    let names = [
+        access.cluster.as_mut().map(|on| &mut on.name),
+        access.project.as_mut().map(|on| &mut on.cluster),
+        access.namespace.as_mut().map(|on| &mut on.cluster),
+    ];
+    names.into_iter().flatten().for_each(|name| cluster.clone_into(name));
 }
 
 struct Known<'a> {
@@ -69,12 +96,13 @@ struct Known<'a> {
 }
 
 impl Known<'_> {
-    fn cluster(&self, index: usize, name: &str) -> Result<String> {
+    fn cluster(&self, index: usize, name: &str, may: impl Fn(&str) -> bool) -> Result<String> {
         let there = self.clusters.iter().filter(|cluster| !cluster.meta.is_terminating());
-        one_of(index, "cluster", name, there.map(|cluster| (cluster.meta.name.as_str(), cluster.display_name.as_str())))
+        let there = there.map(|cluster| (cluster.meta.name.as_str(), cluster.display_name.as_str()));
+        one_of(index, "cluster", name, there, may)
     }
 
-    async fn project(&mut self, index: usize, cluster: &str, name: &str) -> Result<String> {
+    async fn project(&mut self, index: usize, cluster: &str, name: &str, may: impl Fn(&str) -> bool) -> Result<String> {
         if !self.clusters.iter().any(|known| known.meta.name == cluster) {
             return Ok(name.to_owned());
         }
@@ -84,16 +112,18 @@ impl Known<'_> {
         }
         let there = self.projects.get(cluster).into_iter().flatten().filter(|project| !project.meta.is_terminating());
         let what = format!("project of cluster {cluster}");
-        one_of(index, &what, name, there.map(|project| (project.meta.name.as_str(), project.display_name.as_str())))
+        let there = there.map(|project| (project.meta.name.as_str(), project.display_name.as_str()));
+        one_of(index, &what, name, there, may)
     }
 }
 
-/// The id of the one that has this id, or else this name; of none, the name itself.
+/// The id of the one that has this id, or else this name; of none, or of several of which none may be asked for, the name itself.
 fn one_of<'a>(
     index: usize,
     what: &str,
     name: &str,
     there: impl Iterator<Item = (&'a str, &'a str)> + Clone,
+    may: impl Fn(&str) -> bool,
 ) -> Result<String> {
     if there.clone().any(|(id, _)| id == name) {
         return Ok(name.to_owned());
@@ -104,13 +134,17 @@ fn one_of<'a>(
         [] => Ok(name.to_owned()),
         [id] => Ok((*id).to_owned()),
         several => {
-            let told = several.iter().take(TOLD).copied().collect::<Vec<_>>().join(", ");
-            let more = several.len().saturating_sub(TOLD);
+            let allowed: Vec<_> = several.iter().copied().filter(|id| may(id)).collect();
+            if allowed.is_empty() {
+                return Ok(name.to_owned());
+            }
+            let told = allowed.iter().take(TOLD).copied().collect::<Vec<_>>().join(", ");
+            let more = allowed.len().saturating_sub(TOLD);
             let more = if more == 0 { String::new() } else { format!(" and {more} more") };
             Err(wrong(
                 "TargetAmbiguous",
                 format!(
-                    "spec.access[{index}]: more than one {what} is called {name}: {told}{more}. Create the grant anew with the id of the one that is meant."
+                    "spec.access[{index}]: more than one {what} is called {name}; those that may be asked for: {told}{more}. Create the grant anew with the id of the one that is meant."
                 ),
             ))
         }
@@ -141,8 +175,17 @@ mod tests {
     use crate::controller::grant::resolve::Unresolved;
 
     fn told(name: &str) -> std::result::Result<String, String> {
-        let there = [("c-1", "Prod"), ("c-2", "c-1"), ("c-3", "Twin"), ("c-4", "Twin"), ("c-5", ""), ("c-6", "prod")];
-        match one_of(0, "cluster", name, there.into_iter()) {
+        let there = [
+            ("c-1", "Prod"),
+            ("c-2", "c-1"),
+            ("c-3", "Twin"),
+            ("c-4", "Twin"),
+            ("c-5", ""),
+            ("c-6", "prod"),
+            ("c-7", "Half"),
+            ("c-8", "Half"),
+        ];
+        match one_of(0, "cluster", name, there.into_iter(), |id| id != "c-8") {
             Ok(id) => Ok(id),
             Err(Unresolved::Wrong(because) | Unresolved::Unknown(because)) => Err(because.message),
         }
@@ -154,14 +197,18 @@ mod tests {
         assert_eq!(told("c-1").as_deref(), Ok("c-1"), "whatever another one is called");
         assert_eq!(told("nobody").as_deref(), Ok("nobody"));
         let why = told("Twin").unwrap_err();
-        assert!(why.contains("more than one cluster is called Twin: c-3, c-4."), "{why}");
+        assert!(why.contains("more than one cluster is called Twin; those that may be asked for: c-3, c-4."), "{why}");
+        let why = told("Half").unwrap_err();
+        assert!(why.contains("asked for: c-7.") && !why.contains("c-8"), "{why}");
     }
 
     #[test]
     fn of_very_many_ten_are_told() {
         let ids: Vec<_> = (10..40).map(|number| format!("c-{number}")).collect();
         let there = ids.iter().map(|id| (id.as_str(), "Twin"));
-        let Err(Unresolved::Wrong(because)) = one_of(3, "cluster", "Twin", there) else { panic!("thirty have it") };
+        let Err(Unresolved::Wrong(because)) = one_of(3, "cluster", "Twin", there, |_| true) else {
+            panic!("thirty have it")
+        };
         assert!(
             because.message.contains("spec.access[3]") && because.message.contains("c-19 and 20 more"),
             "{}",
