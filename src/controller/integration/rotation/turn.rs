@@ -127,7 +127,7 @@ impl Hand<'_> {
             return Some(Because::new(
                 "ManagedElsewhere",
                 format!(
-                    "The Secret {name} is kept by {keeper}, which would put the old key back: the key is not replaced here. Rotate it there: make a new key in Rancher (No Scope), store it where {keeper} takes it from, and delete the old one once this integration is Ready with the new one; or take apiKeyRotationDays and rotateNow out of the spec."
+                    "The Secret {name} is kept by {keeper}, which would put the old key back: the key is not replaced here. Rotate it there: make a new key in Rancher (No Scope), store it where the Secret is made from, and delete the old one once this integration is Ready with the new one; or take apiKeyRotationDays and rotateNow out of the spec."
                 ),
             ));
         }
