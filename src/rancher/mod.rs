@@ -5,7 +5,8 @@
 //! - [`error`]: failures, named by what one may conclude from them.
 //! - [`wire`]: Rancher's objects, read tolerantly.
 //! - [`Rancher`]: the calls. [`binding`] for access, [`leftovers`] for what a binding may leave behind,
-//!   [`finalizers`] for when it may be deleted, [`membership`] for the role that only lets somebody into a cluster.
+//!   [`finalizers`] for when it may be deleted, [`membership`] for the role that only lets somebody into a cluster, [`user`]
+//!   and [`password`] for local users.
 //! - [`release`]: what one Rancher does differently from another.
 pub mod absence;
 mod adapter;
@@ -24,10 +25,12 @@ mod inventory;
 pub mod key;
 pub mod leftovers;
 pub mod membership;
+pub mod password;
 mod plain;
 pub mod release;
 pub mod token;
 pub mod transport;
+pub mod user;
 pub mod wire;
 
 #[cfg(test)]
@@ -39,6 +42,8 @@ pub use client::Rancher;
 pub use endpoint::{Credentials, CredentialsError};
 pub use error::Error;
 pub use key::{Key, KeyKind};
+pub use password::Password;
 pub use release::{Model, Release};
 pub use token::{KeyName, Mark};
 pub use transport::{Transport, TransportConfig, TransportError};
+pub use user::{NewUser, UserChange};

@@ -24,6 +24,9 @@ pub struct Release {
 /// The oldest release whose behaviour is known.
 pub const OLDEST: (u32, u32) = (2, 11);
 
+/// The oldest release that keeps the passwords of local users in Secrets.
+pub const OLDEST_WITH_USER_SECRETS: (u32, u32) = (2, 13);
+
 impl Release {
     /// Whether two bindings of one subject, role and place may stand side by side here, of which a later release would
     /// delete one. Rancher's webhook refuses the second of two cluster bindings from 2.14 on and of two project bindings
@@ -63,6 +66,11 @@ impl Release {
     pub fn minor(&self) -> Option<(u32, u32)> {
         let version = self.version.clone()?;
         Version { version, git_commit: String::new() }.minor()
+    }
+
+    /// Whether a local user's password is set by a Secret. A release that is not known counts as the newest.
+    pub fn keeps_passwords_in_secrets(&self) -> bool {
+        self.minor().is_none_or(|minor| minor >= OLDEST_WITH_USER_SECRETS)
     }
 
     /// Whether it is older than anything whose behaviour is known.
@@ -110,6 +118,13 @@ mod tests {
         let global = release("v2.15.0", Model::Legacy).finalizers(BindingKind::Global, "");
         assert_eq!(global, ["controller.cattle.io/mgmt-auth-grb-controller"]);
         assert!(Release::default().finalizers(BindingKind::Namespace, "c-1").is_empty());
+    }
+
+    #[test]
+    fn passwords_are_secrets_from_2_13_on() {
+        let keeps = |version| release(version, Model::Legacy).keeps_passwords_in_secrets();
+        assert_eq!(["v2.11.0", "v2.12.12", "v2.13.0", "v2.15.0", "dev"].map(keeps), [false, false, true, true, true]);
+        assert!(Release::default().keeps_passwords_in_secrets());
     }
 
     #[test]

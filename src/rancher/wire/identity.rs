@@ -38,6 +38,12 @@ impl User {
 pub(crate) struct UserAttribute {
     #[serde(rename = "GroupPrincipals", default, deserialize_with = "nullable")]
     group_principals: BTreeMap<String, GroupPrincipals>,
+    /// What identity providers say of the user, besides groups.
+    #[serde(rename = "ExtraByProvider", default, deserialize_with = "nullable")]
+    extra_by_provider: BTreeMap<String, Option<BTreeMap<String, Option<Vec<String>>>>>,
+    /// When somebody last logged in; an older Rancher did not write it.
+    #[serde(rename = "lastLogin", default, deserialize_with = "filled")]
+    last_login: Option<String>,
     /// After how long without a login retention disables this user; `None`: as the setting says.
     #[serde(rename = "disableAfter", default, deserialize_with = "filled")]
     pub disable_after: Option<String>,
@@ -62,6 +68,12 @@ impl UserAttribute {
     /// The principals of the user's groups, of all providers.
     pub fn groups(&self) -> impl Iterator<Item = &str> {
         self.group_principals.values().flat_map(|of| &of.items).map(|group| group.metadata.name.as_str())
+    }
+
+    /// Whether it says, or may say, that somebody logged in.
+    pub fn tells_of_a_login(&self) -> bool {
+        let extra = self.extra_by_provider.values().flatten().any(|of| !of.is_empty());
+        self.last_login.is_some() || extra || self.groups().next().is_some()
     }
 }
 
