@@ -137,10 +137,12 @@ pub struct AccessGrantSpec {
     pub dry_run: bool,
 }
 
-/// Whom access is for: a Rancher user by id, or a user or group by the principal of its identity provider.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
-#[x_kube(validation = Rule::new("[has(self.user), has(self.principal), has(self.group)].filter(x, x).size() == 1")
-    .message("must set exactly one of user, principal and group"))]
+/// Whom access is for: a Rancher user by id, a user or group by the principal of its identity provider, or a local user of
+/// Rancher that is made for it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("[has(self.user), has(self.principal), has(self.group), has(self.localUser)].filter(x, x).size() == 1")
+    .message("must set exactly one of user, principal, group and localUser"))]
 pub struct Subject {
     /// Id of a Rancher user, who must exist. Example: `u-x7k2m9qabc`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -154,6 +156,24 @@ pub struct Subject {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 4, max = 512), regex(pattern = schema::PRINCIPAL))]
     pub group: Option<String>,
+    /// A local user of Rancher, who is made when the access is given, disabled when it ends, and used again by later grants of
+    /// the same requester in the same namespace. A policy must name him in `subjects.localUsers`. Example: `{username: deploy}`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub local_user: Option<LocalUser>,
+}
+
+/// A local user of Rancher, made for the access.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct LocalUser {
+    /// His name to the requester. The name to log in with has this in it and is in the status: `rao-<username>-<8 characters>`.
+    /// Lower-case letters, digits and dashes, at most 40. Example: `deploy`.
+    #[schemars(length(min = 1, max = 40), regex(pattern = schema::LABEL))]
+    pub username: String,
+    /// The name that Rancher shows. Default: the username. Example: `Deployments of web`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253), regex(pattern = schema::TEXT))]
+    pub display_name: Option<String>,
 }
 
 /// One role on one target.

@@ -102,6 +102,18 @@ pub struct RancherIntegrationSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 64), regex(pattern = schema::TEXT))]
     pub rotate_now: Option<String>,
+    /// After how many days the password of a local user that the operator made is replaced, while access lasts. The Secret then
+    /// holds the new one; sessions and tokens go on. 1 to 3650; absent: never. May change. Example: `30`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 3650))]
+    pub credential_rotation_days: Option<i32>,
+    /// How many days after its last access ended a local user that the operator made is deleted; until then he is disabled, and
+    /// a new grant uses him again. The same for users that Rancher made because a grant bound a principal that it had never
+    /// seen, if nobody ever logged in as them. Whoever holds anything by others is kept, and reported in the status. 1 to 3650;
+    /// absent: nobody is deleted. May change. Example: `7`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 3650))]
+    pub user_cleanup_days: Option<i32>,
     /// How a Kubernetes user or group name becomes a Rancher principal. Without it, grants must name a Rancher user
     /// id or a principal. May change; grants in force keep what was resolved.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -213,7 +225,8 @@ pub struct RancherIntegrationStatus {
     pub observed_generation: Option<i64>,
     /// `Ready`, `Reachable`, `Authenticated`, `Authorized`; `AdmissionEnforced` says whether identities are proven.
     /// `KeyRotation` says whether the key is replaced in time, `Discovered` whether all is mirrored, each only where the spec
-    /// asks for it; `KeyAtRisk` is there only while it is True.
+    /// asks for it; `UsersTended` whether users that are there because of grants are as they should be, where there are any;
+    /// `KeyAtRisk` is there only while it is True.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
@@ -227,6 +240,9 @@ pub struct RancherIntegrationStatus {
     /// The replacing of the key, where the spec asks for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key_rotation: Option<KeyRotationStatus>,
+    /// The users in Rancher that are there because of grants; absent where there are none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub users: Option<UsersStatus>,
     /// Whose each cluster and project says it is, and since when: those that say so at all, up to 4096.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 4096))]
@@ -240,6 +256,34 @@ pub struct RancherIntegrationStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 63), regex(pattern = schema::NAME))]
     pub installation: Option<String>,
+}
+
+/// The users in Rancher that are there because of grants.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct UsersStatus {
+    /// Local users that the operator made and that a grant calls for now.
+    pub enabled: i32,
+    /// Local users that the operator made, and disabled when their last access ended.
+    pub disabled: i32,
+    /// Users that Rancher made because a grant bound a principal that it had never seen, and as whom nobody has logged in.
+    pub unseen: i32,
+    /// Those that were to be deleted and are kept: who, and why. At most 64.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64))]
+    #[x_kube(merge_strategy = ListMerge::Atomic)]
+    pub kept: Vec<KeptUser>,
+}
+
+/// A user that is not touched though his time has come.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct KeptUser {
+    /// Id of the Rancher user.
+    #[schemars(length(max = 253), regex(pattern = schema::TEXT))]
+    pub user: String,
+    /// Why he is kept, and what to do.
+    #[schemars(length(max = 1024), regex(pattern = schema::TEXT))]
+    pub reason: String,
 }
 
 /// Which Rancher answers at the integration's host.

@@ -47,6 +47,23 @@ pub const LABEL_INTEGRATION: &str = "rancheraccess.io/integration";
 /// Label on each `RancherResource`: its `spec.kind`.
 pub const LABEL_KIND: &str = "rancheraccess.io/kind";
 
+/// Label on what belongs to a user that is there because of grants, in Rancher and in the operator's namespace: the
+/// integration's name. A hint.
+pub const LABEL_USER: &str = "rancheraccess.io/user-of";
+
+/// Annotation on a local user in Rancher: whose he is. His id recomputes from it.
+pub const ANNOTATION_LOCAL_USER: &str = "rancheraccess.io/local-user";
+
+/// Annotation on a user whom Rancher made because a grant bound a principal that it had never seen: a seal that is good for
+/// that one user.
+pub const ANNOTATION_USER_SEAL: &str = "rancheraccess.io/user-seal";
+
+/// Annotation on a user in Rancher that is there because of grants: since when none has called for him.
+pub const ANNOTATION_UNUSED_SINCE: &str = "rancheraccess.io/unused-since";
+
+/// Annotation on the Secret with the credentials of a local user: how far his password is.
+pub const ANNOTATION_PASSWORD: &str = "rancheraccess.io/password";
+
 /// Label on a `RancherResource` of a cluster, project or namespace: the cluster's id.
 pub const LABEL_CLUSTER: &str = "rancheraccess.io/cluster";
 

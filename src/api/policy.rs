@@ -65,7 +65,7 @@ pub struct AccessPolicySpec {
     #[schemars(length(max = 64))]
     #[x_kube(merge_strategy = ListMerge::Atomic)]
     pub requesters: Vec<Identity>,
-    /// Whom the access may be for. Default: the requester alone. `Require` and `Deny` match by `users` and `groups`, and everybody where both are empty.
+    /// Whom the access may be for. Default: the requester alone. `Require` and `Deny` match by `users`, `groups` and `localUsers`, and everybody where all are empty.
     #[serde(default)]
     pub subjects: Subjects,
     /// What may be asked for: at most 64 entries. An empty list allows nothing. `Require` and `Deny` match a grant where one entry covers one of its targets; an empty list means everything.
@@ -206,6 +206,7 @@ pub enum Operator {
 
 /// Whom access may be for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
 pub struct Subjects {
     /// True: the requester himself, by his own name in Kubernetes.
     #[serde(default = "yes", rename = "self")]
@@ -220,11 +221,17 @@ pub struct Subjects {
     #[schemars(length(max = 64), inner(length(min = 1, max = 512), regex(pattern = schema::TEXT)))]
     #[x_kube(merge_strategy = ListMerge::Atomic)]
     pub groups: Vec<String>,
+    /// Local users of Rancher that may be made: the usernames that grants ask for in `subject.localUser`; `*` stands for any
+    /// run of characters. At most 64. Whoever asks gets the password: name only what shared credentials are meant for. Example: `deploy-*`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64), inner(length(min = 1, max = 63), regex(pattern = schema::LABEL_PATTERN)))]
+    #[x_kube(merge_strategy = ListMerge::Atomic)]
+    pub local_users: Vec<String>,
 }
 
 impl Default for Subjects {
     fn default() -> Self {
-        Self { self_: true, users: Vec::new(), groups: Vec::new() }
+        Self { self_: true, users: Vec::new(), groups: Vec::new(), local_users: Vec::new() }
     }
 }
 

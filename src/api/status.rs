@@ -324,6 +324,25 @@ pub struct AccessDetails {
     #[schemars(length(max = 32))]
     #[x_kube(merge_strategy = ListMerge::Atomic)]
     pub targets: Vec<TargetDetails>,
+    /// How to log in as the local user that was made for the access. The Secret goes with the access.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub credentials: Option<CredentialsDetails>,
+}
+
+/// Where the name and the password of a local user stand. Whoever asked for the access may read that Secret, and nobody
+/// else may by it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct CredentialsDetails {
+    /// The name to log in to Rancher with.
+    #[schemars(length(max = 253), regex(pattern = schema::TEXT))]
+    pub username: String,
+    /// The Secret, as `namespace/name`; its keys are `username`, `password` and `url`.
+    #[schemars(length(max = 512), regex(pattern = schema::TEXT))]
+    pub secret: String,
+    /// A command that prints the password.
+    #[schemars(length(max = 1024), regex(pattern = schema::TEXT))]
+    pub command: String,
 }
 
 /// Where to find one target.

@@ -58,6 +58,8 @@ struct Inner {
     waits: HashMap<GrantKey, u32>,
     /// Asks for a sweep of an integration's Rancher.
     sweeps: HashMap<String, Arc<Notify>>,
+    /// Asks for a look at the users in an integration's Rancher.
+    users: HashMap<String, Arc<Notify>>,
     /// How often in a row a pass over a grant failed.
     failures: HashMap<GrantKey, u32>,
     /// Whether a grant's policy still allowed it, as the policies stood when that was asked.
@@ -288,6 +290,11 @@ impl Memory {
     /// What asks for a sweep of that integration's Rancher.
     pub fn sweep_of(&self, integration: &str) -> Arc<Notify> {
         self.inner().sweeps.entry(integration.to_owned()).or_default().clone()
+    }
+
+    /// What asks for a look at the users of that integration that are there because of grants.
+    pub fn users_of(&self, integration: &str) -> Arc<Notify> {
+        self.inner().users.entry(integration.to_owned()).or_default().clone()
     }
 
     /// How often in a row a pass over that grant failed, this time included.

@@ -5,6 +5,7 @@
 //! - [`grant`]: one grant's way. [`seats`]: how many are under way under each policy with limits.
 //! - [`integration`]: one Rancher's way; [`connection`] is what it hands to the grants, with its [`clusters`].
 //! - [`discovery`]: what there is to be asked for, as objects.
+//! - [`users`]: users in Rancher that are there because of grants.
 //! - [`drift`]: what happens to our bindings behind our back. [`sweep`]: what nobody remembers.
 //! - `secrets`: the one way to keys. [`proof`]: whether identities are proven. [`installation`]: who we are.
 //! - [`operator`]: how all of it is put together.
@@ -29,6 +30,7 @@ pub mod seats;
 mod secrets;
 pub mod shared;
 pub mod sweep;
+pub mod users;
 pub mod watch;
 pub mod words;
 pub mod workers;

@@ -4,10 +4,10 @@
 //! its error may repeat a part. Here nothing of an answer ever leaves but the Secret itself.
 
 use http::Request;
-use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::{api::core::v1::Secret, apimachinery::pkg::apis::meta::v1::ObjectMeta};
 use kube::{
     Client, Resource,
-    api::{Patch, PatchParams, PostParams},
+    api::{DeleteParams, ListParams, ObjectList, PartialObjectMeta, Patch, PatchParams, PostParams, Preconditions},
     core::request,
 };
 use serde::de::Error as _;
@@ -48,6 +48,28 @@ impl Secrets {
     pub(super) async fn patch(&self, name: &str, patch: Value) -> Result<Secret, kube::Error> {
         let request = self.requests.patch(name, &PatchParams::default(), &Patch::Merge(patch));
         self.ask(request.map_err(kube::Error::BuildRequest)?).await
+    }
+
+    /// What stands of those with such labels, without what is in them.
+    pub(super) async fn labelled(&self, selector: &str) -> Result<Vec<ObjectMeta>, kube::Error> {
+        let params = ListParams::default().labels(selector);
+        let request = self.requests.list_metadata(&params).map_err(kube::Error::BuildRequest)?;
+        let answer = self.client.request_text(request).await?;
+        let listed: ObjectList<PartialObjectMeta<Secret>> = serde_json::from_str(&answer)
+            .map_err(|_| kube::Error::SerdeError(serde_json::Error::custom("the answer is not a list of Secrets")))?;
+        Ok(listed.items.into_iter().map(|secret| secret.metadata).collect())
+    }
+
+    /// Deletes one, if it is still that object. One that is gone already is fine.
+    pub(super) async fn delete(&self, name: &str, uid: &str) -> Result<(), kube::Error> {
+        let preconditions = Preconditions { uid: Some(uid.to_owned()), resource_version: None };
+        let params = DeleteParams::default().preconditions(preconditions);
+        let request = self.requests.delete(name, &params).map_err(kube::Error::BuildRequest)?;
+        match self.client.request_text(request).await {
+            Ok(_) => Ok(()),
+            Err(error) if is_absent(&error) => Ok(()),
+            Err(error) => Err(error),
+        }
     }
 
     async fn ask(&self, request: Request<Vec<u8>>) -> Result<Secret, kube::Error> {

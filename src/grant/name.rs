@@ -8,6 +8,7 @@ use std::fmt;
 
 use data_encoding::{Encoding, Specification};
 use hmac::{Hmac, KeyInit, Mac};
+use serde::{Deserialize, Serialize};
 use sha2::Sha256;
 
 use crate::api::status::BindingKind;
@@ -156,17 +157,59 @@ pub struct Access {
 /// The name of the binding that gives `access` to `subject` on the Rancher with that install-uuid.
 pub fn binding_name(key: &InstallationKey, install_uuid: &str, subject: &SubjectKey, access: &Access) -> String {
     let (kind, scope) = access.target.scope();
+    format!("{PREFIX}{}", keyed(key, &[install_uuid, &subject.to_string(), kind, &scope, &access.role], HASH_LENGTH))
+}
+
+/// A keyed hash of these parts, in lower-case base32.
+fn keyed(key: &InstallationKey, parts: &[&str], length: usize) -> String {
     // HMAC takes a key of any length; the type says that it may fail.
     let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(&key.0) else {
         return String::new();
     };
-    for part in [install_uuid, &subject.to_string(), kind, &scope, &access.role] {
+    for part in parts {
         // Each part with its length: no two different lists give the same bytes.
         mac.update(&(part.len() as u64).to_be_bytes());
         mac.update(part.as_bytes());
     }
     let hash = base32().encode(&mac.finalize().into_bytes());
-    format!("{PREFIX}{}", hash.get(..HASH_LENGTH).unwrap_or(&hash))
+    hash.get(..length).unwrap_or(&hash).to_owned()
+}
+
+/// Whose a local user is that was made for access: all that his names in Rancher are made of. Nobody else, and nobody in
+/// another namespace, comes by the same one; and whoever does not hold the installation's key cannot foresee them.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct LocalUserKey {
+    /// The integration.
+    pub integration: String,
+    /// The namespace of the grants that he is for.
+    pub namespace: String,
+    /// Who asks for him.
+    pub requester: String,
+    /// How the requester calls him.
+    pub username: String,
+}
+
+impl LocalUserKey {
+    /// His id in Rancher: the same in every grant. It is no id that a name of Kubernetes passes for (`u-…`, `user-…`).
+    pub fn id(&self, key: &InstallationKey, install_uuid: &str) -> String {
+        format!("{PREFIX}{}", self.hash(key, install_uuid, HASH_LENGTH))
+    }
+
+    /// The name that he logs in with.
+    pub fn login(&self, key: &InstallationKey, install_uuid: &str) -> String {
+        const SHORT: usize = 8;
+        format!("{PREFIX}{}-{}", self.username, self.hash(key, install_uuid, SHORT))
+    }
+
+    fn hash(&self, key: &InstallationKey, install_uuid: &str, length: usize) -> String {
+        let Self { integration, namespace, requester, username } = self;
+        keyed(key, &[install_uuid, "local-user", integration, namespace, requester, username], length)
+    }
+}
+
+/// Proves that a user was marked by us: nobody without the key can make it, and it is good for that one object.
+pub fn user_seal(key: &InstallationKey, install_uuid: &str, id: &str, uid: &str) -> String {
+    keyed(key, &[install_uuid, "user-seal", id, uid], HASH_LENGTH)
 }
 
 /// The role template without rules by which an installation lets people into a cluster: no two installations share one.
@@ -257,6 +300,45 @@ mod tests {
         assert!(is_ours(&key(), "uuid", &name, &filled_in, &access));
         assert!(!is_ours(&key(), "uuid", &name, &filled_in[..1], &access));
         assert!(!is_ours(&key(), "uuid", "rao-aaaaaaaaaaaaaaaaaaaaaaaa", &filled_in, &access));
+    }
+
+    #[test]
+    fn a_local_user_is_one_requesters_in_one_namespace() {
+        let whose = LocalUserKey {
+            integration: "prod".into(),
+            namespace: "web".into(),
+            requester: "alice".into(),
+            username: "deploy".into(),
+        };
+        let id = |whose: &LocalUserKey| whose.id(&key(), "uuid");
+        let others = [
+            LocalUserKey { integration: "test".into(), ..whose.clone() },
+            LocalUserKey { namespace: "api".into(), ..whose.clone() },
+            LocalUserKey { requester: "Alice".into(), ..whose.clone() },
+            LocalUserKey { username: "deploy2".into(), ..whose.clone() },
+            LocalUserKey { requester: "alicedeploy".into(), username: String::new(), ..whose.clone() },
+        ];
+        let mut ids: std::collections::BTreeSet<_> = others.iter().map(id).collect();
+        ids.extend([id(&whose), whose.id(&key(), "uuid2"), user_seal(&key(), "uuid", "u-1", "uid")]);
+        assert_eq!(ids.len(), others.len() + 3);
+        let login = whose.login(&key(), "uuid");
+        assert!(login.starts_with("rao-deploy-") && login.len() == "rao-deploy-".len() + 8, "{login}");
+        assert_eq!(id(&whose), id(&whose.clone()), "the same after a crash");
+        assert_eq!(id(&whose).len(), 28);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn whoever_asks_gets_a_user_of_his_own(a in ".{0,9}", b in ".{0,9}", c in ".{0,9}", d in ".{0,9}") {
+            let whose = |namespace: &str, requester: &str| LocalUserKey {
+                integration: "prod".into(), namespace: namespace.into(), requester: requester.into(), username: "x".into(),
+            };
+            let (one, other) = (whose(&a, &b), whose(&c, &d));
+            let same = one.id(&key(), "uuid") == other.id(&key(), "uuid");
+            proptest::prop_assert_eq!(same, (a, b) == (c, d));
+            let id = one.id(&key(), "uuid");
+            proptest::prop_assert!(id.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-'), "{}", id);
+        }
     }
 
     #[test]

@@ -6,7 +6,7 @@ use super::{extension, record::whole_seconds};
 use crate::api::{
     ANNOTATION_ABANDON, AccessGrant, AccessGrantSpec, AccessGrantStatus, FINALIZER,
     condition::one_line,
-    grant::Access,
+    grant::{Access, LocalUser, Subject},
     status::{BindingRecord, BindingState, EndReason, IdentityProof, Phase},
 };
 
@@ -54,6 +54,8 @@ pub struct GrantView {
     pub extends: Option<String>,
     /// `spec.requestedBy.username`: who asks.
     pub requester: String,
+    /// `spec.subject.localUser`: the local user that is to be made for the access.
+    pub local_user: Option<LocalUser>,
     /// `spec.dryRun`: nothing is ever given.
     pub dry_run: bool,
     /// Whether an administrator has given up what is left of it in Rancher.
@@ -77,7 +79,11 @@ pub struct Summary {
 
 impl From<&AccessGrantSpec> for Summary {
     fn from(spec: &AccessGrantSpec) -> Self {
-        let subject = spec.subject.as_ref().and_then(|s| s.user.as_ref().or(s.principal.as_ref()).or(s.group.as_ref()));
+        let named = |s: &Subject| {
+            let local = s.local_user.as_ref().map(|local| format!("local user {}", local.username));
+            s.user.clone().or(s.principal.clone()).or(s.group.clone()).or(local)
+        };
+        let subject = spec.subject.as_ref().and_then(named);
         let targets = spec.access.iter().map(|access| match access {
             Access { cluster: Some(on), .. } => (on.name.clone(), on.role.clone()),
             Access { project: Some(on), .. } => (format!("{}:{}", on.cluster, on.name), on.role.clone()),
@@ -87,7 +93,7 @@ impl From<&AccessGrantSpec> for Summary {
         });
         let (targets, roles): (Vec<_>, Vec<_>) = targets.unzip();
         Self {
-            subject: one_line(subject.unwrap_or(&spec.requested_by.username), SUMMARY_MAX),
+            subject: one_line(subject.as_ref().unwrap_or(&spec.requested_by.username), SUMMARY_MAX),
             target: first_and_more(&targets),
             role: first_and_more(&roles),
         }
@@ -124,6 +130,7 @@ impl From<&AccessGrant> for GrantView {
             end_time: grant.spec.end_time.as_ref().map(|t| t.0),
             extends: grant.spec.extends.as_ref().map(|extended| extended.name.clone()),
             requester: grant.spec.requested_by.username.clone(),
+            local_user: grant.spec.subject.as_ref().and_then(|subject| subject.local_user.clone()),
             dry_run: grant.spec.dry_run,
             abandoned: meta.uid.is_some()
                 && meta.annotations.as_ref().and_then(|a| a.get(ANNOTATION_ABANDON)) == meta.uid.as_ref(),

@@ -13,6 +13,7 @@ use super::{
     request::{Policy, Request},
     selector,
     stage::{self, Read},
+    subject::Wanted,
     target,
 };
 use crate::api::{
@@ -57,16 +58,18 @@ pub(super) fn may_be(entry: &Identity, requester: &Caller) -> bool {
 }
 
 fn subject(subjects: &Subjects, read: &Read<'_>, facts: &Facts) -> bool {
-    if subjects.users.is_empty() && subjects.groups.is_empty() {
+    let Subjects { users, groups, local_users, .. } = subjects;
+    if users.is_empty() && groups.is_empty() && local_users.is_empty() {
         return true;
     }
     let any =
         |patterns: &[String], name: &str| patterns.iter().any(|pattern| glob::matches(&fold(pattern), &fold(name)));
-    let known = &facts.subject;
-    let users = known.user_id.iter().chain(&known.principals).map(String::as_str);
-    match read.subject.group() {
-        Some(group) => any(&subjects.groups, group),
-        None => users.chain(read.subject.user()).any(|name| any(&subjects.users, name)),
+    let known = facts.subject.user_id.iter().chain(&facts.subject.principals);
+    match &read.subject.wanted {
+        Wanted::Group(group) => any(groups, group),
+        Wanted::User(name) | Wanted::Principal(name) => known.chain([name]).any(|name| any(users, name)),
+        // By the name that he is asked for with, and by those that he gets in Rancher.
+        Wanted::LocalUser(name) => any(local_users, name) || known.into_iter().any(|name| any(users, name)),
     }
 }
 

@@ -75,6 +75,8 @@ pub fn is_himself(
     }
     match wanted {
         Wanted::Group(group) => is_member(decider, group),
+        // Nobody's name leads to him, and nobody but the requester has his password.
+        Wanted::LocalUser(_) => Ok(false),
         Wanted::User(name) | Wanted::Principal(name) => {
             let known = decider.user_id.is_some();
             let mut names = subject.user_id.iter().chain(&subject.principals).chain([name]).map(|name| fold(name));

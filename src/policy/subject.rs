@@ -16,6 +16,8 @@ pub enum Wanted {
     Principal(String),
     /// A group, by its principal.
     Group(String),
+    /// A local user that is made for the access, by the name that the requester gives him.
+    LocalUser(String),
 }
 
 /// Whom the grant asks for: its `subject`, or else its requester.
@@ -29,12 +31,15 @@ pub fn wanted_subject(spec: &AccessGrantSpec, mapping: Option<&IdentityMapping>)
             .map_err(|why| Refusal::new(RefusalReason::SubjectUnmapped, why));
     };
     match subject {
-        Subject { user: Some(id), principal: None, group: None } => Ok(Wanted::User(id.clone())),
-        Subject { user: None, principal: Some(p), group: None } => Ok(Wanted::Principal(p.clone())),
-        Subject { user: None, principal: None, group: Some(p) } => Ok(Wanted::Group(p.clone())),
+        Subject { user: Some(id), principal: None, group: None, local_user: None } => Ok(Wanted::User(id.clone())),
+        Subject { user: None, principal: Some(p), group: None, local_user: None } => Ok(Wanted::Principal(p.clone())),
+        Subject { user: None, principal: None, group: Some(p), local_user: None } => Ok(Wanted::Group(p.clone())),
+        Subject { user: None, principal: None, group: None, local_user: Some(local) } => {
+            Ok(Wanted::LocalUser(local.username.clone()))
+        }
         _ => Err(Refusal::new(
             RefusalReason::SubjectInvalid,
-            "spec.subject must set exactly one of user, principal and group. Create the grant anew with one of them",
+            "spec.subject must set exactly one of user, principal, group and localUser. Create the grant anew with one of them",
         )),
     }
 }
@@ -81,28 +86,12 @@ impl Asked {
         })
     }
 
-    /// The group that it is for.
-    pub(super) fn group(&self) -> Option<&str> {
-        match &self.wanted {
-            Wanted::Group(group) => Some(group),
-            _ => None,
-        }
-    }
-
-    /// The user that it is for, as he is named.
-    pub(super) fn user(&self) -> Option<&str> {
-        match &self.wanted {
-            Wanted::User(name) | Wanted::Principal(name) => Some(name),
-            Wanted::Group(_) => None,
-        }
-    }
-
     /// Whether the requester asks for himself. Without facts, an id and a principal may be the same user; two ids, or
     /// two principals, are two users.
     fn for_self(&self, facts: Option<&SubjectFacts>) -> bool {
         let by_id = |wanted: &Wanted| matches!(wanted, Wanted::User(_));
         match (&self.own, &self.wanted, facts) {
-            (None, ..) | (_, Wanted::Group(_), _) => false,
+            (None, ..) | (_, Wanted::Group(_) | Wanted::LocalUser(_), _) => false,
             (Some(own), wanted, _) if own == wanted => true,
             (Some(own), _, Some(facts)) => is(own, facts),
             (Some(own), wanted, None) => by_id(own) != by_id(wanted),
@@ -113,11 +102,11 @@ impl Asked {
 /// Whether the policy lets the requester ask for this subject. Without facts, what only Rancher can tell passes: a user
 /// id may have a principal that a pattern means, and the other way round.
 pub(super) fn check(subjects: &Subjects, asked: &Asked, facts: Option<&SubjectFacts>) -> Result<(), Miss> {
-    let (patterns, name) = match &asked.wanted {
-        Wanted::Group(principal) => (&subjects.groups, principal),
-        Wanted::User(name) | Wanted::Principal(name) => (&subjects.users, name),
+    let (patterns, name, user) = match &asked.wanted {
+        Wanted::Group(principal) => (&subjects.groups, principal, false),
+        Wanted::LocalUser(name) => (&subjects.local_users, name, false),
+        Wanted::User(name) | Wanted::Principal(name) => (&subjects.users, name, true),
     };
-    let group = matches!(asked.wanted, Wanted::Group(_));
     let for_self = asked.for_self(facts);
     let by_rancher = || match facts {
         Some(facts) => {
@@ -126,12 +115,16 @@ pub(super) fn check(subjects: &Subjects, asked: &Asked, facts: Option<&SubjectFa
         }
         None => !patterns.is_empty(),
     };
-    let named = glob::any_matches(patterns, name) || (!group && by_rancher());
+    let named = glob::any_matches(patterns, name) || (user && by_rancher());
     if named || (subjects.self_ && for_self) {
         return Ok(());
     }
     let who = quote(name);
-    let why = if group {
+    let why = if matches!(asked.wanted, Wanted::LocalUser(_)) {
+        format!(
+            "spec.subjects.localUsers does not name the local user {who}. Ask for one that the policy names, or have the platform team add this one"
+        )
+    } else if !user {
         format!(
             "spec.subjects.groups does not name the group {who}. Ask for a subject that the policy names, or have the platform team add this one"
         )
@@ -159,6 +152,8 @@ pub(super) fn known(wanted: &Wanted, facts: &SubjectFacts) -> Result<(), Refusal
             ("group", principal, !other && facts.user_id.is_none())
         }
         Wanted::Principal(principal) => ("principal", principal, facts.group.is_none()),
+        // He is made for the access.
+        Wanted::LocalUser(name) => ("local user", name, facts.group.is_none()),
     };
     known.then_some(()).ok_or_else(|| {
         let message = format!(
@@ -174,6 +169,6 @@ fn is(own: &Wanted, facts: &SubjectFacts) -> bool {
     match own {
         Wanted::User(id) => facts.user_id.as_ref() == Some(id),
         Wanted::Principal(principal) => facts.principals.contains(principal),
-        Wanted::Group(_) => false,
+        Wanted::Group(_) | Wanted::LocalUser(_) => false,
     }
 }

@@ -177,6 +177,7 @@ fn expand(grant: &Grant, ask: Ask) -> GrantView {
         start_time: (ask.start > 0).then(|| time(ask.start, 0)),
         end_time: None,
         extends: None,
+        local_user: None,
         requester: String::new(),
         dry_run: false,
         abandoned: false,
@@ -242,6 +243,6 @@ fn terms(lasts: Tick) -> Terms {
         duration: SignedDuration::from_secs(i64::from(lasts) * TICK),
         rancher: RancherStatus { version: None, install_uuid: Some("install".into()), rbac_model: None },
         bindings: vec![binding(Bound { state: BindingState::Intended, uid: None, since: 0 })],
-        details: AccessDetails { instructions: None, targets: Vec::new() },
+        details: AccessDetails { instructions: None, targets: Vec::new(), credentials: None },
     }
 }

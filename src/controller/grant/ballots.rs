@@ -203,6 +203,6 @@ async fn user_of(rancher: &Rancher, wanted: &Wanted) -> Result<Option<User>, Err
     match wanted {
         Wanted::User(id) => rancher.user(id).await,
         Wanted::Principal(principal) => Ok(rancher.users_with_principal(principal).await?.pop()),
-        Wanted::Group(_) => Ok(None),
+        Wanted::Group(_) | Wanted::LocalUser(_) => Ok(None),
     }
 }

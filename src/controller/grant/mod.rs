@@ -31,6 +31,7 @@ mod write;
 
 pub(super) use ballots::revoke as revoked;
 pub(super) use terms::lasted;
+pub(super) use wait::reason as rancher_reason;
 
 use std::{sync::Arc, time::Duration};
 
@@ -38,10 +39,13 @@ use jiff::SignedDuration;
 use tokio::time::Instant;
 use tracing::{debug, info};
 
-use super::{Context, brief, grants, is_absent, operator, pools::Work, seats};
+use super::{Context, brief, grants, is_absent, operator, pools::Work, seats, users};
 use crate::{
     api::{AccessGrant, AccessGrantStatus},
-    grant::{Answer, Decision, GrantKey, GrantView, Judged, Lane, Observed, Step, Wake, decide, extension, view},
+    grant::{
+        Answer, Decision, GrantKey, GrantView, Judged, Lane, Observed, Step, Wake, binding::Goal, decide, extension,
+        view,
+    },
     runtime::Standing,
 };
 
@@ -227,7 +231,12 @@ impl Pass<'_> {
                 self.world.request = Judged::NotAsked;
                 self.world.tried = None;
             }
-            Step::Settle(goal) => self.settle(goal).await,
+            Step::Settle(goal) => {
+                if goal == Goal::Take {
+                    users::call_on(self.ctx, &self.grant);
+                }
+                self.settle(goal).await;
+            }
             Step::Touch => return self.touch().await,
             Step::RemoveFinalizer => {
                 if extended::is_waited_for(self.ctx, &self.view) {

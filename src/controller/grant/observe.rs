@@ -81,7 +81,8 @@ async fn weigh(
     let integration = open(name, integration.as_ref())?;
     let (connection, key_ends) = connection(ctx, name)?;
     let wanted = policy::wanted_subject(&grant.spec, request.mapping).map_err(not_allowed)?;
-    let asked = Asked { ctx, connection: &connection, wanted: &wanted, policies: &policies, now };
+    let asked =
+        Asked { ctx, connection: &connection, namespace: &namespace, wanted: &wanted, policies: &policies, now };
     let Meant { spec, candidates, mut resolved } = asked.meant(&request, candidates).await?;
     let request = Request { spec: spec.as_ref().unwrap_or(&grant.spec), ..request };
     let begin = from.or(grant.spec.start_time.as_ref().map(|start| start.0)).map_or(now, |begin| begin.max(now));
@@ -118,6 +119,7 @@ struct Meant<'p> {
 struct Asked<'a, 'p> {
     ctx: &'a Context,
     connection: &'a Connection,
+    namespace: &'a str,
     wanted: &'a Wanted,
     policies: &'p [Policy],
     now: Timestamp,
@@ -155,7 +157,7 @@ impl<'p> Asked<'_, 'p> {
     }
 
     async fn resolve(&self, spec: &AccessGrantSpec) -> Result<Resolved, Unresolved> {
-        resolve(self.ctx, self.connection, spec, self.wanted).await
+        resolve(self.ctx, self.connection, self.namespace, spec, self.wanted).await
     }
 }
 

@@ -57,6 +57,7 @@ pub async fn take(ctx: &Context, integration: &str, connection: &Arc<Connection>
         end_time: None,
         extends: None,
         requester: String::new(),
+        local_user: None,
         dry_run: false,
         abandoned: false,
         summary: Summary::default(),

@@ -13,7 +13,7 @@ use crate::{
         condition::{self, Condition},
         status::{BindingState, Phase},
     },
-    controller::Context,
+    controller::{Context, users},
 };
 
 /// The status was written. Tells what changed for people: the phase, or that an end is overdue.
@@ -24,6 +24,7 @@ pub(super) fn changed(ctx: &Context, grant: &AccessGrant, before: &AccessGrantSt
     if before.phase != after.phase {
         log(grant, after, phase, message);
         publish(ctx, grant, phase, message);
+        users::call_on(ctx, grant);
         if after.bindings.iter().any(|b| b.state == BindingState::Abandoned) {
             ctx.events.publish(reference(grant), EventType::Warning, "Abandoned", "Revoke", message);
             // Its Rancher may be back by now: the sweep looks at once, and again until it could.

@@ -129,7 +129,7 @@ async fn held_against(
     };
     let labels = observe::namespace_labels(ctx, &view.key.namespace).await.map_err(drop)?;
     let spec = resolve::named::as_recorded(&grant.spec, &view.status.bindings);
-    let resolved = match resolve::resolve(ctx, &connection, &spec, &wanted).await {
+    let resolved = match resolve::resolve(ctx, &connection, &view.key.namespace, &spec, &wanted).await {
         Ok(resolved) => resolved,
         // What cannot be told to be allowed is not: whoever has it could else take away what it is judged by.
         Err(resolve::Unresolved::Wrong(because)) => return Ok(Err(because.message)),

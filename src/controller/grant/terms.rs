@@ -13,9 +13,9 @@ use crate::{
         grant::Access,
         integration::{RancherIntegrationSpec, RancherStatus},
         reference::IdentityKind,
-        status::{AccessDetails, BindingRecord, BindingState, TargetDetails},
+        status::{AccessDetails, BindingRecord, BindingState, CredentialsDetails, TargetDetails},
     },
-    controller::{Context, connection::Connection, words},
+    controller::{Context, connection::Connection, users, words},
     grant::{Approval, Extended, Terms, name::membership_role, view::Summary},
     policy::{self, Allowed, Approved, Continuous, TargetFacts},
 };
@@ -86,7 +86,10 @@ impl Case<'_> {
             continuous_since: resolved.facts.continuous.map(|continuous| continuous.since),
             duration: allowed.duration,
             rancher,
-            details: details(self.ctx, &self.integration.spec, &resolved.bindings),
+            details: AccessDetails {
+                credentials: self.credentials(&resolved),
+                ..details(self.ctx, &self.integration.spec, &resolved.bindings)
+            },
             bindings: resolved.bindings,
         })
     }
@@ -121,6 +124,18 @@ impl Case<'_> {
         let (uid, end) = extended.unzip();
         let lasts = spec.end_time.is_none().then(|| allowed.duration.as_secs().to_string());
         [spec.start_time.as_ref().map(time), spec.end_time.as_ref().map(time), lasts, uid, end]
+    }
+
+    /// Where the requester finds the credentials of a local user.
+    fn credentials(&self, resolved: &Resolved) -> Option<CredentialsDetails> {
+        let local = self.grant.spec.subject.as_ref()?.local_user.as_ref()?;
+        let whose = users::whose(self.grant.metadata.namespace.as_deref()?, &self.grant.spec, local);
+        let (namespace, secret) = (&self.ctx.settings.namespace, resolved.facts.subject.user_id.as_ref()?);
+        Some(CredentialsDetails {
+            username: whose.login(&self.ctx.installation.key, &self.connection.install_uuid),
+            secret: format!("{namespace}/{secret}"),
+            command: format!("kubectl -n {namespace} get secret {secret} -o jsonpath='{{.data.password}}' | base64 -d"),
+        })
     }
 
     /// What would be given, a line for each role on a target.
@@ -186,7 +201,7 @@ pub(in crate::controller) fn lasted(grant: &AccessGrant, binding: &str) -> Optio
 
 /// What to tell the user about using the access. What only lets him in is nothing to go to.
 fn details(ctx: &Context, spec: &RancherIntegrationSpec, bindings: &[BindingRecord]) -> AccessDetails {
-    let ui = ui_url(spec);
+    let ui = words::ui_url(spec);
     let membership = membership_role(&ctx.installation.id);
     let targets = bindings
         .iter()
@@ -204,15 +219,5 @@ fn details(ctx: &Context, spec: &RancherIntegrationSpec, bindings: &[BindingReco
             }
         })
         .collect();
-    AccessDetails { instructions: spec.custom_access_details.clone(), targets }
-}
-
-/// Where people reach Rancher's pages: nowhere that is known, for a Rancher without a host.
-fn ui_url(spec: &RancherIntegrationSpec) -> String {
-    let url = spec.ui_url.clone().unwrap_or_else(|| match (spec.host.as_str(), spec.port) {
-        ("", _) => String::new(),
-        (host, 443) => format!("https://{host}"),
-        (host, port) => format!("https://{host}:{port}"),
-    });
-    url.trim_end_matches('/').to_owned()
+    AccessDetails { instructions: spec.custom_access_details.clone(), targets, credentials: None }
 }

@@ -155,7 +155,7 @@ impl Hand<'_> {
 }
 
 /// A reason for the condition, from what went wrong.
-pub(super) fn reason(error: &Error) -> &'static str {
+pub(in crate::controller) fn reason(error: &Error) -> &'static str {
     match error {
         Error::Unauthenticated { .. } => "KeyRefused",
         Error::Unavailable { .. } => "RancherUnreachable",

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     api::{ANNOTATION_GRANT, LABEL_INSTALLATION, LABEL_INTEGRATION},
-    controller::words,
+    controller::{users, words},
     grant::{
         Progress,
         binding::{Equal, Goal, Sight, WaitFor},
@@ -26,12 +26,21 @@ impl Hand<'_> {
             subject: words::new_subject(&case.subject),
             scope: words::scope(record),
             role: record.role.clone(),
-            labels: [(LABEL_INSTALLATION, self.ctx.installation.id.as_str()), (LABEL_INTEGRATION, self.integration)]
-                .map(|(k, v)| (k.to_owned(), v.to_owned()))
-                .into(),
+            labels: [
+                (LABEL_INSTALLATION, self.ctx.installation.id.clone()),
+                (LABEL_INTEGRATION, words::label(self.integration)),
+            ]
+            .map(|(k, v)| (k.to_owned(), v))
+            .into(),
             annotations: [(ANNOTATION_GRANT.to_owned(), self.grant.key.to_string())].into(),
         };
-        // Held until the create is answered: whoever removes the role waits for that.
+        // Each held until the create is answered: whoever retires the user, or removes the role, waits for that.
+        let (ctx, connection) = (self.ctx, self.connection);
+        let _user = match users::ready(ctx, connection, self.integration, self.grant, &|| self.may_create()).await {
+            Ok(held) => held,
+            Err(users::Trouble::Waiting(because)) => return Some(self.waiting(&because.reason, because.message)),
+            Err(users::Trouble::Refused(message)) => return Some(Progress::Refused(message)),
+        };
         let role = match membership::ensure(self, record).await {
             Ok(held) => held,
             Err(because) => return Some(self.waiting(&because.reason, because.message)),

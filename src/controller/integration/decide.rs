@@ -15,9 +15,9 @@ use crate::{
             self,
             ConditionStatus::{False, True, Unknown},
         },
-        integration::{KeyRotationStatus, KeyStatus, RancherIntegrationStatus, RancherStatus},
+        integration::{KeyRotationStatus, KeyStatus, RancherIntegrationStatus, RancherStatus, UsersStatus},
     },
-    controller::words,
+    controller::{users, words},
     grant::{Because, GrantKey, record::whole_seconds},
     rancher::{Model, Release, identity::Expiry},
 };
@@ -49,6 +49,8 @@ pub(super) struct Surroundings<'a> {
     pub last: Option<(GrantKey, Timestamp)>,
     /// What is told of the replacing of the key; `None`: nothing yet.
     pub rotation: Option<&'a Told>,
+    /// What is told of users that are there because of grants; `None`: nothing yet.
+    pub users: Option<&'a users::Told>,
 }
 
 /// Why an integration that another installation serves is not granted on.
@@ -106,6 +108,7 @@ pub(super) fn verdict(integration: &RancherIntegration, found: &Findings, around
     let is_same = same.is_ok();
     let may_grant = paint(integration, found, around, same, &mut status);
     let rotates = paint_rotation(integration, around, &mut status);
+    paint_users(integration, around, &mut status);
     let key = match &found.authenticated {
         Some(Ok((_, key))) => key.as_ref(),
         _ => None,
@@ -150,6 +153,23 @@ fn paint_rotation(
     let Because { reason, message } = &told.because;
     condition::set(&mut status.conditions, now, generation, TYPE, told.holds, reason, message);
     days && told.holds == True
+}
+
+/// What is told of users that are there because of grants. Of none, nothing is said.
+fn paint_users(integration: &RancherIntegration, around: &Surroundings<'_>, status: &mut RancherIntegrationStatus) {
+    const TYPE: &str = "UsersTended";
+    let Some(users::Told { holds, because: Because { reason, message }, users }) = around.users else { return };
+    let nobody = users.as_ref().is_none_or(|users| *users == UsersStatus::default());
+    if *holds == True && nobody {
+        status.users = None;
+        condition::unset(&mut status.conditions, TYPE);
+        return;
+    }
+    if let Some(users) = users {
+        status.users = Some(users.clone());
+    }
+    let (now, generation) = (whole_seconds(around.now), integration.metadata.generation);
+    condition::set(&mut status.conditions, now, generation, TYPE, *holds, reason, message);
 }
 
 /// What will stop the key from working.

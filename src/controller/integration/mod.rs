@@ -26,7 +26,7 @@ use super::{
     Context, brief, clusters,
     connection::{Connection, Link},
     discovery::keeper::Keeper,
-    drift, grants, sweep,
+    drift, grants, sweep, users,
 };
 use crate::{
     api::{RancherIntegration, condition, integration::RancherIntegrationStatus, resource::ResourceKind},
@@ -127,11 +127,11 @@ fn serve(
     }
 }
 
-/// What goes on beside a connection: its watch, its sweep, the probes of clusters that are away, and the keeper of its key. Ends
-/// when it is dropped.
+/// What goes on beside a connection: its watch, its sweep, the probes of clusters that are away, and the keepers of its key and
+/// of its users. Ends when it is dropped.
 struct Company {
     connection: Arc<Connection>,
-    tasks: [tokio::task::JoinHandle<()>; 4],
+    tasks: [tokio::task::JoinHandle<()>; 5],
     /// Wakes the keeper of the key.
     rotate: Arc<Notify>,
     _stop: tokio_util::sync::DropGuard,
@@ -143,8 +143,8 @@ async fn one(ctx: Arc<Context>, name: String, poke: Arc<Notify>, stop: Cancellat
     let (mut owners, mut discovery) = (owners::Owners::default(), Keeper::default());
     let (mut circuit, mut proof) = (breaker.watch(), ctx.proof.clone());
     let mut company: Option<Company> = None;
-    let rotation = Arc::new(watch::Sender::new(None));
-    let mut told = rotation.subscribe();
+    let keepers = Keepers::default();
+    let (mut told, mut told_of_users) = (keepers.rotation.subscribe(), keepers.users.subscribe());
     let (mut ready, mut failures) = (false, 0_u32);
     while let Some(integration) = ctx.integrations.get(&name) {
         circuit.mark_unchanged();
@@ -152,12 +152,16 @@ async fn one(ctx: Arc<Context>, name: String, poke: Arc<Notify>, stop: Cancellat
         let was_ready = ready;
         // What waits for a Rancher that is back goes first: whose things are is looked at in the next pass.
         let at_leisure = was_ready;
-        let of_the_key = told.borrow_and_update().clone();
-        let beside =
-            Beside { owners: at_leisure.then_some(&mut owners), discovery: &discovery, rotation: of_the_key.as_ref() };
+        let (of_the_key, of_users) = (told.borrow_and_update().clone(), told_of_users.borrow_and_update().clone());
+        let beside = Beside {
+            owners: at_leisure.then_some(&mut owners),
+            discovery: &discovery,
+            rotation: of_the_key.as_ref(),
+            users: of_users.as_ref(),
+        };
         ready = pass(&ctx, &integration, &mut kept, beside).await;
         failures = if ready { 0 } else { failures.saturating_add(1) };
-        keep_company(&ctx, &name, &kept, &rotation, &mut company, &stop);
+        keep_company(&ctx, &name, &kept, &keepers, &mut company, &stop);
         discovery.keep(&ctx, &integration, kept.connection.as_ref(), &poke, &stop);
         if ready && !was_ready {
             recovered(&ctx, &name);
@@ -177,6 +181,7 @@ async fn one(ctx: Arc<Context>, name: String, poke: Arc<Notify>, stop: Cancellat
                 }
             }
             _ = told.changed() => {}
+            _ = told_of_users.changed() => {}
             // Only what was accepted before: one that is known not to be is asked about in its time.
             () = refused(&kept), if ready => {}
             () = opened(&mut circuit) => {}
@@ -192,6 +197,14 @@ struct Beside<'a> {
     owners: Option<&'a mut owners::Owners>,
     discovery: &'a Keeper,
     rotation: Option<&'a rotation::Told>,
+    users: Option<&'a users::Told>,
+}
+
+/// By what the keepers beside a connection tell of what they do.
+#[derive(Default)]
+struct Keepers {
+    rotation: Arc<watch::Sender<Option<rotation::Told>>>,
+    users: Arc<watch::Sender<Option<users::Told>>>,
 }
 
 /// One look, its verdict, and what follows. Says whether what waits for this Rancher can go on.
@@ -201,7 +214,7 @@ async fn pass(
     kept: &mut connect::Kept,
     beside: Beside<'_>,
 ) -> bool {
-    let Beside { owners, discovery, rotation } = beside;
+    let Beside { owners, discovery, rotation, users } = beside;
     let name = integration.metadata.name.as_deref().unwrap_or_default();
     let found = observe::look(ctx, integration, kept).await;
     let proof = ctx.proof.borrow().clone().map(drop);
@@ -214,6 +227,7 @@ async fn pass(
         needed_by: &needed_by,
         last: record::ends_last(ctx, name),
         rotation,
+        users,
     };
     let mut verdict = decide::verdict(integration, &found, &around);
     if ctx.integrations.get(name).is_none() {
@@ -280,7 +294,7 @@ fn keep_company(
     ctx: &Arc<Context>,
     name: &str,
     kept: &connect::Kept,
-    rotation: &Arc<watch::Sender<Option<rotation::Told>>>,
+    keepers: &Keepers,
     company: &mut Option<Company>,
     stop: &CancellationToken,
 ) {
@@ -296,14 +310,17 @@ fn keep_company(
         return;
     }
     let (token, asked, rotate) = (stop.child_token(), ctx.memory.sweep_of(name), Arc::new(Notify::new()));
-    let (told, woken) = (rotation.clone(), rotate.clone());
-    let (clusters, drift, sweep, rotation) = (
+    let (told, woken) = (keepers.rotation.clone(), rotate.clone());
+    let (told_of_users, called) = (keepers.users.clone(), ctx.memory.users_of(name));
+    let (clusters, drift, sweep, rotation, users) = (
         clusters::run(ctx.clone(), name.to_owned(), connection.clone(), token.clone()),
         drift::run(ctx.clone(), name.to_owned(), connection.clone(), token.clone()),
         sweep::run(ctx.clone(), name.to_owned(), connection.clone(), asked, token.clone()),
         rotation::run(ctx.clone(), name.to_owned(), connection.clone(), woken, told, token.clone()),
+        users::run(ctx.clone(), name.to_owned(), connection.clone(), called, told_of_users, token.clone()),
     );
-    let tasks = [tokio::spawn(clusters), tokio::spawn(drift), tokio::spawn(sweep), tokio::spawn(rotation)];
+    let tasks =
+        [tokio::spawn(clusters), tokio::spawn(drift), tokio::spawn(sweep), tokio::spawn(rotation), tokio::spawn(users)];
     *company = Some(Company { connection: connection.clone(), tasks, rotate, _stop: token.drop_guard() });
 }
 

@@ -175,7 +175,7 @@ fn details() -> AccessDetails {
         url: "https://rancher.example.com".into(),
         kubeconfig_command: "rancher clusters kubeconfig c-1".into(),
     }];
-    AccessDetails { instructions: None, targets }
+    AccessDetails { instructions: None, targets, credentials: None }
 }
 
 /// A status with or without an intent. With one, the end is nearly always recorded; a finished one has the time when
@@ -246,6 +246,7 @@ pub(super) fn view(recorded: bool) -> BoxedStrategy<GrantView> {
             start_time,
             end_time,
             extends: None,
+            local_user: None,
             requester: "alice".into(),
             dry_run: false,
             abandoned: false,

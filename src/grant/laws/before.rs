@@ -37,6 +37,7 @@ pub(super) fn extended() -> BoxedStrategy<Extended> {
             start_time: None,
             end_time,
             extends: None,
+            local_user: None,
             requester: String::new(),
             dry_run: false,
             abandoned: false,

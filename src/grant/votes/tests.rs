@@ -51,7 +51,7 @@ fn terms() -> Terms {
         duration: SignedDuration::from_hours(1),
         rancher: RancherStatus::default(),
         bindings: Vec::new(),
-        details: AccessDetails { instructions: None, targets: Vec::new() },
+        details: AccessDetails { instructions: None, targets: Vec::new(), credentials: None },
     }
 }
 
@@ -66,6 +66,7 @@ fn grant() -> GrantView {
         start_time: None,
         end_time: None,
         extends: None,
+        local_user: None,
         requester: "alice".into(),
         dry_run: false,
         abandoned: false,

@@ -13,7 +13,7 @@ use crate::{
         grant::AccessGrantSpec,
         status::{BindingRecord, BindingState},
     },
-    controller::{Context, connection::Connection},
+    controller::{Context, connection::Connection, users},
     grant::{
         Because,
         name::{Access, SubjectKey, Target, binding_name, membership_role},
@@ -42,10 +42,14 @@ type Result<T> = std::result::Result<T, Unresolved>;
 pub(super) async fn resolve(
     ctx: &Context,
     connection: &Connection,
+    namespace: &str,
     spec: &AccessGrantSpec,
     wanted: &Wanted,
 ) -> Result<Resolved> {
-    let found = subject::subject(&connection.rancher, wanted).await?;
+    let found = match spec.subject.as_ref().and_then(|subject| subject.local_user.as_ref()) {
+        Some(local) => subject::local_user(ctx, connection, users::whose(namespace, spec, local))?,
+        None => subject::subject(&connection.rancher, wanted).await?,
+    };
     let mut resolver = target::Resolver::new(ctx, connection);
     let (mut targets, mut places) = (Vec::new(), Vec::new());
     for (index, access) in spec.access.iter().enumerate() {

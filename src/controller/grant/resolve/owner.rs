@@ -154,7 +154,7 @@ impl People<'_> {
                     (None, _) => Err(format!("no user has the principal {principal}")),
                 }
             }
-            Ok(Wanted::Group(principal)) => Err(format!("{principal} is a group")),
+            Ok(Wanted::Group(other) | Wanted::LocalUser(other)) => Err(format!("{other} is no user")),
             Err(why) => Err(why.to_string()),
         };
         Ok(user.and_then(acting).map(|user| candidate(IdentityKind::User, value, user.display_name)))

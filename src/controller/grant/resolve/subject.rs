@@ -2,7 +2,8 @@
 
 use super::{Result, unknown, wrong};
 use crate::{
-    grant::name::SubjectKey,
+    controller::{Context, connection::Connection, users},
+    grant::name::{LocalUserKey, SubjectKey},
     policy::{SubjectFacts, Wanted},
     rancher::{Error, Rancher, wire::Subject},
 };
@@ -36,6 +37,8 @@ pub(in crate::controller::grant) async fn facts(
 ) -> std::result::Result<SubjectFacts, Error> {
     let user = match wanted {
         Wanted::Group(group) => return Ok(SubjectFacts { group: Some(group.clone()), ..SubjectFacts::default() }),
+        // Nobody's name leads to him.
+        Wanted::LocalUser(_) => return Ok(SubjectFacts::default()),
         Wanted::User(id) => rancher.user(id).await?,
         Wanted::Principal(principal) => rancher.users_with_principal(principal).await?.pop(),
     };
@@ -46,6 +49,19 @@ pub(in crate::controller::grant) async fn facts(
     }))
 }
 
+/// A local user, who need not be there yet: his id is foreseen. It is made of whose he is, so his UID says nothing more.
+pub(super) fn local_user(ctx: &Context, connection: &Connection, whose: LocalUserKey) -> Result<Found> {
+    if !connection.release.keeps_passwords_in_secrets() {
+        return Err(wrong(
+            "LocalUserUnsupported",
+            "This Rancher is older than 2.13 and takes no passwords from Secrets, so no local user can be made: upgrade it, or name a user that exists in spec.subject.".to_owned(),
+        ));
+    }
+    let id = whose.id(&ctx.installation.key, &connection.install_uuid);
+    let facts = SubjectFacts { user_id: Some(id.clone()), principals: vec![format!("local://{id}")], group: None };
+    Ok(Found { key: SubjectKey::User(id), uid: None, facts })
+}
+
 /// Asks Rancher who is wanted.
 pub(super) async fn subject(rancher: &Rancher, wanted: &Wanted) -> Result<Found> {
     let mut facts = SubjectFacts { user_id: None, principals: Vec::new(), group: None };
@@ -54,6 +70,7 @@ pub(super) async fn subject(rancher: &Rancher, wanted: &Wanted) -> Result<Found>
             facts.group = Some(group.clone());
             return Ok(Found { key: SubjectKey::Group(group.clone()), uid: None, facts });
         }
+        Wanted::LocalUser(_) => return Err(wrong("SubjectInvalid", "spec.subject.localUser is missing.".to_owned())),
         Wanted::User(id) => match rancher.user(id).await.map_err(unknown)? {
             Some(user) => user,
             None => {
@@ -83,6 +100,15 @@ pub(super) async fn subject(rancher: &Rancher, wanted: &Wanted) -> Result<Found>
             }
         }
     };
+    if users::may_be_local(&user) {
+        return Err(wrong(
+            "SubjectIsLocalUser",
+            format!(
+                "The user {} in Rancher is a local user that the operator makes for the grants of one requester, and nobody else's: ask for one of your own in spec.subject.localUser.",
+                user.meta.name
+            ),
+        ));
+    }
     if user.enabled == Some(false) {
         return Err(wrong(
             "SubjectDisabled",

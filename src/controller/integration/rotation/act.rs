@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     api::{LABEL_INSTALLATION, LABEL_INTEGRATION, RancherIntegration},
-    controller::{Context, brief, secrets::Secrets},
+    controller::{Context, brief, secrets::Secrets, words},
     grant::record::whole_seconds,
     rancher::{Key, KeyKind, KeyName, Mark, Rancher, identity::KeyInfo},
 };
@@ -43,7 +43,7 @@ impl Hand<'_> {
         let (installation, integration) = (&self.ctx.installation.id, self.integration.name_any());
         Mark {
             description: format!("Rancher Access Operator, installation {installation}, integration {integration}"),
-            labels: [(LABEL_INSTALLATION, installation.clone()), (LABEL_INTEGRATION, label(&integration))]
+            labels: [(LABEL_INSTALLATION, installation.clone()), (LABEL_INTEGRATION, words::label(&integration))]
                 .map(|(key, value)| (key.to_owned(), value))
                 .into(),
         }
@@ -217,10 +217,4 @@ impl Hand<'_> {
 /// As a Secret holds it.
 fn bytes(text: &str) -> Value {
     json!(ByteString(text.as_bytes().to_vec()))
-}
-
-/// A label's value has 63 characters at most; the description says the whole name.
-fn label(name: &str) -> String {
-    let cut: String = name.chars().take(63).collect();
-    cut.trim_end_matches(['-', '.']).to_owned()
 }

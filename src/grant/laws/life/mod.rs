@@ -151,7 +151,7 @@ fn terms(index: usize, duration: i64) -> Terms {
         duration: SignedDuration::from_secs(duration),
         rancher: RancherStatus { version: None, install_uuid: Some("install".into()), rbac_model: None },
         bindings: names.iter().copied().map(record).collect(),
-        details: AccessDetails { instructions: None, targets: Vec::new() },
+        details: AccessDetails { instructions: None, targets: Vec::new(), credentials: None },
     }
 }
 
@@ -166,6 +166,7 @@ fn fresh(index: usize) -> Stored {
         start_time: None,
         end_time: None,
         extends: None,
+        local_user: None,
         requester: String::new(),
         dry_run: false,
         abandoned: false,
