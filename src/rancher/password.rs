@@ -164,3 +164,118 @@ fn least(said: &str) -> Option<u8> {
     let (_, rest) = said.split_once("password must be at least ")?;
     rest.split_once(" characters")?.0.parse().ok()
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::*;
+    use crate::rancher::fake::{CANARY, client, over, rancher, transport};
+
+    const SECRETS: &str = "/k8s/clusters/local/api/v1/namespaces/cattle-local-user-passwords/secrets";
+
+    fn password() -> Password {
+        Password::new(format!("secret {CANARY}"))
+    }
+
+    fn says(code: u16, reason: &str, message: &str) -> String {
+        json!({"kind": "Status", "status": "Failure", "reason": reason, "message": message, "code": code}).to_string()
+    }
+
+    #[tokio::test]
+    async fn a_password_is_set_where_none_stood_or_in_place_of_that_which_did() {
+        let (server, asked) = client(|_| rancher(200, "{}"));
+        server.set_password("u-1", &password(), None).await.unwrap();
+        server.set_password("u-1", &password(), Some("7")).await.unwrap();
+        let data = json!({"password": STANDARD.encode(password().expose())});
+        let bodies: Vec<Value> = asked.all().iter().map(|one| serde_json::from_slice(one.body()).unwrap()).collect();
+        assert_eq!((&bodies[0]["data"], &bodies[0]["metadata"]["name"]), (&data, &json!("u-1")));
+        let metadata = json!({"resourceVersion": "7", "annotations": {"cattle.io/password-hash": null}});
+        assert_eq!(bodies[1], json!({"metadata": metadata, "data": data}));
+        let unnamed = server.set_password("u-1", &password(), Some("")).await;
+        assert!(matches!(unnamed, Err(Error::Conflict { .. })), "{unnamed:?}");
+        assert_eq!(asked.lines(), [format!("POST {SECRETS}"), format!("PATCH {SECRETS}/u-1")]);
+    }
+
+    #[tokio::test]
+    async fn of_what_is_kept_the_version_is_read() {
+        let kept = r#"{"metadata":{"name":"u-1","resourceVersion":"7"},"data":{"password":"aGFzaA==","salt":"eA=="}}"#;
+        let (server, _) = client(move |_| rancher(200, kept));
+        assert_eq!(server.password_version("u-1").await.unwrap().as_deref(), Some("7"));
+        assert!(matches!(server.password_version("u-2").await, Err(Error::Unknown { .. })), "another one was shown");
+        let (server, _) = client(|_| {
+            let details = json!({"name": "u-1", "kind": "secrets"});
+            let status = json!({"kind": "Status", "status": "Failure", "reason": "NotFound", "details": details});
+            rancher(404, status.to_string())
+        });
+        assert_eq!(server.password_version("u-1").await.unwrap(), None);
+        let gone = server.set_password("u-1", &password(), Some("7")).await;
+        assert!(matches!(gone, Err(Error::NotFound(_))), "{gone:?}");
+    }
+
+    #[tokio::test]
+    async fn what_rancher_has_against_a_password_is_said_in_our_own_words() {
+        let denied = |why: &str| format!("admission webhook \"rancher.cattle.io.secrets\" denied the request: {why}");
+        for (why, expected) in [
+            ("password must be at least 12 characters", "password must be at least 12 characters"),
+            ("password cannot be the same as username", "password cannot be the same as username"),
+            (
+                "user u-1 does not exist. User must be created before the secret",
+                "User must be created before the secret",
+            ),
+            ("something else", UNSAID),
+            ("password must be at least 1234567890 characters", UNSAID),
+        ] {
+            let body = says(400, "BadRequest", &denied(why));
+            let (server, _) = client(move |_| rancher(400, body.clone()));
+            match server.set_password("u-1", &password(), None).await {
+                Err(Error::Refused { code: 400, reason, message }) => {
+                    assert_eq!((reason.as_str(), message.as_str()), ("BadRequest", expected));
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+        let (server, _) = client(|_| rancher(409, says(409, "AlreadyExists", "there")));
+        assert!(matches!(server.set_password("u-1", &password(), None).await, Err(Error::AlreadyExists { .. })));
+        let (server, _) = client(|_| rancher(409, says(409, "Conflict", "modified")));
+        assert!(matches!(server.set_password("u-1", &password(), Some("7")).await, Err(Error::Conflict { .. })));
+    }
+
+    /// Whether a text has as much of the password, clear or as it was sent, as somebody could use.
+    fn tells(text: &str) -> bool {
+        let (clear, sent) = (password().expose().to_owned(), STANDARD.encode(password().expose()));
+        let part = |of: &str| of.as_bytes().windows(6).any(|part| text.contains(&*String::from_utf8_lossy(part)));
+        part(CANARY) || part(&sent) || text.contains(&clear)
+    }
+
+    #[tokio::test]
+    async fn no_error_repeats_a_password_whoever_echoes_it() {
+        let (clear, sent) = (password().expose().to_owned(), STANDARD.encode(password().expose()));
+        assert!(tells(&clear[..18]) && tells(&sent[..10]), "the search finds it");
+        for echo in [clear.clone(), sent.clone(), sent[..12].to_owned(), sent.replace('c', "c\u{200b}")] {
+            for code in [200, 302, 400, 401, 403, 404, 409, 410, 422, 429, 500, 502] {
+                for body in [
+                    echo.clone(),
+                    says(code, &echo, &echo),
+                    says(code, "AlreadyExists", &echo),
+                    json!({"type": "error", "code": echo, "message": format!("{{\"password\":{echo:?}}}")}).to_string(),
+                    format!("<html><title>{echo}</title>"),
+                ] {
+                    let (server, _) = client(move |_| rancher(code, body.clone()));
+                    for stood in [None, Some("7")] {
+                        let failed = server.set_password("u-1", &password(), stood).await;
+                        let shown = failed.as_ref().map_or_else(ToString::to_string, |()| String::new());
+                        assert!(!tells(&format!("{shown} {failed:?}")), "{code} {failed:?}");
+                        assert_eq!(failed.is_ok(), code == 200, "{code}");
+                    }
+                    let version = server.password_version("u-1").await;
+                    assert!(!tells(&format!("{version:?}")), "{code} {version:?}");
+                }
+            }
+            let (torn, _) = transport(move |_| Err(format!("torn after {echo}").into()));
+            let failed = over(torn).set_password("u-1", &password(), None).await.unwrap_err();
+            assert!(!tells(&format!("{failed} {failed:?}")) && !failed.is_clear(), "{failed:?}");
+        }
+        assert!(!tells(&format!("{:?} {:#?}", password(), [password()])));
+    }
+}

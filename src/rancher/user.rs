@@ -57,8 +57,8 @@ impl Rancher {
     ///
     /// # Errors
     /// [`Error::AlreadyExists`] where there is one of that name: look at it. [`Error::Refused`] with the code 400 where another
-    /// user has that login name (by the webhook of 2.13 and later; older ones do not look). After [`Error::Unknown`] there
-    /// may be one.
+    /// user has that login name (the webhook of 2.11.0 does not look), or where local logins are hidden. After
+    /// [`Error::Unknown`] there may be one.
     pub async fn create_user(&self, new: &NewUser) -> Result<User, Error> {
         let body = json!({
             "apiVersion": format!("{MANAGEMENT}/v3"), "kind": "User",
@@ -165,5 +165,152 @@ fn another(error: Error) -> Error {
     match error {
         Error::Refused { code: 422, message, .. } if message.contains("metadata.uid") => Error::UidMismatch { message },
         error => error,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::*;
+    use crate::rancher::fake::{M, client, empty_list, not_found, rancher};
+
+    const HIM: &str =
+        r#"{"metadata":{"name":"u-1","uid":"a","resourceVersion":"7"},"username":"alice","enabled":true}"#;
+
+    fn him() -> User {
+        serde_json::from_str(HIM).unwrap()
+    }
+
+    fn says(code: u16, message: &str) -> String {
+        json!({"kind": "Status", "status": "Failure", "reason": "Invalid", "message": message, "code": code})
+            .to_string()
+    }
+
+    #[tokio::test]
+    async fn a_user_is_made_who_may_log_in() {
+        let (server, asked) = client(|_| rancher(201, HIM));
+        let labels = BTreeMap::from([("a".to_owned(), "1".to_owned())]);
+        let new = NewUser { name: "u-1".to_owned(), username: "alice".to_owned(), labels, ..NewUser::default() };
+        assert_eq!(server.create_user(&new).await.unwrap(), him());
+        let body: Value = serde_json::from_slice(asked.last().body()).unwrap();
+        assert_eq!((&body["enabled"], &body["mustChangePassword"]), (&json!(true), &json!(false)));
+        assert_eq!((&body["metadata"]["labels"], &body["username"]), (&json!({"a": "1"}), &json!("alice")));
+        assert_eq!(asked.lines(), [format!("POST {M}/users")]);
+        let other = NewUser { name: "u-2".to_owned(), ..new };
+        assert!(matches!(server.create_user(&other).await, Err(Error::Unknown { .. })), "another one was made");
+    }
+
+    #[tokio::test]
+    async fn a_look_finds_that_user_or_none() {
+        let (server, _) = client(|request| match request.uri().path().rsplit('/').next() {
+            Some("u-3") => not_found(MANAGEMENT, "users", "u-3"),
+            _ => rancher(200, HIM),
+        });
+        assert!(matches!(server.look_at_user("u-1").await, Ok(Sighting::Found(user)) if user == him()));
+        assert!(matches!(server.look_at_user("u-3").await, Ok(Sighting::Gone(_))));
+        assert!(matches!(server.look_at_user("u-2").await, Err(Error::Unknown { .. })), "another one was shown");
+    }
+
+    #[tokio::test]
+    async fn those_with_a_label_are_read_all_or_none() {
+        let odd = r#"{"metadata":{"name":"u-2"},"principalIds":"x"}"#;
+        let (server, asked) = client(move |request| {
+            let more = if request.uri().query().is_some_and(|query| query.contains("odd")) { odd } else { HIM };
+            rancher(200, format!(r#"{{"metadata":{{}},"items":[{HIM},{more}]}}"#))
+        });
+        assert_eq!(server.users_labelled("a=1").await.unwrap().len(), 2);
+        assert_eq!(asked.lines(), [format!("GET {M}/users?limit=500&labelSelector=a%3D1")]);
+        assert!(matches!(server.users_labelled("odd=1").await, Err(Error::Unknown { .. })));
+    }
+
+    #[tokio::test]
+    async fn only_what_was_read_is_changed() {
+        let (server, asked) = client(|_| rancher(200, HIM));
+        let gone = BTreeMap::from([("a".to_owned(), None), ("b".to_owned(), Some("2".to_owned()))]);
+        let change = UserChange { enabled: Some(false), annotations: gone, ..UserChange::default() };
+        server.change_user(&him(), &change).await.unwrap();
+        let request = asked.last();
+        assert_eq!(request.headers()["content-type"], "application/merge-patch+json");
+        let meta = json!({"uid": "a", "resourceVersion": "7", "annotations": {"a": null, "b": "2"}, "labels": {}});
+        let body: Value = serde_json::from_slice(request.body()).unwrap();
+        assert_eq!(body, json!({"enabled": false, "metadata": meta}));
+        server.change_user(&him(), &UserChange::default()).await.unwrap();
+        assert!(!String::from_utf8_lossy(asked.last().body()).contains("enabled"), "what is not named stays");
+        for drop in ["uid", "version"] {
+            let mut user = him();
+            if drop == "uid" {
+                user.meta.uid.clear()
+            } else {
+                user.meta.resource_version.clear()
+            }
+            assert!(matches!(server.change_user(&user, &change).await, Err(Error::Conflict { .. })), "{drop}");
+        }
+        assert_eq!(asked.lines().len(), 2, "without a version or UID nothing is sent");
+    }
+
+    #[tokio::test]
+    async fn a_user_of_another_uid_is_told_apart() {
+        let refused = r#"User "u-1" is invalid: metadata.uid: Invalid value: "a": field is immutable"#;
+        let (server, _) = client(move |_| rancher(422, says(422, refused)));
+        let changed = server.change_user(&him(), &UserChange::default()).await;
+        assert!(matches!(changed, Err(Error::UidMismatch { .. })), "{changed:?}");
+        let (server, _) = client(|_| rancher(422, says(422, "metadata.labels: Invalid value")));
+        let changed = server.change_user(&him(), &UserChange::default()).await;
+        assert!(matches!(changed, Err(Error::Refused { code: 422, .. })), "{changed:?}");
+        let (server, _) = client(|_| rancher(200, HIM.replace(r#""uid":"a""#, r#""uid":"b""#)));
+        let changed = server.change_user(&him(), &UserChange::default()).await;
+        assert!(matches!(changed, Err(Error::Unknown { .. })), "{changed:?}");
+    }
+
+    #[tokio::test]
+    async fn only_what_was_read_is_deleted() {
+        let (server, asked) = client(|_| rancher(200, HIM));
+        server.delete_user(&him()).await.unwrap();
+        let body: Value = serde_json::from_slice(asked.last().body()).unwrap();
+        assert_eq!(body["preconditions"], json!({"uid": "a"}));
+        assert!(server.delete_user(&User::default()).await.is_err());
+        assert_eq!(asked.lines(), [format!("DELETE {M}/users/u-1")], "without a UID nothing is sent");
+        let (server, _) = client(|_| not_found(MANAGEMENT, "users", "u-1"));
+        assert!(matches!(server.delete_user(&him()).await, Err(Error::NotFound(_))));
+    }
+
+    /// What `has_logged_in` says of a user with that attribute and those tokens.
+    async fn logged_in(attribute: Option<&'static str>, tokens: &'static str) -> Result<bool, Error> {
+        let (server, asked) = client(move |request| match (request.uri().path().ends_with("/u-1"), attribute) {
+            (true, Some(more)) => rancher(200, format!(r#"{{"metadata":{{"name":"u-1"}}{more}}}"#)),
+            (true, None) => not_found(MANAGEMENT, "userattributes", "u-1"),
+            (false, _) if tokens.is_empty() => empty_list(),
+            (false, _) => rancher(200, tokens),
+        });
+        let answer = server.has_logged_in("u-1").await;
+        let of_his = format!("GET {M}/tokens?limit=500&labelSelector=authn.management.cattle.io%2Ftoken-userId%3Du-1");
+        assert!(asked.lines().iter().skip(1).all(|line| *line == of_his), "{:?}", asked.lines());
+        answer
+    }
+
+    #[tokio::test]
+    async fn only_the_lack_of_every_trace_says_that_nobody_logged_in() {
+        for nothing in [
+            None,
+            Some(""),
+            Some(
+                r#","lastLogin":null,"NeedsRefresh":true,"GroupPrincipals":{"local":{"Items":null}},"ExtraByProvider":null"#,
+            ),
+            Some(r#","ExtraByProvider":{"okta":{}}"#),
+        ] {
+            assert!(matches!(logged_in(nothing, "").await, Ok(false)), "{nothing:?}");
+            let tokens = r#"{"metadata":{},"items":[{"metadata":{"name":"token-1"},"token":"x"}]}"#;
+            assert!(matches!(logged_in(nothing, tokens).await, Ok(true)), "{nothing:?}");
+            assert!(matches!(logged_in(nothing, "{}").await, Err(Error::Unknown { .. })), "{nothing:?}");
+        }
+        for trace in [
+            r#","lastLogin":"2026-11-27T10:00:00Z""#,
+            r#","ExtraByProvider":{"local":{"username":["alice"]}}"#,
+            r#","GroupPrincipals":{"okta":{"Items":[{"metadata":{"name":"okta_group://devs"}}]}}"#,
+        ] {
+            assert!(matches!(logged_in(Some(trace), "").await, Ok(true)), "{trace}");
+        }
+        assert!(matches!(logged_in(Some(r#","lastLogin":7"#), "").await, Err(Error::Unknown { .. })));
     }
 }
