@@ -86,7 +86,7 @@ fn mapped(name: &str, template: &str) {
             assert_eq!(principal, template.replacen("{name}", name, 1));
             assert!(principal.len() <= 512 && !name.is_empty() && !name.starts_with("system:"), "{principal:?}");
         }
-        Ok(Wanted::Group(group)) => panic!("a user became the group {group}"),
+        Ok(other) => panic!("a user became {other:?}"),
         Err(why) => said::fit(&why.to_string()),
     }
     if let Ok(principal) = policy::rancher_group(name, Some(&mapping)) {

@@ -12,6 +12,7 @@ mod gitops;
 #[path = "../installed/mod.rs"]
 mod installed;
 mod lives;
+mod local_users;
 mod outage;
 mod process;
 mod rbac;

@@ -14,6 +14,7 @@ use crate::{
     approvals, discovery, ends,
     kinds::on_cluster,
     lives::whole_life,
+    local_users,
     run,
     world::{NAME, OWN, World},
 };
@@ -45,7 +46,7 @@ fn it_has_the_rights_that_it_uses_and_no_verb_more() {
     });
 }
 
-/// All that an operator ever does: see `lives`, `ends` and `discovery`, a key that is replaced, one that goes and comes back, which tells the same Event twice, and
+/// All that an operator ever does: see `lives`, `ends`, `discovery` and `local_users`, a key that is replaced, one that goes and comes back, which tells the same Event twice, and
 /// admission that goes and comes back.
 async fn exercise(world: &World) {
     tokio::join!(
@@ -57,6 +58,7 @@ async fn exercise(world: &World) {
         ends::overlap(world, "web", "frank"),
         approvals::approved(world, "quorum", "grace"),
         discovery::follow(world),
+        local_users::live(world, "robots", "rosa"),
     );
     // A new key is written into the Secret.
     let rotate = ["patch", "rint", "prod", "--type=merge", "-p", r#"{"spec":{"rotateNow":"audit"}}"#];

@@ -36,6 +36,7 @@ mod storms;
 mod targets;
 mod threats;
 mod unreadable;
+mod users;
 
 use std::time::Duration;
 

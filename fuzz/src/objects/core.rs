@@ -201,7 +201,7 @@ fn terms(grant: &AccessGrant, allowed: policy::Allowed, now: Timestamp) -> Terms
         duration,
         rancher: Default::default(),
         bindings,
-        details: AccessDetails { instructions: None, targets: Vec::new() },
+        details: AccessDetails { instructions: None, targets: Vec::new(), credentials: None },
     }
 }
 
