@@ -15,6 +15,7 @@ mod leftovers;
 mod life;
 mod namespaces;
 mod outcome;
+mod passwords;
 mod projects;
 mod reading;
 mod refusals;
@@ -41,6 +42,7 @@ fn behaviours() -> Vec<Behaviour> {
         global::behaviours(),
         leftovers::behaviours(),
         users::behaviours(),
+        passwords::behaviours(),
     ]
     .into_iter()
     .flatten()
@@ -104,6 +106,7 @@ impl Case {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
         runtime.block_on(async {
             let rancher = Rancher::builder().seed(3).version(self.version).model(self.model).build();
+            rancher.set_default_roles(true);
             let context = Context::prepare(self.way(&rancher), "sim").await;
             run(&self.title(), &context, behaviours()).await
         })

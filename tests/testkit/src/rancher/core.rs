@@ -78,6 +78,8 @@ pub(super) struct Core {
     /// How long after its creation an ext token is not known yet, and until when which are not.
     pub ext_lag: Mutex<(Duration, BTreeMap<String, Instant>)>,
     pub admin_bearer: Mutex<String>,
+    /// Whether users made for principals get the global roles that new users have.
+    pub default_roles: Mutex<bool>,
     /// Group principals by user id, as the identity provider told at the last login.
     pub groups: Mutex<BTreeMap<String, Vec<String>>>,
     seed: u64,
@@ -108,6 +110,7 @@ impl Core {
             ext_secrets: Mutex::default(),
             ext_lag: Mutex::default(),
             admin_bearer: Mutex::default(),
+            default_roles: Mutex::default(),
             groups: Mutex::default(),
             seed,
             drawn: Mutex::default(),

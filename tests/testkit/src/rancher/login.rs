@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 use crate::apiserver::Gvr;
 
 use super::{
-    core::{Core, lock, management, meta, text},
+    core::{Core, lock, management, meta, stamp, text},
     routes::Reply,
     seed::PASSWORDS,
     tokens::{self, TokenSpec},
@@ -31,7 +31,7 @@ fn fits(core: &Core, user: &str, password: &str) -> bool {
     secret.is_some_and(|secret| hash(password.as_bytes(), &data(&secret, "salt")) == data(&secret, "password"))
 }
 
-/// Writes what Rancher keeps of somebody who logged in: his groups, by provider, in Go's letters. `UserName` stays empty
+/// Writes what Rancher keeps of somebody who logged in: when, and his groups, by provider, in Go's letters. `UserName` stays empty
 /// (2.15, `EnsureAndGetUserAttribute`), and who is in no group has a null list of his own provider.
 pub(super) fn remember(core: &Core, user: &str, groups: &[String]) {
     let mut providers = serde_json::Map::new();
@@ -46,22 +46,25 @@ pub(super) fn remember(core: &Core, user: &str, groups: &[String]) {
         });
     }
     providers.entry("local").or_insert_with(|| json!({"Items": null}));
+    let owner = core.local.get(&management("users"), "", user).unwrap_or_default();
+    let extra = json!({"principalid": [format!("local://{user}")], "username": [text(&owner, "username")]});
     let kind = management("userattributes");
-    match core.local.get(&kind, "", user) {
-        Some(mut kept) => {
-            kept["GroupPrincipals"] = providers.into();
-            expect(core.local.update_unchecked(&kind, kept), "a user's groups");
-        }
-        None => {
-            let owner = core.local.get(&management("users"), "", user).unwrap_or_default();
-            let owner = json!({"apiVersion": "management.cattle.io/v3", "kind": "User", "name": user, "uid": meta(&owner, "uid")});
-            let kept = json!({
-                "metadata": {"name": user, "ownerReferences": [owner]}, "UserName": "", "GroupPrincipals": providers,
-                "LastRefresh": "", "NeedsRefresh": false, "ExtraByProvider": {},
-            });
-            expect(core.local.create_unchecked(&kind, kept), "a user's groups");
-        }
-    }
+    let kept = core.local.get(&kind, "", user);
+    let is_new = kept.is_none();
+    let mut kept = kept.unwrap_or_else(|| {
+        let owner =
+            json!({"apiVersion": "management.cattle.io/v3", "kind": "User", "name": user, "uid": meta(&owner, "uid")});
+        json!({
+            "metadata": {"name": user, "ownerReferences": [owner]}, "UserName": "", "LastRefresh": "",
+            "NeedsRefresh": false, "ExtraByProvider": {},
+        })
+    });
+    kept["GroupPrincipals"] = providers.into();
+    kept["ExtraByProvider"]["local"] = extra;
+    kept["lastLogin"] = stamp((core.now)()).into();
+    let written =
+        if is_new { core.local.create_unchecked(&kind, kept) } else { core.local.update_unchecked(&kind, kept) };
+    expect(written, "what is kept of a login");
 }
 
 /// Answers a login.

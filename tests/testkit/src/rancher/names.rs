@@ -75,6 +75,17 @@ pub(super) fn user_for_principal(principal: &str) -> String {
     format!("u-{}", digest(principal))
 }
 
+/// The label by which Rancher finds the user it made for a principal: the principal in base 32, as far as a label's name goes.
+pub(super) fn label_for_principal(principal: &str) -> String {
+    let alphabet = b"0123456789ABCDEFGHIJKLMNOPQRSTUV";
+    let bits: Vec<u8> = principal.bytes().flat_map(|byte| (0..8).rev().map(move |at| byte >> at & 1)).collect();
+    let digits = bits.chunks(5).map(|five| {
+        let at = five.iter().enumerate().fold(0, |digit, (place, bit)| digit | usize::from(*bit) << (4 - place));
+        char::from(alphabet[at])
+    });
+    digits.take(63).collect()
+}
+
 /// The subject fields, in the order in which Rancher takes one as the binding's key.
 pub(super) const SUBJECTS: [&str; 4] = ["userPrincipalName", "userName", "groupPrincipalName", "groupName"];
 
@@ -95,5 +106,12 @@ mod tests {
     #[test]
     fn users_of_principals_are_named_as_rancher_names_them() {
         assert_eq!(user_for_principal("okta_user://new"), "u-yx3ywicw2h");
+    }
+
+    #[test]
+    fn principals_are_written_as_labels_as_go_writes_them() {
+        assert_eq!(label_for_principal("foobar"), "CPNMUOJ1E8", "RFC 4648, section 10, without padding");
+        assert_eq!(label_for_principal("foob"), "CPNMUOG");
+        assert_eq!(label_for_principal(&"x".repeat(99)).len(), 63);
     }
 }

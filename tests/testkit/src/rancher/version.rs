@@ -91,6 +91,16 @@ impl Version {
         self > Self::V2_11
     }
 
+    /// Whether the webhook looks at the login names of users: unique, and never changed (0.8.9; 0.7.0 does not).
+    pub(super) fn guards_usernames(self) -> bool {
+        self > Self::V2_11
+    }
+
+    /// Whether the webhook keeps users from disabling and deleting themselves (0.9).
+    pub(super) fn guards_oneself(self) -> bool {
+        self >= Self::V2_13
+    }
+
     /// How the aggregated model names the role of a cluster's or project's members: `<id>-cluster-member` before 2.14.
     pub(super) fn membership_role(self, model: Model, of: &str, context: &str, what: &str) -> String {
         let dash = if model == Model::Aggregated && self < Self::V2_14 { "-" } else { "" };

@@ -154,6 +154,28 @@ async fn a_principal_never_seen_makes_a_user_that_stays() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn strangers_get_the_roles_of_new_users_where_that_is_asked_for() {
+    let rancher = rancher();
+    let bindings = super::super::core::management("globalrolebindings");
+    for (on, stranger) in [(false, "okta_user://one"), (true, "okta_user://two")] {
+        rancher.set_default_roles(on);
+        bind(&rancher, &format!("b-{on}"), "cluster-member", ("userPrincipalName", stranger)).await;
+        rest(500).await;
+        let id = super::super::names::user_for_principal(stranger);
+        let user = ask(&rancher, "GET", &format!("{M}/users/{id}"), None).await.json();
+        assert_eq!(user["principalIds"], json!([stranger, format!("local://{id}")]));
+        let his = rancher.local().list(&bindings, None);
+        let roles: Vec<_> = his.iter().filter(|b| b["userName"] == id.as_str()).map(|b| &b["globalRoleName"]).collect();
+        let noted = &user["metadata"]["annotations"]["authz.management.cattle.io/creator-role-bindings"];
+        if on {
+            assert_eq!((roles, noted), (vec![&json!("user")], &json!(r#"{"created":["user"],"required":["user"]}"#)));
+        } else {
+            assert_eq!((roles.len(), noted), (0, &json!(r#"{"required":["user"]}"#)));
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_aggregated_model_labels_as_recorded() {
     let rancher = Rancher::builder().model(Model::Aggregated).build();
     let project = rancher.project("local", "Default").unwrap();

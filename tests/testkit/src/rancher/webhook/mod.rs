@@ -16,6 +16,7 @@ mod bindings;
 pub(super) use bindings::knows;
 mod global;
 mod others;
+mod users;
 
 type Boxed<'a, T> = std::pin::Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
@@ -104,10 +105,9 @@ impl Webhook {
         }
         match request.gvr.resource.as_str() {
             "globalrolebindings" => global::check(&core, request),
-            "users" => others::check_user(&core, request),
+            "users" => users::check(&core, request),
             "roletemplates" => others::check_role_template(&core, request),
             "features" => others::check_feature(request),
-            "secrets" => others::check_password(request),
             _ => Ok(()),
         }
     }
@@ -125,14 +125,15 @@ impl Webhook {
         if request.operation == Operation::Update && request.gvr.resource == "projects" {
             others::name_backing(&core, object);
         }
+        if request.gvr.resource == "secrets" {
+            return users::hash_password(&core, request, object);
+        }
         if request.operation != Operation::Create {
             return Ok(());
         }
         match request.gvr.resource.as_str() {
             "globalrolebindings" => global::fill(&core, object),
-            "users" => others::fill_user(object),
             "projects" => others::fill_project(&core, request, object).await?,
-            "secrets" if self.check(request).await.is_ok() => others::hash_password(&core, object),
             resource => {
                 if let Some(kind) = Kind::of(resource).filter(|_| core.version().derives_names()) {
                     bindings::name(kind, object);

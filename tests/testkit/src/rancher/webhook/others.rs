@@ -1,31 +1,6 @@
-//! Users, role templates, projects and passwords.
+//! Role templates, features and projects.
 use super::super::names;
 use super::*;
-
-pub(super) fn fill_user(object: &mut Value) {
-    let name = meta(object, "name").to_owned();
-    let empty = object["principalIds"].as_array().is_none_or(Vec::is_empty);
-    if empty && !name.is_empty() {
-        object["principalIds"] = json!([format!("local://{name}")]);
-    }
-}
-
-pub(super) fn check_user(core: &Core, request: &AdmissionRequest) -> Result<(), Denied> {
-    if request.operation == Operation::Delete {
-        if request.user.name == request.name {
-            return Err(bad_request(&request.gvr, "can't delete yourself"));
-        }
-        return Ok(());
-    }
-    let object = request.object.as_ref().unwrap_or(&Value::Null);
-    let username = text(object, "username");
-    let taken = |other: &Value| text(other, "username") == username && meta(other, "name") != request.name;
-    let users = core.local.list(&management("users"), None);
-    if !username.is_empty() && users.iter().any(taken) {
-        return Err(bad_request(&request.gvr, "username already exists"));
-    }
-    Ok(())
-}
 
 /// Only inheritance blocks the deletion of a role template; bindings that use it do not.
 pub(super) fn check_role_template(core: &Core, request: &AdmissionRequest) -> Result<(), Denied> {
@@ -90,35 +65,5 @@ pub(super) async fn fill_project(core: &Core, request: &AdmissionRequest, object
     match made {
         Err(error) if error.code != 409 => Err(failed(&request.gvr, &error.message)),
         _ => Ok(()),
-    }
-}
-
-pub(super) fn check_password(request: &AdmissionRequest) -> Result<(), Denied> {
-    let object = request.object.as_ref().unwrap_or(&Value::Null);
-    let hashed = !object["metadata"]["annotations"]["cattle.io/password-hash"].is_null();
-    if !hashed && password(object).len() < 12 {
-        return Err(bad_request(&request.gvr, "password must be at least 12 characters"));
-    }
-    Ok(())
-}
-
-fn password(secret: &Value) -> Vec<u8> {
-    use base64::{Engine, engine::general_purpose::STANDARD};
-    let data = secret["data"]["password"].as_str().unwrap_or_default();
-    STANDARD.decode(data).unwrap_or_default()
-}
-
-/// The clear text is replaced by hash and salt before anybody can read it.
-pub(super) fn hash_password(core: &Core, object: &mut Value) {
-    use base64::{Engine, engine::general_purpose::STANDARD};
-    let salt = core.random(32);
-    let hash = super::super::login::hash(&password(object), salt.as_bytes());
-    object["data"] = json!({"password": STANDARD.encode(hash), "salt": STANDARD.encode(&salt)});
-    object["metadata"]["annotations"]["cattle.io/password-hash"] = "pbkdf2sha3512".into();
-    let name = meta(object, "name").to_owned();
-    if let Some(user) = core.local.get(&management("users"), "", &name) {
-        object["metadata"]["ownerReferences"] = json!([{
-            "apiVersion": "management.cattle.io/v3", "kind": "User", "name": name, "uid": meta(&user, "uid"),
-        }]);
     }
 }
