@@ -36,12 +36,6 @@ pub fn rancher(release: &Release) -> RancherStatus {
     RancherStatus { version: release.version.clone(), install_uuid: None, rbac_model: Some(model) }
 }
 
-/// A name as the value of a label, which has 63 characters at most.
-pub fn label(name: &str) -> String {
-    let cut: String = name.chars().take(63).collect();
-    cut.trim_end_matches(['-', '.']).to_owned()
-}
-
 /// Where people reach Rancher's pages, without a slash at its end: nowhere that is known, for a Rancher without a host.
 pub fn ui_url(spec: &RancherIntegrationSpec) -> String {
     let url = spec.ui_url.clone().unwrap_or_else(|| match (spec.host.as_str(), spec.port) {

@@ -40,7 +40,8 @@ pub(crate) async fn live(world: &World, namespace: &str, who: &str) {
     assert!(refused(his.list(&ListParams::default()).await.map(drop)), "no other Secret");
     assert!(refused(his.get("rancher-prod").await.map(drop)), "and not the operator's key");
     assert!(refused(secrets("somebody").await.get(name).await.map(drop)), "nobody else");
-    let printed = world.plane.kubectl(&["describe", "agrant", "deploy", "-n", namespace]).await.unwrap().expect_success();
+    let printed =
+        world.plane.kubectl(&["describe", "agrant", "deploy", "-n", namespace]).await.unwrap().expect_success();
     println!("{printed}");
     assert!(printed.contains(&details.command) && printed.contains("local user deploy"), "{printed}");
     world.plane.kubectl(&["delete", "agrant", "deploy", "-n", namespace]).await.unwrap().expect_success();

@@ -14,8 +14,7 @@ use crate::{
     approvals, discovery, ends,
     kinds::on_cluster,
     lives::whole_life,
-    local_users,
-    run,
+    local_users, run,
     world::{NAME, OWN, World},
 };
 

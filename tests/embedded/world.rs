@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use data_encoding::BASE64;
 use jiff::Timestamp;
 use kube::{
     Api, Client,
@@ -18,6 +19,7 @@ use testkit::{
     apiserver::{ApiServer, Gvr},
     rancher::{Model, Rancher, Version},
 };
+use tower::ServiceExt;
 
 use super::{
     NAMESPACE, OPERATOR, Running, ServerClock, api_server, apply, clock, install, operator_client, transports,
@@ -289,6 +291,25 @@ impl World {
     /// Whether RBAC anywhere gives that user something on the cluster that access is asked for.
     pub fn has_access(&self, who: &str) -> bool {
         self.rancher.access_of(who).iter().any(|access| access.cluster == CLUSTER)
+    }
+
+    /// The name and password that stand in the Secret which a grant's details name.
+    pub fn credentials(&self, grant: &AccessGrant) -> Option<(String, String)> {
+        let details = grant.status.as_ref()?.access_details.as_ref()?.credentials.as_ref()?;
+        let secret = self.server.get(&Gvr::core("secrets"), NAMESPACE, details.secret.split_once('/')?.1)?;
+        let bytes = |key: &str| BASE64.decode(secret["data"][key].as_str()?.as_bytes()).ok();
+        let text = |key: &str| String::from_utf8(bytes(key)?).ok();
+        Some((text("username")?, text("password")?))
+    }
+
+    /// Logs in to Rancher, with a name and a password: the code of the answer.
+    pub async fn login(&self, (username, password): &(String, String)) -> u16 {
+        let body = json!({"username": username, "password": password});
+        let request = http::Request::post("/v3-public/localProviders/local?action=login")
+            .header("content-type", "application/json")
+            .body(body.to_string().into())
+            .expect("a request");
+        self.rancher.service().oneshot(request).await.expect("an answer").status().as_u16()
     }
 
     /// Makes a permanent binding by hand, as an administrator of Rancher.

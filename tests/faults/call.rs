@@ -72,10 +72,17 @@ impl Call {
         let dry_run = query.contains("dryRun");
         let kind = resource.split('/').next().unwrap_or_default();
         let about_the_key = kind == "tokens" && verb != "get" || kind == "secrets" && verb == "patch";
+        let about_users = query.contains("user-of")
+            || kind == "secrets" && object.starts_with("rao-")
+            || kind == "secrets" && verb == "create";
         let background = dry_run
             || verb == "watch"
-            || !about_the_key && is_background(kind, query)
-            || verb == "list" && kind != "tokens" && !is_rbac(kind) && !(namespaced && server == Server::Rancher)
+            || !about_the_key && !about_users && is_background(kind, query)
+            || verb == "list"
+                && kind != "tokens"
+                && !about_users
+                && !is_rbac(kind)
+                && !(namespaced && server == Server::Rancher)
             || kind == "roletemplates" && object.starts_with("rao-")
             || object == "kube-system"
             || kind.is_empty();

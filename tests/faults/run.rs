@@ -199,13 +199,14 @@ async fn rest(stage: &Stage, plan: &Plan, manner: Manner) {
             (count, since) = (now, Instant::now());
         }
         let all = stage.truth.all(|grant| settled(grant.status.phase));
-        if all && stage.truth.has_one_key() && since.elapsed() > STILL {
+        if all && stage.truth.has_one_key() && stage.truth.has_tended_users() && since.elapsed() > STILL {
             break;
         }
         if began.elapsed() > TO_REST {
             let mut open: Vec<_> =
                 stage.truth.grants().iter().map(|g| format!("{} {:?}", g.key, g.status.phase)).collect();
             open.extend((!stage.truth.has_one_key()).then(|| "more keys than one".to_owned()));
+            open.extend((!stage.truth.has_tended_users()).then(|| "users that are not as they should be".to_owned()));
             let text = format!("not at rest within {TO_REST:?}: {}", open.join(", "));
             return stage.truth.violated("liveness", text);
         }
@@ -217,6 +218,7 @@ async fn rest(stage: &Stage, plan: &Plan, manner: Manner) {
     }
     stage.truth.rests();
     has_nothing_without_a_binding(stage);
+    has_credentials_that_work(stage).await;
     let faults = plan.faults.len() + plan.scenario.always.len();
     let bound = plan.scenario.requests + 150 * faults;
     if count > bound {
@@ -238,6 +240,22 @@ fn has_nothing_without_a_binding(stage: &Stage) {
         if let Some(left) = left.first().filter(|_| !bound) {
             let text = format!("no binding gives {who} anything, and {} {} is there", left.kind, left.name);
             stage.truth.violated("I2 no leak", text);
+        }
+    }
+}
+
+/// Whoever asked for a local user can log in as him while the access lasts.
+async fn has_credentials_that_work(stage: &Stage) {
+    for view in stage.truth.grants().iter().filter(|grant| grant.status.phase == Some(Phase::Active)) {
+        let Some(grant) = stage.world.grant(&view.key.name).await.filter(|_| view.local_user.is_some()) else {
+            continue;
+        };
+        let works = match stage.world.credentials(&grant) {
+            Some(credentials) => stage.world.login(&credentials).await == 201,
+            None => false,
+        };
+        if !works {
+            stage.truth.violated("users", format!("the credentials of {} do not work", view.key));
         }
     }
 }

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use data_encoding::{BASE64, BASE64URL_NOPAD, HEXLOWER};
 use http::{Request, header};
 use memchr::memmem::Finder;
+use serde_json::Value;
 
 use crate::{
     call::{Call, Server},
@@ -53,12 +54,19 @@ impl Canaries {
         self.0.read().unwrap_or_else(PoisonError::into_inner).iter().any(|form| form.find(text).is_some())
     }
 
-    /// Looks at a request. To Rancher the key goes in one header, a new one to its Secret, and nowhere else.
+    /// Looks at a request. To Rancher the key goes in one header, a new one to its Secret, and nowhere else; a password to two
+    /// Secrets, the requester's and Rancher's.
     pub fn check(&self, call: &Call, request: &Request<Bytes>, truth: &Truth) {
         let allowed = |name: &header::HeaderName| call.server == Server::Rancher && name == header::AUTHORIZATION;
         let headers = request.headers().iter().filter(|(name, _)| !allowed(name));
         let uri = request.uri().to_string();
-        let kept = call.name == "K:patch:secrets:rancher-prod";
+        let of_a_user = call.resource == "secrets" && matches!(call.verb, "create" | "patch");
+        let kept = call.name == "K:patch:secrets:rancher-prod" || of_a_user && call.object != "rancher-prod";
+        if of_a_user {
+            let written: Value = serde_json::from_slice(request.body()).unwrap_or_default();
+            let password = written["data"]["password"].as_str().and_then(|text| BASE64.decode(text.as_bytes()).ok());
+            password.iter().for_each(|password| self.add(&String::from_utf8_lossy(password)));
+        }
         let body = if kept { &[] } else { request.body().as_ref() };
         let told = headers.map(|(_, value)| value.as_bytes()).chain([uri.as_bytes(), body]);
         for text in told {

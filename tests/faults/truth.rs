@@ -14,6 +14,8 @@
 //! - *I6 honest status*: what is said to be in force was there since the last word of it; what is said to be gone is gone, and
 //!   Rancher said so after the last sight of it; what is said to have been removed by somebody was, and not by us.
 //! - *I7 finalizer*: a grant never disappears while a binding exists that only it holds.
+//! - *Users*: at rest a local user may log in, and has credentials, if and only if a grant calls for him; and nobody else's is
+//!   ever written to.
 //! - *The key*: while it is replaced, the Secret holds one that Rancher takes, at every moment; at rest there is no other.
 
 use std::{
@@ -36,8 +38,9 @@ use tokio::sync::watch;
 
 mod changes;
 mod key;
+mod users;
 
-use crate::{call::Call, sky::Sky};
+use crate::{call::Call, embedded::NAMESPACE, sky::Sky};
 
 /// How soon what nobody holds is gone.
 const PROMPT: SignedDuration = SignedDuration::from_secs(5);
@@ -92,6 +95,8 @@ struct State {
     needs_approval: bool,
     /// The operator's keys.
     keys: key::Keys,
+    /// The local users that it made.
+    users: users::Users,
     /// Whether grants were put back to an earlier state: then nothing is monotone.
     restored: bool,
 }
@@ -137,7 +142,11 @@ impl Truth {
                     self.state().approvals.push(vote);
                 }
             }
+            "users" => self.user_changed(changed),
+            "secrets" if changed.name.starts_with("rao-") => self.credentials_changed(changed),
             "secrets" | "tokens" => return self.key_changed(changed),
+            // Who may read credentials is no access to Rancher.
+            _ if changed.namespace == NAMESPACE => return,
             _ if BINDINGS.contains(&resource) && is_ours(changed.name) => self.binding_changed(changed),
             _ => return,
         }
@@ -300,7 +309,7 @@ impl Truth {
     /// I3 and I4, of a request that was sent then and is about to arrive; a machine may sleep in between. Who does not hear the
     /// API server goes by what he knew.
     pub fn asked(&self, call: &Call, body: &[u8], sent: Timestamp, hears: bool) {
-        if !BINDINGS.contains(&call.resource.as_str()) {
+        if !BINDINGS.contains(&call.resource.as_str()) || call.address.contains(NAMESPACE) {
             return;
         }
         let body: Value = serde_json::from_slice(body).unwrap_or_default();
@@ -395,6 +404,7 @@ impl Truth {
                 }
             }
         }
+        found.extend(state.wrong_users(now));
         drop(state);
         self.state().violations.extend(found);
     }

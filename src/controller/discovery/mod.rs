@@ -21,6 +21,8 @@ mod source;
 mod used;
 mod write;
 
+pub(super) use name::label;
+
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,

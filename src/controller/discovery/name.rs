@@ -65,7 +65,7 @@ impl<'a> Key<'a> {
 }
 
 /// The value of the label that says which integration it is of: its name, or what stands for one that is too long.
-pub(super) fn label(integration: &str) -> String {
+pub(in crate::controller) fn label(integration: &str) -> String {
     if integration.len() <= LABEL_MAX { integration.to_owned() } else { hash(&[integration]) }
 }
 

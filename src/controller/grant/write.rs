@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     api::{ANNOTATION_GRANT, LABEL_INSTALLATION, LABEL_INTEGRATION},
-    controller::{users, words},
+    controller::{discovery, users, words},
     grant::{
         Progress,
         binding::{Equal, Goal, Sight, WaitFor},
@@ -28,7 +28,7 @@ impl Hand<'_> {
             role: record.role.clone(),
             labels: [
                 (LABEL_INSTALLATION, self.ctx.installation.id.clone()),
-                (LABEL_INTEGRATION, words::label(self.integration)),
+                (LABEL_INTEGRATION, discovery::label(self.integration)),
             ]
             .map(|(k, v)| (k.to_owned(), v))
             .into(),

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde_json::json;
 
-use super::super::{Context, connection::Connection, words};
+use super::super::{Context, connection::Connection, discovery};
 use crate::{
     api::{ANNOTATION_LOCAL_USER, ANNOTATION_UNUSED_SINCE, ANNOTATION_USER_SEAL, LABEL_INSTALLATION, LABEL_USER},
     grant::name::{LocalUserKey, user_seal},
@@ -49,7 +49,7 @@ pub(super) fn unused_since(user: &User) -> Option<Timestamp> {
 
 /// The labels by which users of an integration are found.
 pub(super) fn labels(ctx: &Context, integration: &str) -> BTreeMap<String, String> {
-    [(LABEL_INSTALLATION, ctx.installation.id.clone()), (LABEL_USER, words::label(integration))]
+    [(LABEL_INSTALLATION, ctx.installation.id.clone()), (LABEL_USER, discovery::label(integration))]
         .map(|(key, value)| (key.to_owned(), value))
         .into()
 }

@@ -18,7 +18,7 @@ use kube::{Api, Resource, api::PostParams};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::super::{Context, brief, secrets::Secrets, words};
+use super::super::{Context, brief, discovery, secrets::Secrets};
 use crate::{
     api::{ANNOTATION_PASSWORD, LABEL_USER, reference::SERVICE_ACCOUNT},
     grant::name::LocalUserKey,
@@ -68,7 +68,7 @@ pub(super) fn secrets(ctx: &Context) -> Secrets {
 /// # Errors
 /// Why they cannot be listed.
 pub(super) async fn all(ctx: &Context, integration: &str) -> Result<Vec<ObjectMeta>, String> {
-    let selector = format!("{LABEL_USER}={}", words::label(integration));
+    let selector = format!("{LABEL_USER}={}", discovery::label(integration));
     secrets(ctx).labelled(&selector).await.map_err(|error| brief(&error))
 }
 
@@ -97,7 +97,7 @@ pub(super) async fn write(
             secrets(ctx).patch(id, patch).await
         }
         None => {
-            let labels = [(LABEL_USER.to_owned(), words::label(&whose.integration))].into();
+            let labels = [(LABEL_USER.to_owned(), discovery::label(&whose.integration))].into();
             let metadata = ObjectMeta {
                 name: Some(id.to_owned()),
                 labels: Some(labels),
@@ -131,7 +131,7 @@ pub(super) async fn share(ctx: &Context, whose: &LocalUserKey, secret: &Secret) 
     let id = secret.metadata.name.clone().unwrap_or_default();
     let metadata = ObjectMeta {
         name: Some(id.clone()),
-        labels: Some([(LABEL_USER.to_owned(), words::label(&whose.integration))].into()),
+        labels: Some([(LABEL_USER.to_owned(), discovery::label(&whose.integration))].into()),
         owner_references: Some(vec![OwnerReference {
             api_version: Secret::api_version(&()).into_owned(),
             kind: Secret::kind(&()).into_owned(),

@@ -276,12 +276,30 @@ impl Look<'_> {
 
 fn told(users: UsersStatus) -> Told {
     let UsersStatus { enabled, disabled, unseen, kept } = &users;
-    let mut message = format!(
-        "{enabled} local users are enabled for grants, and {disabled} are disabled, for no grant calls for them; {unseen} users were made by Rancher for principals that grants bound."
-    );
-    if !kept.is_empty() {
-        message.push_str(&format!(" {} are kept: see status.users.kept.", kept.len()));
-    }
+    let count = |count: i64, one: &str, many: &str| match count {
+        0 => None,
+        1 => Some(format!("1 {one}.")),
+        n => Some(format!("{n} {many}.")),
+    };
+    let parts = [
+        count((*enabled).into(), "local user is enabled for grants", "local users are enabled for grants"),
+        count(
+            (*disabled).into(),
+            "local user is disabled, for no grant calls for him",
+            "local users are disabled, for no grant calls for them",
+        ),
+        count(
+            (*unseen).into(),
+            "user was made by Rancher for a principal that a grant bound",
+            "users were made by Rancher for principals that grants bound",
+        ),
+        count(
+            i64::try_from(kept.len()).unwrap_or(i64::MAX),
+            "is kept, or not touched: see status.users.kept",
+            "are kept, or not touched: see status.users.kept",
+        ),
+    ];
+    let message = parts.into_iter().flatten().collect::<Vec<_>>().join(" ");
     let reason = if kept.is_empty() { "Tended" } else { "UsersKept" };
     Told { holds: True, because: Because::new(reason, message), users: Some(users) }
 }

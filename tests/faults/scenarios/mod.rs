@@ -7,6 +7,7 @@ mod disasters;
 mod life;
 mod sharing;
 mod targets;
+mod users;
 
 use std::pin::Pin;
 
@@ -40,9 +41,10 @@ impl Scenario {
         matches!(self.name, "joins" | "upgrade")
     }
 
-    /// Whether it is one of S1 to S14, or replaces the key: these are broken in every way.
+    /// Whether it is one of S1 to S14, replaces the key, or makes a user: these are broken in every way.
     pub fn is_specified(&self) -> bool {
-        self.name == "rotation" || self.name.strip_prefix('s').is_some_and(|number| number.parse::<u32>().is_ok())
+        matches!(self.name, "rotation" | "local-user")
+            || self.name.strip_prefix('s').is_some_and(|number| number.parse::<u32>().is_ok())
     }
 }
 
@@ -103,5 +105,8 @@ pub static ALL: &[Scenario] = &[
     scenario!("upgrade", "Rancher 2.13 becomes 2.15, which deletes duplicates", disasters::upgrade, given: Given { version: Version::V2_13, ..USUAL }),
     scenario!("rotation", "the operator replaces its own key", disasters::rotation),
     scenario!("rotation-v3", "the same on a Rancher 2.12, with its v3 tokens", disasters::rotation, given: Given { version: Version::V2_12, ..USUAL }),
+    scenario!("local-user", "a local user is made, used and disabled", users::made),
+    scenario!("user-again", "he is used again, and stays in use", users::again),
+    scenario!("user-clean-up", "his time has come, and he is deleted", users::clean_up),
     scenario!("policy-gone", "its policy goes and revokes", life::policy_gone),
 ];

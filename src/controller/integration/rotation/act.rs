@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     api::{LABEL_INSTALLATION, LABEL_INTEGRATION, RancherIntegration},
-    controller::{Context, brief, secrets::Secrets, words},
+    controller::{Context, brief, discovery, secrets::Secrets},
     grant::record::whole_seconds,
     rancher::{Key, KeyKind, KeyName, Mark, Rancher, identity::KeyInfo},
 };
@@ -43,7 +43,7 @@ impl Hand<'_> {
         let (installation, integration) = (&self.ctx.installation.id, self.integration.name_any());
         Mark {
             description: format!("Rancher Access Operator, installation {installation}, integration {integration}"),
-            labels: [(LABEL_INSTALLATION, installation.clone()), (LABEL_INTEGRATION, words::label(&integration))]
+            labels: [(LABEL_INSTALLATION, installation.clone()), (LABEL_INTEGRATION, discovery::label(&integration))]
                 .map(|(key, value)| (key.to_owned(), value))
                 .into(),
         }

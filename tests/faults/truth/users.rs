@@ -1,0 +1,83 @@
+//! The local users that the operator made, and their credentials.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+use testkit::apiserver::{Changed, EventType};
+
+use super::{State, Truth};
+
+/// Local users of ours, by id.
+#[derive(Default)]
+pub(super) struct Users {
+    /// Whether each may log in.
+    enabled: BTreeMap<String, bool>,
+    /// Those with credentials in the operator's namespace.
+    credentials: BTreeSet<String>,
+}
+
+impl State {
+    /// What is not as it should be at rest.
+    pub(super) fn wrong_users(&self, now: Timestamp) -> Vec<String> {
+        let called = |id: &str| {
+            let subject = format!("user:{id}");
+            let calls = |grant: &&rancher_access_operator::grant::GrantView| {
+                !grant.is_finished()
+                    && grant.ended(now).is_none()
+                    && grant.status.bindings.iter().any(|binding| binding.subject == subject)
+            };
+            self.grants.values().any(|grant| calls(&grant))
+        };
+        let Users { enabled, credentials } = &self.users;
+        let mut wrong = Vec::new();
+        for (id, enabled) in enabled {
+            match (called(id), *enabled) {
+                (true, false) => wrong.push(format!("users: a grant calls for {id}, and he may not log in")),
+                (false, true) => wrong.push(format!("users: no grant calls for {id}, and he may log in")),
+                _ => {}
+            }
+            if called(id) != credentials.contains(id) {
+                let has = if credentials.contains(id) { "has" } else { "lacks" };
+                wrong.push(format!("users: {id} {has} credentials"));
+            }
+        }
+        let lost = credentials.iter().filter(|id| !enabled.contains_key(*id));
+        wrong.extend(lost.map(|id| format!("users: there are credentials of {id}, who is not there")));
+        wrong
+    }
+}
+
+impl Truth {
+    pub(super) fn user_changed(&self, changed: &Changed<'_>) {
+        if !changed.name.starts_with("rao-") {
+            return;
+        }
+        let users = &mut self.state().users;
+        match changed.event {
+            EventType::Deleted => drop(users.enabled.remove(changed.name)),
+            _ => drop(users.enabled.insert(changed.name.to_owned(), changed.object["enabled"] != false)),
+        }
+    }
+
+    pub(super) fn credentials_changed(&self, changed: &Changed<'_>) {
+        if changed.namespace != super::NAMESPACE {
+            return;
+        }
+        let users = &mut self.state().users;
+        match changed.event {
+            EventType::Deleted => drop(users.credentials.remove(changed.name)),
+            _ => drop(users.credentials.insert(changed.name.to_owned())),
+        }
+    }
+
+    /// Whether each local user is as grants call for him.
+    pub fn has_tended_users(&self) -> bool {
+        let now = self.now();
+        self.state().wrong_users(now).is_empty()
+    }
+
+    /// How many local users there are.
+    pub fn local_users(&self) -> usize {
+        self.state().users.enabled.len()
+    }
+}
