@@ -105,6 +105,11 @@ impl Call {
     }
 }
 
+/// Whether a request of this name is a look at users, which comes again every ten minutes where there are any.
+pub fn comes_again(name: &str) -> bool {
+    matches!(name, "K:list:secrets" | "R:list:users")
+}
+
 /// Whether a request of this name changes what a server keeps.
 pub fn mutates(name: &str) -> bool {
     let verb = name.split(':').nth(1).unwrap_or_default();

@@ -24,7 +24,7 @@ mod breaking;
 mod watching;
 
 use crate::{
-    call::{Call, Server},
+    call::{self, Call, Server},
     fault::{Fault, Kind},
     secrecy::Canaries,
     sky::Sky,
@@ -227,7 +227,11 @@ impl Tap {
 
     /// How many requests there were that are about grants.
     pub fn foreground(&self) -> usize {
-        self.state().trace.iter().filter(|entry| !entry.background && entry.nth > 0).count()
+        self.state()
+            .trace
+            .iter()
+            .filter(|entry| !entry.background && entry.nth > 0 && !call::comes_again(&entry.name))
+            .count()
     }
 
     /// Which faults of the plan never came to be.

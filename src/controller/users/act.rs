@@ -43,9 +43,14 @@ pub(super) enum Ended {
 }
 
 impl Hand<'_> {
-    /// Whether anything may be changed: this process leads, and knows what time it is.
+    /// Whether anything may be changed: this process leads. What has ended stays ended, whatever the clock does.
     pub(super) fn may(&self) -> bool {
-        self.ctx.leader.may_create() && !self.ctx.clock_is_behind()
+        self.ctx.leader.may_create()
+    }
+
+    /// Whether anything may be made, or a day be over: this process knows what time it is, too.
+    fn may_make(&self) -> bool {
+        self.may() && !self.ctx.clock_is_behind()
     }
 
     /// Says on a user that nobody calls for him, and disables him where he is a local one. His credentials go.
@@ -125,7 +130,7 @@ impl Hand<'_> {
             integration: self.integration,
             whose,
             id: id.clone(),
-            may_make: &|| self.may(),
+            may_make: &|| self.may_make(),
         };
         let done = if renew { him.password(&user, Some(self.ctx.now())).await } else { him.prepare(&user).await };
         done.map_err(|trouble| match trouble {
@@ -148,6 +153,9 @@ impl Hand<'_> {
 
     /// Deletes a user whose time has come, if nobody else gave him anything and nobody logged in as him meanwhile.
     pub(super) async fn delete(&self, user: &User, local: bool) -> Result<Ended, Failure> {
+        if !self.may_make() {
+            return Ok(Ended::Later);
+        }
         let id = &user.meta.name;
         let _held = lock(self.ctx, self.connection, id).await;
         let Some(found) = self.still(user).await? else { return Ok(Ended::Done) };
@@ -240,10 +248,7 @@ impl Hand<'_> {
         if self.may() {
             return Ok(());
         }
-        Err(Failure::new(
-            "NoLeader",
-            "this operator does not hold its lease at the moment, or its clock is behind".to_owned(),
-        ))
+        Err(Failure::new("NoLeader", "this operator does not hold its lease at the moment".to_owned()))
     }
 
     pub(super) fn tell(&self, type_: EventType, reason: &'static str, note: &str) {
