@@ -5,7 +5,8 @@
 //! - [`grant`]: one grant's way. [`seats`]: how many are under way under each policy with limits.
 //! - [`integration`]: one Rancher's way; [`connection`] is what it hands to the grants, with its [`clusters`].
 //! - [`discovery`]: what there is to be asked for, as objects.
-//! - [`drift`]: what happens to our bindings behind our back. [`sweep`]: what nobody remembers.
+//! - [`drift`]: what happens to our bindings behind our back. [`sweep`]: what nobody remembers. [`tokens`]: what people
+//!   made for themselves while they had access.
 //! - `secrets`: the one way to keys. [`proof`]: whether identities are proven. [`installation`]: who we are.
 //! - [`operator`]: how all of it is put together.
 
@@ -29,6 +30,7 @@ pub mod seats;
 mod secrets;
 pub mod shared;
 pub mod sweep;
+pub mod tokens;
 pub mod watch;
 pub mod words;
 pub mod workers;

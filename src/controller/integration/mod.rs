@@ -26,7 +26,7 @@ use super::{
     Context, brief, clusters,
     connection::{Connection, Link},
     discovery::keeper::Keeper,
-    drift, grants, sweep,
+    drift, grants, sweep, tokens,
 };
 use crate::{
     api::{RancherIntegration, condition, integration::RancherIntegrationStatus, resource::ResourceKind},
@@ -127,13 +127,13 @@ fn serve(
     }
 }
 
-/// What goes on beside a connection: its watch, its sweep, the probes of clusters that are away, and the keeper of its key. Ends
-/// when it is dropped.
+/// What goes on beside a connection: its watch, its sweep, the probes of clusters that are away, the keeper of its key, and the
+/// look at what people's tokens outlive. Ends when it is dropped.
 struct Company {
     connection: Arc<Connection>,
-    tasks: [tokio::task::JoinHandle<()>; 4],
-    /// Wakes the keeper of the key.
-    rotate: Arc<Notify>,
+    tasks: [tokio::task::JoinHandle<()>; 5],
+    /// Wake those who go by the spec.
+    woken: [Arc<Notify>; 2],
     _stop: tokio_util::sync::DropGuard,
 }
 
@@ -143,8 +143,8 @@ async fn one(ctx: Arc<Context>, name: String, poke: Arc<Notify>, stop: Cancellat
     let (mut owners, mut discovery) = (owners::Owners::default(), Keeper::default());
     let (mut circuit, mut proof) = (breaker.watch(), ctx.proof.clone());
     let mut company: Option<Company> = None;
-    let rotation = Arc::new(watch::Sender::new(None));
-    let mut told = rotation.subscribe();
+    let tell = Tell { rotation: Arc::default(), tokens: Arc::default() };
+    let (mut told, mut left) = (tell.rotation.subscribe(), tell.tokens.subscribe());
     let (mut ready, mut failures) = (false, 0_u32);
     while let Some(integration) = ctx.integrations.get(&name) {
         circuit.mark_unchanged();
@@ -152,12 +152,16 @@ async fn one(ctx: Arc<Context>, name: String, poke: Arc<Notify>, stop: Cancellat
         let was_ready = ready;
         // What waits for a Rancher that is back goes first: whose things are is looked at in the next pass.
         let at_leisure = was_ready;
-        let of_the_key = told.borrow_and_update().clone();
-        let beside =
-            Beside { owners: at_leisure.then_some(&mut owners), discovery: &discovery, rotation: of_the_key.as_ref() };
+        let (of_the_key, of_tokens) = (told.borrow_and_update().clone(), left.borrow_and_update().clone());
+        let beside = Beside {
+            owners: at_leisure.then_some(&mut owners),
+            discovery: &discovery,
+            rotation: of_the_key.as_ref(),
+            tokens: &of_tokens,
+        };
         ready = pass(&ctx, &integration, &mut kept, beside).await;
         failures = if ready { 0 } else { failures.saturating_add(1) };
-        keep_company(&ctx, &name, &kept, &rotation, &mut company, &stop);
+        keep_company(&ctx, &name, &kept, &tell, &mut company, &stop);
         discovery.keep(&ctx, &integration, kept.connection.as_ref(), &poke, &stop);
         if ready && !was_ready {
             recovered(&ctx, &name);
@@ -172,11 +176,12 @@ async fn one(ctx: Arc<Context>, name: String, poke: Arc<Notify>, stop: Cancellat
             biased;
             () = stop.cancelled() => return,
             () = poke.notified() => {
-                if let Some(company) = &company {
-                    company.rotate.notify_one();
+                for woken in company.iter().flat_map(|company| &company.woken) {
+                    woken.notify_one();
                 }
             }
             _ = told.changed() => {}
+            _ = left.changed() => {}
             // Only what was accepted before: one that is known not to be is asked about in its time.
             () = refused(&kept), if ready => {}
             () = opened(&mut circuit) => {}
@@ -192,6 +197,13 @@ struct Beside<'a> {
     owners: Option<&'a mut owners::Owners>,
     discovery: &'a Keeper,
     rotation: Option<&'a rotation::Told>,
+    tokens: &'a tokens::Told,
+}
+
+/// By what those beside the looks tell what status is to say.
+struct Tell {
+    rotation: Arc<watch::Sender<Option<rotation::Told>>>,
+    tokens: Arc<watch::Sender<tokens::Told>>,
 }
 
 /// One look, its verdict, and what follows. Says whether what waits for this Rancher can go on.
@@ -201,7 +213,7 @@ async fn pass(
     kept: &mut connect::Kept,
     beside: Beside<'_>,
 ) -> bool {
-    let Beside { owners, discovery, rotation } = beside;
+    let Beside { owners, discovery, rotation, tokens } = beside;
     let name = integration.metadata.name.as_deref().unwrap_or_default();
     let found = observe::look(ctx, integration, kept).await;
     let proof = ctx.proof.borrow().clone().map(drop);
@@ -246,6 +258,7 @@ async fn pass(
         verdict.status.owners = owners.look(ctx, integration, way.as_ref().map(|way| &way.rancher)).await;
     }
     discovery.tell(integration, &mut verdict.status, whole_seconds(ctx.now()));
+    tokens::tell(tokens, &mut verdict.status);
     write(ctx, integration, &verdict.status, &needed_by).await;
     usable
 }
@@ -280,7 +293,7 @@ fn keep_company(
     ctx: &Arc<Context>,
     name: &str,
     kept: &connect::Kept,
-    rotation: &Arc<watch::Sender<Option<rotation::Told>>>,
+    tell: &Tell,
     company: &mut Option<Company>,
     stop: &CancellationToken,
 ) {
@@ -295,16 +308,17 @@ fn keep_company(
     if company.as_ref().is_some_and(keeps) {
         return;
     }
-    let (token, asked, rotate) = (stop.child_token(), ctx.memory.sweep_of(name), Arc::new(Notify::new()));
-    let (told, woken) = (rotation.clone(), rotate.clone());
-    let (clusters, drift, sweep, rotation) = (
-        clusters::run(ctx.clone(), name.to_owned(), connection.clone(), token.clone()),
-        drift::run(ctx.clone(), name.to_owned(), connection.clone(), token.clone()),
-        sweep::run(ctx.clone(), name.to_owned(), connection.clone(), asked, token.clone()),
-        rotation::run(ctx.clone(), name.to_owned(), connection.clone(), woken, told, token.clone()),
-    );
-    let tasks = [tokio::spawn(clusters), tokio::spawn(drift), tokio::spawn(sweep), tokio::spawn(rotation)];
-    *company = Some(Company { connection: connection.clone(), tasks, rotate, _stop: token.drop_guard() });
+    let (token, asked, woken) = (stop.child_token(), ctx.memory.sweep_of(name), [Arc::default(), Arc::default()]);
+    let [rotate, look] = woken.clone();
+    let (ctx, name, to, stop) = (|| ctx.clone(), || name.to_owned(), || connection.clone(), || token.clone());
+    let tasks = [
+        tokio::spawn(clusters::run(ctx(), name(), to(), stop())),
+        tokio::spawn(drift::run(ctx(), name(), to(), stop())),
+        tokio::spawn(sweep::run(ctx(), name(), to(), asked, stop())),
+        tokio::spawn(rotation::run(ctx(), name(), to(), rotate, tell.rotation.clone(), stop())),
+        tokio::spawn(tokens::run(ctx(), name(), to(), look, tell.tokens.clone(), stop())),
+    ];
+    *company = Some(Company { connection: to(), tasks, woken, _stop: token.drop_guard() });
 }
 
 /// Everything that waits for that Rancher is looked at at once.
