@@ -19,6 +19,7 @@ mod projects;
 mod reading;
 mod refusals;
 mod release;
+mod tokens;
 mod users;
 
 use context::{Behaviour, Context, Far, Way};
@@ -41,6 +42,7 @@ fn behaviours() -> Vec<Behaviour> {
         global::behaviours(),
         leftovers::behaviours(),
         users::behaviours(),
+        tokens::behaviours(),
     ]
     .into_iter()
     .flatten()

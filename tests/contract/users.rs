@@ -63,7 +63,7 @@ impl Context {
         }
     }
 
-    async fn post_as(&self, bearer: &str, path: &str, body: &Value) -> Seen<super::http::Answer> {
+    pub async fn post_as(&self, bearer: &str, path: &str, body: &Value) -> Seen<super::http::Answer> {
         self.send(Ask {
             method: "POST".to_owned(),
             path: path.to_owned(),

@@ -184,7 +184,10 @@ async fn whose_resources_are() {
 #[tokio::test]
 async fn what_becomes_of_left_over_tokens() {
     let keyless = |wanted: &str, expected| {
-        (vec![("/host", Value::Null), ("/credentialsSecretRef", Value::Null), ("/leftoverTokens", json!(wanted))], expected)
+        (
+            vec![("/host", Value::Null), ("/credentialsSecretRef", Value::Null), ("/leftoverTokens", json!(wanted))],
+            expected,
+        )
     };
     let rows = vec![
         one("/leftoverTokens", json!("Report"), OK),
