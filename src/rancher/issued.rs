@@ -102,8 +102,7 @@ impl Rancher {
     /// Disables that very token: it is refused from the next request on.
     ///
     /// # Errors
-    /// [`Error::NotFound`] where it is gone; [`Error::Conflict`], and from ext tokens [`Error::Refused`], where another has
-    /// its name.
+    /// [`Error::NotFound`] where it is gone; [`Error::Refused`] where another has its name.
     pub async fn disable_token(&self, token: &Issued) -> Result<(), Error> {
         let metadata = json!({"uid": certain(token)?});
         let body = match token.key.kind {

@@ -103,16 +103,22 @@ impl Look<'_> {
             debug!(user, "Tokens were made during a grant, and the user has access still");
             return Ok(One::Left(Vec::new(), true));
         }
-        let (mut left, mut whole) = (Vec::new(), true);
+        let (mut left, mut news, mut whole) = (Vec::new(), Vec::new(), true);
+        // All are read before anything is done: what was done is in the list then, whatever fails.
+        let (wanted, now) = (self.integration.spec.leftover_tokens, self.ctx.now());
+        let mut findings = Vec::new();
         for token in candidates {
             let detail = rancher.token_detail(&token).await.map_err(failed("a token of his cannot be read"))?;
             let token = Issued { detail, ..token };
-            let (wanted, now) = (self.integration.spec.leftover_tokens, self.ctx.now());
-            let Some(finding) = decide::finding(token, user, &windows, &listed, wanted, now) else { continue };
+            findings.extend(decide::finding(token, user, &windows, &listed, wanted, now));
+        }
+        for finding in findings {
             let done = self.act(finding, user).await;
             whole &= done.is_whole;
+            news.extend(done.entry.clone().filter(|_| done.is_news));
             left.extend(done.entry);
         }
+        self.tell(&news);
         Ok(One::Left(left, whole))
     }
 
