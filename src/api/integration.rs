@@ -57,6 +57,11 @@ use super::{
         .field_path(".apiKeyRotationDays")
 )]
 #[x_kube(
+    validation = Rule::new("has(self.credentialsSecretRef) || !has(self.leftoverTokens) || self.leftoverTokens == 'Report'")
+        .message("leftoverTokens needs credentialsSecretRef: without a key no tokens are looked for")
+        .field_path(".leftoverTokens")
+)]
+#[x_kube(
     validation = Rule::new("!has(self.resourceOwner) || (has(self.integrationOwner) && self.integrationOwner.size() > 0)")
         .message("resourceOwner needs integrationOwner: who approves where a cluster or project has no owner that is believed")
         .field_path(".resourceOwner")
@@ -131,12 +136,67 @@ pub struct RancherIntegrationSpec {
     #[schemars(length(max = 16))]
     #[x_kube(merge_strategy = ListMerge::Atomic)]
     pub integration_owner: Vec<Identity>,
+    /// What is done about API keys and kubeconfigs that somebody made in Rancher while a grant of this integration gave him
+    /// access, once he has no access left there at all: `Report` says so, `Disable` and `Delete` do that to them. Login
+    /// sessions are never touched. The last two need `credentialsSecretRef`; without a key nothing is looked for. May change.
+    #[serde(default, skip_serializing_if = "LeftoverTokens::is_default")]
+    pub leftover_tokens: LeftoverTokens,
     /// How a cluster or project in Rancher says whose it is: who approves as `ResourceOwner`. Needs `integrationOwner`. May change.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resource_owner: Option<ResourceOwner>,
     /// True: nothing new is granted on this server. Revoking goes on. May change.
     #[serde(default)]
     pub suspend: bool,
+}
+
+/// What is done about tokens that outlive the access during which they were made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum LeftoverTokens {
+    /// They are listed in the status, and told of by an Event.
+    #[default]
+    Report,
+    /// They are disabled: Rancher refuses them, and an administrator can enable them again.
+    Disable,
+    /// They are deleted.
+    Delete,
+}
+
+impl LeftoverTokens {
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// A token that outlived the access during which it was made.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct LeftoverToken {
+    /// Its name in Rancher (the part before the colon; not secret). Example: `ext/token-4vhrb`.
+    #[schemars(length(max = 260), regex(pattern = schema::TEXT))]
+    pub name: String,
+    /// Id of the Rancher user whose it is.
+    #[schemars(length(max = 253), regex(pattern = schema::TEXT))]
+    pub user: String,
+    /// The grant during which it was made, as `namespace/name`.
+    #[schemars(length(max = 320), regex(pattern = schema::TEXT))]
+    pub grant: String,
+    /// When it was made, by Rancher's clock, in UTC.
+    pub created_time: Time,
+    /// What was done about it.
+    pub action: TokenAction,
+    /// When that was, in UTC.
+    pub time: Time,
+}
+
+/// What was done about a token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum TokenAction {
+    /// Nothing but that it was told of.
+    Reported,
+    /// It is disabled.
+    Disabled,
+    /// It was deleted. Stays in the list for a day.
+    Deleted,
 }
 
 /// How a cluster or project in Rancher says whose it is.
@@ -248,6 +308,17 @@ pub struct RancherIntegrationStatus {
     #[schemars(length(max = 4096))]
     #[x_kube(merge_strategy = ListMerge::Atomic)]
     pub owners: Vec<OwnerRecord>,
+    /// Tokens that somebody made in Rancher while a grant gave him access, who has none left: up to 64, the oldest first. One
+    /// that is gone, has ended, or whose user has access again is dropped. What cannot be cut at all is not here: an open
+    /// `exec` or watch, and what speaks to a cluster directly.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64))]
+    #[x_kube(merge_strategy = ListMerge::Atomic)]
+    pub leftover_tokens: Vec<LeftoverToken>,
+    /// How many more of these there are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1))]
+    pub more_leftover_tokens: Option<i64>,
     /// How many things are mirrored as `RancherResource` objects. Stands there before the first of these is made, and until
     /// the last is gone.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -9,6 +9,7 @@ use std::{
 use jiff::Timestamp;
 use tokio::{sync::Notify, time::Instant};
 
+use super::tokens::Window;
 use crate::{
     grant::{GrantKey, Standing},
     rancher::wire::Subject,
@@ -66,6 +67,10 @@ struct Inner {
     standings: HashMap<GrantKey, (String, Standing)>,
     /// Since when, and until when, access lasted by bindings whose grants are gone.
     lasted: HashMap<String, (Timestamp, Timestamp)>,
+    /// During what access users may have made tokens, by integration: of grants that ended.
+    windows: HashMap<String, Vec<Window>>,
+    /// Asks for a look at the tokens of an integration's Rancher.
+    token_looks: HashMap<String, Arc<Notify>>,
 }
 
 impl Memory {
@@ -295,6 +300,24 @@ impl Memory {
     /// What asks for a look at the users of that integration that are there because of grants.
     pub fn users_of(&self, integration: &str) -> Arc<Notify> {
         self.inner().users.entry(integration.to_owned()).or_default().clone()
+    }
+
+    /// Somebody had access by a grant that ended: he may have made tokens. What ended before `forgotten` is.
+    pub fn had_access(&self, integration: &str, ended: Vec<Window>, forgotten: Timestamp) {
+        let mut inner = self.inner();
+        let windows = inner.windows.entry(integration.to_owned()).or_default();
+        windows.retain(|window| window.until >= forgotten && !ended.contains(window));
+        windows.extend(ended);
+    }
+
+    /// During what access users may have made tokens, as far as this process saw it end.
+    pub fn windows_of(&self, integration: &str) -> Vec<Window> {
+        self.inner().windows.get(integration).cloned().unwrap_or_default()
+    }
+
+    /// What asks for a look at the tokens of that integration's Rancher.
+    pub fn token_look_of(&self, integration: &str) -> Arc<Notify> {
+        self.inner().token_looks.entry(integration.to_owned()).or_default().clone()
     }
 
     /// How often in a row a pass over that grant failed, this time included.

@@ -6,7 +6,8 @@
 //! - [`integration`]: one Rancher's way; [`connection`] is what it hands to the grants, with its [`clusters`].
 //! - [`discovery`]: what there is to be asked for, as objects.
 //! - [`users`]: users in Rancher that are there because of grants.
-//! - [`drift`]: what happens to our bindings behind our back. [`sweep`]: what nobody remembers.
+//! - [`drift`]: what happens to our bindings behind our back. [`sweep`]: what nobody remembers. [`tokens`]: what people
+//!   made for themselves while they had access.
 //! - `secrets`: the one way to keys. [`proof`]: whether identities are proven. [`installation`]: who we are.
 //! - [`operator`]: how all of it is put together.
 
@@ -30,6 +31,7 @@ pub mod seats;
 mod secrets;
 pub mod shared;
 pub mod sweep;
+pub mod tokens;
 pub mod users;
 pub mod watch;
 pub mod words;

@@ -16,6 +16,9 @@ use crate::{
     },
 };
 
+/// How the description of every API key begins that an operator made for itself.
+pub const KEY_MARK: &str = "Rancher Access Operator, installation ";
+
 /// Which binding in Rancher a record means.
 pub fn reference(record: &BindingRecord) -> BindingRef {
     let (kind, cluster) = match record.kind {

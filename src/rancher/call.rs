@@ -18,15 +18,33 @@ pub(crate) struct Call {
     pub(super) intent: Intent,
     pub(super) target: Option<Target>,
     pub(super) cap: usize,
+    /// Which form of an object is wanted, where it is not the whole.
+    pub(super) accept: Option<&'static str>,
 }
+
+/// Metadata alone, of each object of a list: what else there is in it does not even travel.
+pub(crate) const METADATA: &str = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1";
 
 impl Call {
     pub fn get(path: String) -> Self {
-        Self { method: Method::GET, path, body: None, intent: Intent::Read, target: None, cap: OBJECT_CAP }
+        Self {
+            method: Method::GET,
+            path,
+            body: None,
+            intent: Intent::Read,
+            target: None,
+            cap: OBJECT_CAP,
+            accept: None,
+        }
     }
 
     pub fn list(path: String) -> Self {
         Self { cap: LIST_CAP, ..Self::get(path) }
+    }
+
+    /// A list of metadata alone.
+    pub fn metadata(path: String) -> Self {
+        Self { accept: Some(METADATA), ..Self::list(path) }
     }
 
     pub fn post(path: String, body: &Value) -> Self {

@@ -13,6 +13,7 @@ use super::{
     exchange::Exchange,
     key::Key,
     transport::Transport,
+    wire::ObjectMeta,
 };
 
 /// The id of the cluster Rancher itself runs in.
@@ -121,13 +122,18 @@ impl Rancher {
     /// # Errors
     /// As for every call; [`Error::Unknown`] too where it never gets to its end.
     pub(crate) async fn list_values(&self, path: &str, selector: Option<&str>) -> Result<Vec<Value>, Error> {
+        self.list_as(Call::list, path, selector).await
+    }
+
+    /// The same in the form that `call` asks for.
+    async fn list_as(&self, call: fn(String) -> Call, path: &str, selector: Option<&str>) -> Result<Vec<Value>, Error> {
         for _ in 0..=RELISTS {
             let mut items = Vec::new();
             let take = |page| {
                 items.extend(page);
                 true
             };
-            match self.list_once(path, selector, (PAGE, KEPT), take).await {
+            match self.list_once(call, path, selector, (PAGE, KEPT), take).await {
                 Err(Error::Refused { code: 410, .. }) => continue,
                 Err(error) => return Err(error),
                 Ok(_) => return Ok(items),
@@ -148,7 +154,8 @@ impl Rancher {
         mut like: impl FnMut(Value) -> bool + Send,
     ) -> Result<bool, Error> {
         for _ in 0..=RELISTS {
-            match self.list_once(path, None, (limit, usize::MAX), |page| !page.into_iter().any(&mut like)).await {
+            let take = |page: Vec<Value>| !page.into_iter().any(&mut like);
+            match self.list_once(Call::list, path, None, (limit, usize::MAX), take).await {
                 Err(Error::Refused { code: 410, .. }) => continue,
                 ended => return ended.map(|to_the_end| !to_the_end),
             }
@@ -160,6 +167,7 @@ impl Rancher {
     /// to the end.
     async fn list_once(
         &self,
+        form: fn(String) -> Call,
         path: &str,
         selector: Option<&str>,
         (limit, mut bytes): (usize, usize),
@@ -175,7 +183,7 @@ impl Rancher {
             if !next.is_empty() {
                 url.push_str(&format!("&continue={}", encode(&next)));
             }
-            let call = Call::list(url);
+            let call = form(url);
             let answer = self.exchange.success(&call).await?;
             bytes = bytes.checked_sub(answer.body.len()).ok_or_else(endless)?;
             let page: Page = self.exchange.decode(&call, &answer)?;
@@ -204,6 +212,13 @@ impl Rancher {
         values.into_iter().map(|value| self.read(path, value)).collect()
     }
 
+    /// The metadata of every object of a list, and nothing else of them.
+    pub(crate) async fn list_metadata(&self, path: &str, selector: &str) -> Result<Vec<ObjectMeta>, Error> {
+        let values = self.list_as(Call::metadata, path, Some(selector)).await?;
+        let read = |value| self.read(path, value).map(|object: MetadataOnly| object.metadata);
+        values.into_iter().map(read).collect()
+    }
+
     /// Every readable object of a list: for inventories, where one odd object must not hide the others.
     pub(crate) async fn list_readable<T: DeserializeOwned>(&self, path: &str) -> Result<Vec<T>, Error> {
         let values = self.list_values(path, None).await?;
@@ -220,6 +235,11 @@ impl Rancher {
             Error::unknown(format!("object {name} in {path} cannot be read"))
         })
     }
+}
+
+#[derive(serde::Deserialize)]
+struct MetadataOnly {
+    metadata: ObjectMeta,
 }
 
 #[derive(serde::Deserialize)]

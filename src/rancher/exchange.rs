@@ -143,6 +143,9 @@ impl Exchange {
         if let Some((content_type, _)) = &call.body {
             request.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
         }
+        if let Some(accept) = call.accept {
+            request.headers_mut().insert(header::ACCEPT, HeaderValue::from_static(accept));
+        }
         self.sign(request.headers_mut());
         Ok(request)
     }

@@ -247,7 +247,7 @@ fn is_a_limit(duration: &Option<String>) -> bool {
 
 /// `expires_at` is empty for a key that never ends, and for a fresh one until a controller has filled it in: then the lifetime
 /// (milliseconds, 0 for ever) and the time it was made tell.
-fn expiry(expires_at: Option<&str>, ttl: i64, created: Option<Timestamp>) -> Expiry {
+pub(super) fn expiry(expires_at: Option<&str>, ttl: i64, created: Option<Timestamp>) -> Expiry {
     match (expires_at, ttl, created) {
         (Some(at), ..) => at.parse().map_or(Expiry::Unknown, Expiry::At),
         (None, ..=0, _) => Expiry::Never,

@@ -21,7 +21,7 @@ use super::{
 const EXT_SINCE: (u32, u32) = (2, 13);
 
 /// The API group of ext tokens.
-const EXT: &str = "ext.cattle.io";
+pub(super) const EXT: &str = "ext.cattle.io";
 
 /// By what a key that we made is known: its description, and labels by which it is found where it can have them.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,8 +35,8 @@ pub struct Mark {
 /// The name of a key, and its kind: as Rancher writes it before the colon, `token-xxxxx` or `ext/token-xxxxx`. No secret.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct KeyName {
-    kind: KeyKind,
-    name: String,
+    pub(super) kind: KeyKind,
+    pub(super) name: String,
 }
 
 impl KeyName {
@@ -191,7 +191,7 @@ fn is_gone(answer: &Answer, key: &KeyName) -> bool {
     answer.code == 404 && answer.rancher_authenticated && said.contains("NotFound") && said.contains(&key.name)
 }
 
-fn ext_path(name: Option<&str>) -> Result<String, Error> {
+pub(super) fn ext_path(name: Option<&str>) -> Result<String, Error> {
     let mut segments = vec!["ext", "apis", EXT, "v1", "tokens"];
     segments.extend(name);
     path(&segments)

@@ -150,7 +150,7 @@ async fn a_deleted_token_is_dead_at_once(context: &Context) -> Outcome {
     Ok(())
 }
 
-const EXT_TOKENS: &str = "/ext/apis/ext.cattle.io/v1/tokens";
+pub const EXT_TOKENS: &str = "/ext/apis/ext.cattle.io/v1/tokens";
 
 /// Makes an ext token and answers with it, its bearer and its path; 2.11 has none.
 async fn ext_token(context: &Context, label: &str) -> Seen<(Value, String, String)> {

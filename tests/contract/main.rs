@@ -20,6 +20,7 @@ mod projects;
 mod reading;
 mod refusals;
 mod release;
+mod tokens;
 mod users;
 
 use context::{Behaviour, Context, Far, Way};
@@ -43,6 +44,7 @@ fn behaviours() -> Vec<Behaviour> {
         leftovers::behaviours(),
         users::behaviours(),
         passwords::behaviours(),
+        tokens::behaviours(),
     ]
     .into_iter()
     .flatten()

@@ -63,7 +63,7 @@ impl Context {
         self.ask("DELETE", path, "application/json", &body).await
     }
 
-    async fn post_as(&self, bearer: &str, path: &str, body: &Value) -> Seen<super::http::Answer> {
+    pub async fn post_as(&self, bearer: &str, path: &str, body: &Value) -> Seen<super::http::Answer> {
         self.send(Ask {
             method: "POST".to_owned(),
             path: path.to_owned(),

@@ -182,6 +182,40 @@ async fn whose_resources_are() {
 }
 
 #[tokio::test]
+async fn what_becomes_of_left_over_tokens() {
+    let keyless = |wanted: &str, expected| {
+        (
+            vec![("/host", Value::Null), ("/credentialsSecretRef", Value::Null), ("/leftoverTokens", json!(wanted))],
+            expected,
+        )
+    };
+    let rows = vec![
+        one("/leftoverTokens", json!("Report"), OK),
+        one("/leftoverTokens", json!("Disable"), OK),
+        one("/leftoverTokens", json!("Delete"), OK),
+        one("/leftoverTokens", json!("Revoke"), "Unsupported value"),
+        one("/leftoverTokens", json!(""), "Unsupported value"),
+        keyless("Report", OK),
+        keyless("Delete", "leftoverTokens needs credentialsSecretRef"),
+    ];
+    kind().await.creates(&base(), rows).await;
+    let token = |name: &str| {
+        json!({"name": name, "user": "u-1", "grant": "web/g", "createdTime": "2026-12-01T08:00:00Z", "action": "Reported",
+            "time": "2026-12-01T09:00:00Z"})
+    };
+    let mut odd = token("token-1");
+    odd["action"] = json!("Forgotten");
+    let rows = vec![
+        (json!({"leftoverTokens": [token("ext/token-1")], "moreLeftoverTokens": 1}), OK),
+        (json!({"leftoverTokens": [token("a\nb")]}), "name in body should match"),
+        (json!({"leftoverTokens": [odd]}), "Unsupported value"),
+        (json!({"leftoverTokens": vec![token("token-1"); 65]}), "must have at most 64 items"),
+        (json!({"moreLeftoverTokens": 0}), "moreLeftoverTokens"),
+    ];
+    kind().await.statuses("with-tokens", &base(), rows).await;
+}
+
+#[tokio::test]
 async fn what_is_mirrored() {
     let rows = vec![
         one("/discovery", json!({}), OK),

@@ -35,6 +35,7 @@ mod soak;
 mod storms;
 mod targets;
 mod threats;
+mod tokens;
 mod unreadable;
 mod users;
 

@@ -4,9 +4,7 @@ use std::time::Duration;
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use kube::Api;
-use rancher_access_operator::api::{
-    AccessGrant, RancherIntegration, condition, integration::UsersStatus, status::Phase,
-};
+use rancher_access_operator::api::{RancherIntegration, condition, integration::UsersStatus, status::Phase};
 use serde_json::{Value, json};
 use testkit::{
     apiserver::Gvr,
@@ -69,6 +67,10 @@ fn only_user(world: &World) -> Value {
     let mut found = local_users(world);
     assert_eq!(found.len(), 1, "{found:?}");
     found.remove(0)
+}
+
+fn is_disabled(world: &World) -> bool {
+    only_user(world)["enabled"] == false
 }
 
 /// Lets alice and bob ask for local users whose names begin so.
@@ -137,8 +139,7 @@ async fn a_local_user_is_made_used_disabled_used_again_and_deleted(given: Given)
     world.until("he has access", SOON, || async { world.has_access(&id) }).await;
 
     world.reaches("g", Phase::Expired, Duration::from_secs(3700)).await;
-    let disabled = || only_user(&world)["enabled"] == false;
-    world.until("he is disabled", SOON, || async { disabled() }).await;
+    world.until("he is disabled", SOON, || async { is_disabled(&world) }).await;
     let late = world.clock.now().duration_since(end_of(&world.grant("g").await.expect("the grant")));
     assert!(late.as_secs() < 8, "{late}");
     assert_eq!(world.login(&first).await, 403);
@@ -148,6 +149,7 @@ async fn a_local_user_is_made_used_disabled_used_again_and_deleted(given: Given)
     world.until("it is told", SOON, || async { status(&world).await.0.is_some_and(|users| users.disabled == 1) }).await;
 
     pass(&mut world, DAY).await;
+    let kubeconfig = world.rancher.add_token(&id, TokenSpec::default());
     world.ask("alice", "again", for_local_user(&world, "deploy", "1h")).await;
     let again = world.reaches("again", Phase::Active, SOON).await;
     assert_eq!(only_user(&world)["metadata"]["uid"], made["metadata"]["uid"], "the same user");
@@ -155,9 +157,12 @@ async fn a_local_user_is_made_used_disabled_used_again_and_deleted(given: Given)
     assert_eq!(second.0, first.0);
     assert_eq!(world.login(&first).await, 401, "the old password is void");
     assert_eq!(world.login(&second).await, 201);
+    let tokens = world.rancher.local().list(&Gvr::new("management.cattle.io", "v3", "tokens"), None);
+    let left = tokens.iter().any(|token| kubeconfig.starts_with(token["metadata"]["name"].as_str().unwrap_or("none")));
+    assert!(!left, "what was made before is void too");
     // Two days after the first grant: he is in use since.
     world.delete("again").await;
-    world.until("he is disabled again", SOON, || async { disabled() }).await;
+    world.until("he is disabled again", SOON, || async { is_disabled(&world) }).await;
     pass(&mut world, 2 * DAY - 600).await;
     assert_eq!(local_users(&world).len(), 1, "not before his time");
     world.until("he is deleted", Duration::from_secs(1800), || async { local_users(&world).is_empty() }).await;
@@ -246,7 +251,7 @@ async fn a_user_that_somebody_else_made_is_not_taken_over(given: Given) {
     world.ask("alice", "g", for_local_user(&world, "deploy", "1h")).await;
     world.reaches("g", Phase::Active, SOON).await;
     world.delete("g").await;
-    world.until("he is disabled", SOON, || async { only_user(&world)["enabled"] == false }).await;
+    world.until("he is disabled", SOON, || async { is_disabled(&world) }).await;
     let mut stripped = only_user(&world);
     let marks = stripped["metadata"].as_object_mut().expect("metadata");
     marks.remove("annotations");
@@ -275,7 +280,7 @@ async fn who_holds_anything_by_others_is_kept(given: Given) {
     let grbs = Gvr::new("management.cattle.io", "v3", "globalrolebindings");
     world.rancher.local().create(&grbs, &grb).await.expect("theirs");
     world.reaches("g", Phase::Expired, Duration::from_secs(700)).await;
-    world.until("he is disabled", SOON, || async { only_user(&world)["enabled"] == false }).await;
+    world.until("he is disabled", SOON, || async { is_disabled(&world) }).await;
     pass(&mut world, DAY).await;
     let seen = || async { status(&world).await.0.is_some_and(|users| !users.kept.is_empty()) };
     world.until("he is kept", SOON, seen).await;
@@ -307,7 +312,7 @@ async fn a_password_is_replaced_after_its_days(given: Given) {
     assert_eq!((world.login(&first).await, world.login(&second).await), (401, 201));
     pass(&mut world, DAY).await;
     world.reaches("g", Phase::Expired, Duration::from_secs(3 * 3600)).await;
-    world.until("he is disabled", SOON, || async { only_user(&world)["enabled"] == false }).await;
+    world.until("he is disabled", SOON, || async { is_disabled(&world) }).await;
 }
 
 async fn a_crash_at_any_time_leaves_no_user_that_may_log_in(given: Given) {
@@ -330,7 +335,7 @@ async fn a_crash_at_any_time_leaves_no_user_that_may_log_in(given: Given) {
         tokio::time::sleep(Duration::from_secs(300)).await;
         world.start().await;
         world.reaches(&name, Phase::Expired, Duration::from_secs(60)).await;
-        world.until("he is disabled", SOON, || async { only_user(&world)["enabled"] == false }).await;
+        world.until("he is disabled", SOON, || async { is_disabled(&world) }).await;
         assert_eq!(world.login(&credentials).await, 403, "{millis}");
     }
     // The grants are gone, and with them all that was known.
@@ -347,8 +352,7 @@ async fn a_crash_at_any_time_leaves_no_user_that_may_log_in(given: Given) {
     enabled["metadata"]["annotations"].as_object_mut().expect("annotations").remove("rancheraccess.io/unused-since");
     world.rancher.local().update_unchecked(&users(), enabled).expect("enabled");
     world.start().await;
-    let disabled = || async { only_user(&world)["enabled"] == false };
-    world.until("who is nobody's is disabled", Duration::from_secs(700), disabled).await;
+    world.until("who is nobody's is disabled", Duration::from_secs(700), || async { is_disabled(&world) }).await;
 }
 
 async fn grants_of_one_requester_share_a_user(given: Given) {
@@ -369,7 +373,7 @@ async fn grants_of_one_requester_share_a_user(given: Given) {
     tokio::time::sleep(Duration::from_secs(30)).await;
     assert_eq!(world.login(&shared).await, 201, "the other grant goes on");
     world.reaches("long", Phase::Expired, Duration::from_secs(700)).await;
-    world.until("he is disabled", SOON, || async { only_user(&world)["enabled"] == false }).await;
+    world.until("he is disabled", SOON, || async { is_disabled(&world) }).await;
 }
 
 async fn a_user_made_for_a_principal_is_deleted_unless_a_person_comes(given: Given) {

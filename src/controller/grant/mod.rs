@@ -39,7 +39,7 @@ use jiff::SignedDuration;
 use tokio::time::Instant;
 use tracing::{debug, info};
 
-use super::{Context, brief, grants, is_absent, operator, pools::Work, seats, users};
+use super::{Context, brief, grants, is_absent, operator, pools::Work, seats, tokens, users};
 use crate::{
     api::{AccessGrant, AccessGrantStatus},
     grant::{
@@ -326,6 +326,7 @@ impl Pass<'_> {
         }
         extended::tell(self.ctx, &self.view.key);
         report::changed(self.ctx, &self.grant, &stood, &now_stands);
+        tokens::settled(self.ctx, &self.grant, &stood);
         let finished = now_stands.phase.is_some_and(view::is_terminal);
         for settled in now_stands.bindings.iter().filter(|b| b.is_settled()) {
             self.ctx.memory.forget_cleared(&settled.name);

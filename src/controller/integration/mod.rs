@@ -26,7 +26,7 @@ use super::{
     Context, brief, clusters,
     connection::{Connection, Link},
     discovery::keeper::Keeper,
-    drift, grants, sweep, users,
+    drift, grants, sweep, tokens, users,
 };
 use crate::{
     api::{RancherIntegration, condition, integration::RancherIntegrationStatus, resource::ResourceKind},
@@ -127,13 +127,13 @@ fn serve(
     }
 }
 
-/// What goes on beside a connection: its watch, its sweep, the probes of clusters that are away, and the keepers of its key and
-/// of its users. Ends when it is dropped.
+/// What goes on beside a connection: its watch, its sweep, the probes of clusters that are away, the keepers of its key and of
+/// its users, and the look at what people's tokens outlive. Ends when it is dropped.
 struct Company {
     connection: Arc<Connection>,
-    tasks: [tokio::task::JoinHandle<()>; 5],
-    /// Wakes the keeper of the key.
-    rotate: Arc<Notify>,
+    tasks: [tokio::task::JoinHandle<()>; 6],
+    /// Wake those who go by the spec.
+    woken: [Arc<Notify>; 2],
     _stop: tokio_util::sync::DropGuard,
 }
 
@@ -143,8 +143,8 @@ async fn one(ctx: Arc<Context>, name: String, poke: Arc<Notify>, stop: Cancellat
     let (mut owners, mut discovery) = (owners::Owners::default(), Keeper::default());
     let (mut circuit, mut proof) = (breaker.watch(), ctx.proof.clone());
     let mut company: Option<Company> = None;
-    let keepers = Keepers::default();
-    let (mut told, mut told_of_users) = (keepers.rotation.subscribe(), keepers.users.subscribe());
+    let tell = Tell::default();
+    let (mut told, mut left, mut tended) = (tell.rotation.subscribe(), tell.tokens.subscribe(), tell.users.subscribe());
     let (mut ready, mut failures) = (false, 0_u32);
     while let Some(integration) = ctx.integrations.get(&name) {
         circuit.mark_unchanged();
@@ -152,16 +152,18 @@ async fn one(ctx: Arc<Context>, name: String, poke: Arc<Notify>, stop: Cancellat
         let was_ready = ready;
         // What waits for a Rancher that is back goes first: whose things are is looked at in the next pass.
         let at_leisure = was_ready;
-        let (of_the_key, of_users) = (told.borrow_and_update().clone(), told_of_users.borrow_and_update().clone());
+        let of_the_key = told.borrow_and_update().clone();
+        let (of_tokens, of_users) = (left.borrow_and_update().clone(), tended.borrow_and_update().clone());
         let beside = Beside {
             owners: at_leisure.then_some(&mut owners),
             discovery: &discovery,
             rotation: of_the_key.as_ref(),
+            tokens: &of_tokens,
             users: of_users.as_ref(),
         };
         ready = pass(&ctx, &integration, &mut kept, beside).await;
         failures = if ready { 0 } else { failures.saturating_add(1) };
-        keep_company(&ctx, &name, &kept, &keepers, &mut company, &stop);
+        keep_company(&ctx, &name, &kept, &tell, &mut company, &stop);
         discovery.keep(&ctx, &integration, kept.connection.as_ref(), &poke, &stop);
         if ready && !was_ready {
             recovered(&ctx, &name);
@@ -176,12 +178,13 @@ async fn one(ctx: Arc<Context>, name: String, poke: Arc<Notify>, stop: Cancellat
             biased;
             () = stop.cancelled() => return,
             () = poke.notified() => {
-                if let Some(company) = &company {
-                    company.rotate.notify_one();
+                for woken in company.iter().flat_map(|company| &company.woken) {
+                    woken.notify_one();
                 }
             }
             _ = told.changed() => {}
-            _ = told_of_users.changed() => {}
+            _ = left.changed() => {}
+            _ = tended.changed() => {}
             // Only what was accepted before: one that is known not to be is asked about in its time.
             () = refused(&kept), if ready => {}
             () = opened(&mut circuit) => {}
@@ -197,13 +200,15 @@ struct Beside<'a> {
     owners: Option<&'a mut owners::Owners>,
     discovery: &'a Keeper,
     rotation: Option<&'a rotation::Told>,
+    tokens: &'a tokens::Told,
     users: Option<&'a users::Told>,
 }
 
-/// By what the keepers beside a connection tell of what they do.
+/// By what those beside the looks tell what status is to say.
 #[derive(Default)]
-struct Keepers {
+struct Tell {
     rotation: Arc<watch::Sender<Option<rotation::Told>>>,
+    tokens: Arc<watch::Sender<tokens::Told>>,
     users: Arc<watch::Sender<Option<users::Told>>>,
 }
 
@@ -214,7 +219,7 @@ async fn pass(
     kept: &mut connect::Kept,
     beside: Beside<'_>,
 ) -> bool {
-    let Beside { owners, discovery, rotation, users } = beside;
+    let Beside { owners, discovery, rotation, tokens, users } = beside;
     let name = integration.metadata.name.as_deref().unwrap_or_default();
     let found = observe::look(ctx, integration, kept).await;
     let proof = ctx.proof.borrow().clone().map(drop);
@@ -260,6 +265,7 @@ async fn pass(
         verdict.status.owners = owners.look(ctx, integration, way.as_ref().map(|way| &way.rancher)).await;
     }
     discovery.tell(integration, &mut verdict.status, whole_seconds(ctx.now()));
+    tokens::tell(tokens, &mut verdict.status);
     write(ctx, integration, &verdict.status, &needed_by).await;
     usable
 }
@@ -294,7 +300,7 @@ fn keep_company(
     ctx: &Arc<Context>,
     name: &str,
     kept: &connect::Kept,
-    keepers: &Keepers,
+    tell: &Tell,
     company: &mut Option<Company>,
     stop: &CancellationToken,
 ) {
@@ -309,19 +315,18 @@ fn keep_company(
     if company.as_ref().is_some_and(keeps) {
         return;
     }
-    let (token, asked, rotate) = (stop.child_token(), ctx.memory.sweep_of(name), Arc::new(Notify::new()));
-    let (told, woken) = (keepers.rotation.clone(), rotate.clone());
-    let (told_of_users, called) = (keepers.users.clone(), ctx.memory.users_of(name));
-    let (clusters, drift, sweep, rotation, users) = (
-        clusters::run(ctx.clone(), name.to_owned(), connection.clone(), token.clone()),
-        drift::run(ctx.clone(), name.to_owned(), connection.clone(), token.clone()),
-        sweep::run(ctx.clone(), name.to_owned(), connection.clone(), asked, token.clone()),
-        rotation::run(ctx.clone(), name.to_owned(), connection.clone(), woken, told, token.clone()),
-        users::run(ctx.clone(), name.to_owned(), connection.clone(), called, told_of_users, token.clone()),
-    );
-    let tasks =
-        [tokio::spawn(clusters), tokio::spawn(drift), tokio::spawn(sweep), tokio::spawn(rotation), tokio::spawn(users)];
-    *company = Some(Company { connection: connection.clone(), tasks, rotate, _stop: token.drop_guard() });
+    let (token, asked, woken) = (stop.child_token(), ctx.memory.sweep_of(name), [Arc::default(), Arc::default()]);
+    let ([rotate, look], called) = (woken.clone(), ctx.memory.users_of(name));
+    let (ctx, name, to, stop) = (|| ctx.clone(), || name.to_owned(), || connection.clone(), || token.clone());
+    let tasks = [
+        tokio::spawn(clusters::run(ctx(), name(), to(), stop())),
+        tokio::spawn(drift::run(ctx(), name(), to(), stop())),
+        tokio::spawn(sweep::run(ctx(), name(), to(), asked, stop())),
+        tokio::spawn(rotation::run(ctx(), name(), to(), rotate, tell.rotation.clone(), stop())),
+        tokio::spawn(tokens::run(ctx(), name(), to(), look, tell.tokens.clone(), stop())),
+        tokio::spawn(users::run(ctx(), name(), to(), called, tell.users.clone(), stop())),
+    ];
+    *company = Some(Company { connection: to(), tasks, woken, _stop: token.drop_guard() });
 }
 
 /// Everything that waits for that Rancher is looked at at once.

@@ -7,7 +7,7 @@ use crate::{
     api::{ANNOTATION_UNUSED_SINCE, RancherIntegration},
     controller::{Context, connection::Connection, grant::rancher_reason},
     grant::{Because, GrantView, name::LocalUserKey},
-    rancher::{Error, NewUser, UserChange, wire::User},
+    rancher::{Error, KeyKind, NewUser, UserChange, wire::User},
     runtime::KeyGuard,
 };
 
@@ -134,6 +134,7 @@ impl Him<'_> {
         if unused_since.is_none() {
             return Ok(());
         }
+        self.forget_tokens().await?;
         self.may()?;
         let change = UserChange {
             enabled: Some(true),
@@ -147,6 +148,21 @@ impl Him<'_> {
             }
             Err(error) => Err(self.rancher_trouble("enable", &error)),
         }
+    }
+
+    /// Deletes the tokens that were made in his name while he was in use before: once he is enabled, Rancher would take the v3
+    /// ones again. Ext ones it has disabled or deleted for good (pkg/controllers/management/auth/user.go, 2.12 to 2.15).
+    async fn forget_tokens(&self) -> Result<(), Trouble> {
+        let rancher = &self.connection.rancher;
+        let tokens = rancher.tokens_of(KeyKind::V3, &self.id).await;
+        for token in tokens.map_err(|error| self.rancher_trouble("list the tokens of", &error))? {
+            self.may()?;
+            match rancher.delete_token(&token).await {
+                Ok(()) | Err(Error::NotFound(_)) => {}
+                Err(error) => return Err(self.rancher_trouble("delete a token of", &error)),
+            }
+        }
+        Ok(())
     }
 
     pub(super) fn disabled_by_others(&self) -> String {

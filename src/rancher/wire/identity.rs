@@ -195,6 +195,11 @@ pub(crate) struct NormanToken {
     pub cluster_name: Option<String>,
     #[serde(default)]
     pub enabled: Option<bool>,
+    /// Whether it is an API key or a kubeconfig's, and not a login's session.
+    #[serde(default)]
+    pub is_derived: Option<bool>,
+    #[serde(default, deserialize_with = "filled")]
+    pub description: Option<String>,
 }
 
 /// A token of the extension API.
@@ -219,6 +224,9 @@ pub(crate) struct ExtTokenSpec {
     #[serde(deserialize_with = "filled")]
     pub description: Option<String>,
     pub enabled: Option<bool>,
+    /// `session` for a login's.
+    #[serde(deserialize_with = "filled")]
+    pub kind: Option<String>,
 }
 
 #[derive(Default, Deserialize)]

@@ -218,6 +218,9 @@ pub struct GlobalRole {
     /// What it allows in every workspace of Fleet but `fleet-local`.
     #[serde(default, deserialize_with = "nullable")]
     pub inherited_fleet_workspace_permissions: FleetPermissions,
+    /// Whether Rancher gives it to everybody at the first login.
+    #[serde(default, deserialize_with = "nullable")]
+    pub new_user_default: bool,
 }
 
 /// What a global role allows in the workspaces of Fleet.

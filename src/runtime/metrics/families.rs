@@ -78,6 +78,7 @@ pub(super) struct Families {
     pub(super) up: Family<Integration, Gauge>,
     pub(super) key_expiry: Family<Integration, Gauge>,
     pub(super) key_at_risk: Family<Integration, Gauge>,
+    pub(super) leftover_tokens: Family<Integration, Gauge>,
     pub(super) discovered: Family<Discovered, Gauge>,
     pub(super) reconcile_errors: Family<Failure, Counter>,
     pub(super) reconcile_panics: Family<Controller, Counter>,
@@ -129,6 +130,11 @@ pub(super) fn register() -> (Registry, Families) {
         key_at_risk: add.plain(
             "key_at_risk",
             "Whether something will stop the operator's key for Rancher from working: 1 or 0",
+            Family::default(),
+        ),
+        leftover_tokens: add.plain(
+            "leftover_tokens",
+            "Tokens that were made while a grant gave access, and whose user has none left",
             Family::default(),
         ),
         discovered: add.plain(

@@ -116,6 +116,11 @@ impl Metrics {
         self.families().key_at_risk.get_or_create(&of(integration)).set(i64::from(at_risk));
     }
 
+    /// How many tokens of an integration's Rancher were left over by grants, and are not deleted.
+    pub fn leftover_tokens(&self, integration: &str, count: usize) {
+        self.families().leftover_tokens.get_or_create(&of(integration)).set(number(count));
+    }
+
     /// How many things of a kind discovery has found in an integration's Rancher.
     pub fn discovered(&self, integration: &str, kind: &'static str, count: usize) {
         let label = Discovered { integration: integration.to_owned(), kind };
@@ -136,6 +141,7 @@ impl Metrics {
         self.families().up.remove(&label);
         self.families().key_expiry.remove(&label);
         self.families().key_at_risk.remove(&label);
+        self.families().leftover_tokens.remove(&label);
     }
 
     /// One reconcile ended after `took`; `failed` is the reason where it failed.

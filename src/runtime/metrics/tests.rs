@@ -69,6 +69,8 @@ fn the_oldest_overdue_end_grows_older_by_itself() {
 fn a_forgotten_integration_leaves_no_gauge() {
     let (metrics, _) = metrics_at(0);
     metrics.integration_up("prod", false);
+    metrics.leftover_tokens("prod", 3);
+    has(&metrics, r#"rancher_access_leftover_tokens{integration="prod"} 3"#);
     metrics.integration_up("test", true);
     metrics.key_expiry("prod", Some(Timestamp::from_second(77).unwrap()));
     has(&metrics, r#"rancher_access_key_expiry_timestamp_seconds{integration="prod"} 77"#);

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     api::{LABEL_INSTALLATION, LABEL_INTEGRATION, RancherIntegration},
-    controller::{Context, brief, discovery, secrets::Secrets},
+    controller::{Context, brief, discovery, secrets::Secrets, words::KEY_MARK},
     grant::record::whole_seconds,
     rancher::{Key, KeyKind, KeyName, Mark, Rancher, identity::KeyInfo},
 };
@@ -42,7 +42,7 @@ impl Hand<'_> {
     fn mark(&self) -> Mark {
         let (installation, integration) = (&self.ctx.installation.id, self.integration.name_any());
         Mark {
-            description: format!("Rancher Access Operator, installation {installation}, integration {integration}"),
+            description: format!("{KEY_MARK}{installation}, integration {integration}"),
             labels: [(LABEL_INSTALLATION, installation.clone()), (LABEL_INTEGRATION, discovery::label(&integration))]
                 .map(|(key, value)| (key.to_owned(), value))
                 .into(),

@@ -68,8 +68,13 @@ fn millis(ttl: Option<Duration>) -> u64 {
 }
 
 fn v3_object(core: &Core, name: &str, secret: &str, user: &str, spec: &TokenSpec) -> Value {
+    // Only a login's session and a kubeconfig's token say their kind; one made through the API has no such label.
+    let mut labels = json!({"authn.management.cattle.io/token-userId": user});
+    if spec.session {
+        labels["authn.management.cattle.io/kind"] = "session".into();
+    }
     json!({
-        "metadata": {"name": name, "labels": {"authn.management.cattle.io/token-userId": user}},
+        "metadata": {"name": name, "labels": labels},
         "token": secret, "userId": user, "authProvider": "local", "ttl": millis(spec.ttl), "description": "",
         "isDerived": !spec.session, "expired": false, "expiresAt": expires_at((core.now)(), spec.ttl),
         "clusterName": spec.cluster.clone().unwrap_or_default(), "enabled": true, "current": false,
@@ -79,10 +84,11 @@ fn v3_object(core: &Core, name: &str, secret: &str, user: &str, spec: &TokenSpec
 
 /// An ext token as it is stored: without its value.
 pub(super) fn ext_object(core: &Core, name: &str, user: &str, spec: &TokenSpec) -> Value {
+    let kind = if spec.session { "session" } else { "" };
     json!({
-        "metadata": {"name": name, "labels": {"cattle.io/user-id": user, "authn.management.cattle.io/kind": ""}},
+        "metadata": {"name": name, "labels": {"cattle.io/user-id": user, "authn.management.cattle.io/kind": kind}},
         "spec": {
-            "userID": user, "kind": if spec.session { "session" } else { "" }, "ttl": millis(spec.ttl), "enabled": true,
+            "userID": user, "kind": kind, "ttl": millis(spec.ttl), "enabled": true,
             "clusterName": spec.cluster.clone().unwrap_or_default(), "description": "",
             "userPrincipal": {"name": format!("local://{user}"), "provider": "local"},
         },
