@@ -43,7 +43,7 @@ const SETTLES: Duration = Duration::from_secs(30);
 const AGAIN: Duration = Duration::from_secs(600);
 
 /// How long after a look that did not get to its end the next one follows, at first and at most.
-const RETRY: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(600));
+const RETRY: (Duration, Duration) = (Duration::from_secs(15), Duration::from_secs(600));
 
 /// How long after its end an access is remembered here.
 const REMEMBERED: SignedDuration = SignedDuration::from_hours(24);
