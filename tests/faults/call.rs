@@ -107,7 +107,7 @@ impl Call {
 
 /// Whether a request of this name is a look at users, which comes again every ten minutes where there are any.
 pub fn comes_again(name: &str) -> bool {
-    matches!(name, "K:list:secrets" | "R:list:users")
+    matches!(name, "K:list:secrets" | "K:list:users" | "R:list:users")
 }
 
 /// Whether a request of this name changes what a server keeps.

@@ -301,6 +301,8 @@ impl Tap {
         let at =
             state.plan.iter().position(|fault| fault.call == call.name && fault.nth == nth && call.verb != "watch");
         let fault = at.filter(|_| !state.dead.contains(&process)).map(|at| state.plan.remove(at).kind);
+        // Where there are no users, they are looked for in the quiet all the same.
+        let in_quiet = call::comes_again(&call.name) && !self.0.truth.has_local_users();
         let entry = Entry {
             at: self.0.origin.elapsed(),
             process,
@@ -308,7 +310,7 @@ impl Tap {
             nth,
             code: 0,
             fault,
-            background: call.background,
+            background: call.background || in_quiet,
         };
         state.trace.push(entry);
         if state.trace.len() == TOO_MANY {

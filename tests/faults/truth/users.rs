@@ -76,6 +76,12 @@ impl Truth {
         self.state().wrong_users(now).is_empty()
     }
 
+    /// Whether there is any local user, or anything of one.
+    pub fn has_local_users(&self) -> bool {
+        let state = self.state();
+        !state.users.enabled.is_empty() || !state.users.credentials.is_empty()
+    }
+
     /// How many local users there are.
     pub fn local_users(&self) -> usize {
         self.state().users.enabled.len()
