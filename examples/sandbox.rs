@@ -232,6 +232,7 @@ You are alice of web-devs; {samples}/accesspolicy.yaml says what she may have.
 A namespace, a role in Rancher: {samples}/accessgrant-namespace.yaml, {samples}/accessgrant-global.yaml
 What somebody must approve:    kubectl create -f {samples}/accessgrant-cluster.yaml; describe it, and run the command
                                that it shows as carol of sre:  export KUBECONFIG={carol}
+A local user, with a password: kubectl create -f {samples}/accessgrant-local-user.yaml; its status says where that stands
 One that ends while you look:  sed 's/2h/20s/' {samples}/accessgrant.yaml | kubectl create -f -
 As the administrator:          export KUBECONFIG={admin}
 As Rancher's administrator:    export KUBECONFIG={rancher}   (--context {CLUSTER} for that cluster)

@@ -99,7 +99,7 @@ async fn the_samples_apply(plane: &ControlPlane) {
     for _ in 0..2 {
         kubectl(plane, &["create", "-f", &person]).await;
     }
-    for other in ["namespace", "global"] {
+    for other in ["namespace", "global", "local-user"] {
         kubectl(plane, &["create", "-f", &rooted(&format!("config/samples/accessgrant-{other}.yaml"))]).await;
     }
     let grants = kubectl(plane, &["get", "rancheraccess", "-A", "-o", "name"]).await;

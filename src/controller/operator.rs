@@ -41,7 +41,7 @@ use super::{
 };
 use crate::{
     api::{AccessGrant, AccessPolicy},
-    grant::{GrantKey, GrantView},
+    grant::{GrantKey, GrantView, name::PREFIX},
     policy::PAUSE,
     runtime::{Clock, EventSink, Health, KeyedLocks, LeaderHandle, Metrics, Standing, Supervisor},
 };
@@ -256,9 +256,15 @@ impl Watches<'_> {
     }
 }
 
-/// A key or certificate may have changed: every integration reads its own again.
-fn trust_changed<K>(tell: &mpsc::UnboundedSender<String>, change: Change<K>) {
-    if matches!(change, Change::InList { news: false, .. }) {
+/// A key or certificate may have changed: every integration reads its own again. The credentials of local users are neither.
+fn trust_changed<K: ResourceExt>(tell: &mpsc::UnboundedSender<String>, change: Change<K>) {
+    let of_a_user = match &change {
+        Change::InList { news: false, .. } => return,
+        Change::Seen(object) | Change::InList { object, .. } => object.name_any().starts_with(PREFIX),
+        Change::Gone { name, .. } => name.starts_with(PREFIX),
+        Change::Listed(_) => false,
+    };
+    if of_a_user {
         return;
     }
     // The reading end goes only when the process does.

@@ -26,7 +26,7 @@ pub(crate) fn one(pointer: &'static str, value: Value, expected: &'static str) -
 
 #[tokio::test]
 async fn who_asks_for_whom() {
-    let exactly = "must set exactly one of user, principal and group";
+    let exactly = "must set exactly one of user, principal, group and localUser";
     let rows = vec![
         (vec![], OK),
         one("/integrationRef", Value::Null, "spec.integrationRef: Required"),
@@ -52,6 +52,21 @@ async fn who_asks_for_whom() {
         one("/subject", json!({"user": "u-a", "group": "a://b"}), exactly),
         one("/subject", json!({"user": "u-a", "principal": "a://b"}), exactly),
         one("/subject", json!({"user": "u-a", "principal": "a://b", "group": "a://b"}), exactly),
+        one("/subject", json!({"user": "u-a", "localUser": {"username": "a"}}), exactly),
+        one("/subject/localUser", json!({"username": "deploy", "displayName": "Ü of web"}), OK),
+        one("/subject/localUser", json!({"displayName": "nobody"}), "spec.subject.localUser.username: Required"),
+        one(
+            "/subject/localUser",
+            json!({"username": "Deploy"}),
+            "spec.subject.localUser.username in body should match",
+        ),
+        one("/subject/localUser", json!({"username": "a.b"}), "spec.subject.localUser.username in body should match"),
+        one("/subject/localUser/username", long(41, "a"), "spec.subject.localUser.username: Too long"),
+        one(
+            "/subject/localUser",
+            json!({"username": "a", "displayName": "a\nb"}),
+            "spec.subject.localUser.displayName in body should match",
+        ),
         one("/subject/user", json!("U-a"), "spec.subject.user in body should match"),
         one("/subject/user", json!("okta_user://a"), "spec.subject.user in body should match"),
         one("/subject/principal", json!("alice"), "spec.subject.principal in body should match"),

@@ -127,9 +127,21 @@ impl Running {
         name: &str,
         lease: [u64; 3],
     ) -> Result<Self, OperatorError> {
+        Self::try_start_in(NAMESPACE, client, clock, transports, name, lease).await
+    }
+
+    /// The same, in another namespace than the usual one: its Lease, its installation and its Secrets are there.
+    pub async fn try_start_in(
+        namespace: &str,
+        client: Client,
+        clock: Clock,
+        transports: Transports,
+        name: &str,
+        lease: [u64; 3],
+    ) -> Result<Self, OperatorError> {
         let (metrics, health) = (Metrics::new(clock.clone()), Health::new());
         let mut supervisor = Supervisor::new(Duration::from_secs(5));
-        let mut config = LeaseConfig::new(NAMESPACE, "rancher-access-operator-default", name);
+        let mut config = LeaseConfig::new(namespace, "rancher-access-operator-default", name);
         [config.duration, config.deadline, config.renew] = lease.map(Duration::from_secs);
         let (contender, handle) = Leader::new(client.clone(), config, clock.clone()).expect("the lease's times fit");
         let (sink, publisher) = events::channel(client.clone(), "rancher-access-operator", name, metrics.clone());
@@ -137,7 +149,7 @@ impl Running {
         supervisor.spawn("events", |stop| publisher.run(stop));
         // A grant that nobody allows is given up sooner than in life, so that a test can wait for it.
         let limits = Limits { pending: SignedDuration::from_mins(30), ..Limits::default() };
-        let settings = Settings { namespace: NAMESPACE.into(), connector: "default".into(), limits };
+        let settings = Settings { namespace: namespace.into(), connector: "default".into(), limits };
         let operator = Operator {
             client,
             clock,

@@ -6,6 +6,7 @@ mod stories;
 mod administrators;
 mod approvals;
 mod behind_our_back;
+mod connectors;
 mod discovery;
 #[path = "../embedded/mod.rs"]
 mod embedded;

@@ -7,7 +7,7 @@ use kube::{
     Api,
     api::{Patch, PatchParams},
 };
-use rancher_access_operator::api::RancherIntegration;
+use rancher_access_operator::api::{RancherIntegration, decision::DecisionReason, status::Phase};
 use serde_json::{Value, json};
 use testkit::{
     apiserver::Gvr,
@@ -16,6 +16,7 @@ use testkit::{
 
 use crate::{
     SOON,
+    approvals::say,
     embedded::world::{CLUSTER, Given, World},
     world,
 };
@@ -27,6 +28,7 @@ stories![
     another_key_begins_anew_and_none_forgets_all,
     an_operator_that_begins_goes_on_with_what_stands,
     another_ranchers_labels_say_nothing,
+    approvals_of_who_owned_it_before_count_no_more,
 ];
 
 keyless_stories![what_clusters_and_projects_say_is_kept_since_then];
@@ -169,4 +171,40 @@ async fn another_ranchers_labels_say_nothing(given: Given) {
     annotate(&world, "team", json!("eve")).await;
     tokio::time::sleep(Duration::from_secs(1200)).await;
     assert_eq!(owners(&world).await, [(project(&world), ("web".to_owned(), since))].into());
+}
+
+/// Writes the label by which the world's project says whose it is.
+async fn give_project_to(world: &World, owner: &str) {
+    let projects = Gvr::new("management.cattle.io", "v3", "projects");
+    let patch = json!({"metadata": {"labels": {"owner": owner}}});
+    world.rancher.local().patch(&projects, CLUSTER, &world.project, "", &patch).await.expect("labelled");
+}
+
+async fn approvals_of_who_owned_it_before_count_no_more(given: Given) {
+    let world = world(given).await;
+    world.rancher.add_user("u-dave", "dave", &["okta_user://dave"]);
+    // A group that Rancher does not know is nobody's.
+    world.rancher.set_groups("u-carol", &["okta_group://owners"]);
+    world.rancher.set_groups("u-dave", &["okta_group://others"]);
+    give_project_to(&world, "owners").await;
+    let owner = json!({"key": "owner", "kind": "Group", "settle": "0s"});
+    patch(&world, json!({"integrationOwner": [{"kind": "Group", "name": "platform"}], "resourceOwner": owner})).await;
+    world.patch_policy(json!({"approval": {"required": 2, "approvers": [{"kind": "ResourceOwner"}]}})).await;
+    world.ask("alice", "g", json!({"access": world.on_project()})).await;
+    world.reaches("g", Phase::AwaitingApproval, SOON).await;
+    assert_eq!(say(&world, ("carol", &["owners"]), "g", "Approve").await, DecisionReason::Counted);
+    give_project_to(&world, "others").await;
+    let candidates = || async {
+        let approvers = world.grant("g").await.and_then(|grant| grant.status?.approvers).expect("approvers");
+        approvers.sets.iter().flat_map(|set| &set.candidates).any(|candidate| candidate.name == "others")
+    };
+    world.until("the new owners may approve", SEEN, candidates).await;
+    // The first has approved what is no more; and he is no owner now.
+    assert_eq!(say(&world, ("bob", &["owners"]), "g", "Approve").await, DecisionReason::NotApprover);
+    assert_eq!(say(&world, ("bob", &["others"]), "g", "Approve").await, DecisionReason::Counted);
+    tokio::time::sleep(Duration::from_secs(30)).await;
+    assert_eq!(world.phase("g").await, Some(Phase::AwaitingApproval), "one of two: carol's counts no more");
+    assert!(world.bindings_of("u-alice").is_empty());
+    assert_eq!(say(&world, ("dave", &["others"]), "g", "Approve").await, DecisionReason::Counted);
+    world.reaches("g", Phase::Active, SOON).await;
 }

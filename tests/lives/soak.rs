@@ -1,4 +1,5 @@
-//! Weeks of quiet work: grants come and go, the key is replaced every seven days, and nothing is left of all that.
+//! Weeks of quiet work: grants come and go, the key is replaced every seven days, users are deleted after three, and nothing is
+//! left of all that.
 //!
 //! A week in `cargo test`; `just soak` takes ninety days, or as many as `SOAK_DAYS` says.
 
@@ -11,7 +12,7 @@ use testkit::rancher::{Model, Version};
 use crate::{
     eight,
     embedded::world::{Given, World},
-    keys,
+    keys, users,
 };
 
 /// A day, in seconds.
@@ -29,7 +30,9 @@ async fn weeks_pass_and_nothing_is_left() {
     // Nobody else wants the lease: renewing it every five seconds for weeks would be most of the work.
     world.lease = [3600, 2400, 1200];
     world.start().await;
-    keys::patch(&world, json!({"apiKeyRotationDays": 7})).await;
+    let spec = json!({"apiKeyRotationDays": 7, "credentialRotationDays": 7, "userCleanupDays": 3});
+    keys::patch(&world, spec).await;
+    users::allow(&world, &["deploy"]).await;
     let (began, mut held) = (world.clock.now(), vec![keys::field(&world, "token")]);
     let passed = |world: &World| world.clock.now().duration_since(began).as_secs().unsigned_abs();
     for day in 0..days() {
@@ -37,6 +40,21 @@ async fn weeks_pass_and_nothing_is_left() {
         world.ask("alice", &name("alice"), json!({"access": world.on_cluster(), "duration": "2h"})).await;
         world.ask("bob", &name("bob"), json!({"access": world.on_project(), "duration": "8h"})).await;
         world.ask("carol", &name("carol"), json!({"access": world.on_cluster(), "duration": "8h"})).await;
+        // Users that grants bring along: one is used on two days in a row, and in the last days nobody comes any more.
+        if day % 4 < 2 && day + 5 < days() {
+            world.ask("alice", &name("robot"), users::for_local_user(&world, "deploy", "3h")).await;
+            let principal = json!({"principal": format!("okta_user://ext-{day}")});
+            world
+                .ask(
+                    "alice",
+                    &name("ext"),
+                    json!({"access": world.on_project(), "duration": "3h", "subject": principal}),
+                )
+                .await;
+            for who in ["robot", "ext"] {
+                world.reaches(&name(who), Phase::Active, Duration::from_secs(90)).await;
+            }
+        }
         for who in ["alice", "bob", "carol"] {
             world.reaches(&name(who), Phase::Active, Duration::from_secs(90)).await;
         }
@@ -64,6 +82,12 @@ async fn weeks_pass_and_nothing_is_left() {
     let bindings = world.rancher.bindings();
     let ours = bindings.iter().filter(|b| b["metadata"]["name"].as_str().is_some_and(|name| name.starts_with("rao-")));
     assert_eq!(ours.count(), 0);
+    let mut left: Vec<_> = world.rancher.local().list(&users::users(), None);
+    left.retain(|user| {
+        user["metadata"]["name"].as_str().is_some_and(|name| name.starts_with("rao-"))
+            || user.to_string().contains("ext-")
+    });
+    assert!(left.is_empty(), "{left:?}");
     for who in ["u-alice", "u-bob", "u-carol"] {
         assert!(world.rancher.access_of(who).is_empty(), "{who}");
     }

@@ -12,7 +12,7 @@ use testkit::{
 };
 
 use crate::{
-    SOON, eight,
+    SOON,
     embedded::{
         NAMESPACE,
         world::{Given, World},
@@ -42,19 +42,13 @@ pub fn users() -> Gvr {
     Gvr::new("management.cattle.io", "v3", "users")
 }
 
-/// A world in which nobody else wants the lease: renewing it every five seconds for days would be most of the work.
-async fn calm(given: Given) -> World {
-    let mut world = World::new(eight(), given).await;
-    world.lease = [3600, 2400, 1200];
-    world.start().await;
-    world
-}
-
 /// So many seconds pass, of which nobody wants to see each minute: no operator runs meanwhile.
 async fn pass(world: &mut World, seconds: u64) {
     world.kill().await;
     tokio::time::sleep(Duration::from_secs(seconds)).await;
     world.start().await;
+    // It leads once the lease of the one before has run out.
+    tokio::time::sleep(Duration::from_secs(30)).await;
 }
 
 /// The users in Rancher that the operator made.
@@ -119,7 +113,7 @@ fn requester_may_read(world: &World, secret: &str, who: &str) -> bool {
 }
 
 async fn a_local_user_is_made_used_disabled_used_again_and_deleted(given: Given) {
-    let mut world = calm(given).await;
+    let mut world = world(given).await;
     if !has_local_users(&world, given).await {
         return;
     }
@@ -266,7 +260,7 @@ async fn a_user_that_somebody_else_made_is_not_taken_over(given: Given) {
 }
 
 async fn who_holds_anything_by_others_is_kept(given: Given) {
-    let mut world = calm(given).await;
+    let mut world = world(given).await;
     if !has_local_users(&world, given).await {
         return;
     }
@@ -293,7 +287,7 @@ async fn who_holds_anything_by_others_is_kept(given: Given) {
 }
 
 async fn a_password_is_replaced_after_its_days(given: Given) {
-    let mut world = calm(given).await;
+    let mut world = world(given).await;
     if !has_local_users(&world, given).await {
         return;
     }
@@ -377,7 +371,7 @@ async fn grants_of_one_requester_share_a_user(given: Given) {
 }
 
 async fn a_user_made_for_a_principal_is_deleted_unless_a_person_comes(given: Given) {
-    let mut world = calm(given).await;
+    let mut world = world(given).await;
     patch(&world, json!({"userCleanupDays": 1})).await;
     tokio::time::sleep(Duration::from_secs(2)).await;
     for who in ["ext-eve", "ext-mia"] {

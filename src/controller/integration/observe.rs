@@ -76,7 +76,10 @@ pub(super) async fn look(ctx: &Context, integration: &RancherIntegration, kept: 
             findings.standing = standing(&rancher, kept, who).await;
         }
         findings.authorized = Some(authorized(&rancher, kept).await);
-        findings.claimed = Some(claim::stand(ctx, &rancher).await);
+        // Who does not serve it claims nothing there.
+        if super::foreign(ctx, integration).is_none() {
+            findings.claimed = Some(claim::stand(ctx, &rancher).await);
+        }
     }
     findings
 }
