@@ -2,6 +2,7 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use serde::Deserialize;
+use serde_json::Value;
 
 use super::{ObjectMeta, filled, nullable};
 
@@ -40,7 +41,7 @@ pub(crate) struct UserAttribute {
     group_principals: BTreeMap<String, GroupPrincipals>,
     /// What identity providers say of the user, besides groups.
     #[serde(rename = "ExtraByProvider", default, deserialize_with = "nullable")]
-    extra_by_provider: BTreeMap<String, Option<BTreeMap<String, Option<Vec<String>>>>>,
+    extra_by_provider: BTreeMap<String, Option<BTreeMap<String, Value>>>,
     /// When somebody last logged in; an older Rancher did not write it.
     #[serde(rename = "lastLogin", default, deserialize_with = "filled")]
     last_login: Option<String>,
