@@ -18,6 +18,7 @@ pub mod reference;
 pub mod resource;
 pub mod schema;
 pub mod status;
+pub mod user;
 
 pub use condition::{Condition, ConditionStatus};
 pub use crd::crds;

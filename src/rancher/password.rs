@@ -72,7 +72,7 @@ impl Rancher {
     }
 
     /// Sets a user's password, if what Rancher keeps is still of the version that was read: see
-    /// [`Rancher::password_version`]. Rancher's webhook keeps a hash of it; without the webhook nothing is kept at all.
+    /// [`Rancher::password_version`]. Rancher's webhook puts a hash in its place.
     ///
     /// # Errors
     /// [`Error::AlreadyExists`] where there is one though none stood, [`Error::Conflict`] where it changed meanwhile,

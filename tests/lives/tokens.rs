@@ -6,8 +6,9 @@ use bytes::Bytes;
 use kube::Api;
 use rancher_access_operator::api::{
     RancherIntegration,
-    integration::{LeftoverToken, RancherIntegrationStatus, TokenAction},
+    integration::RancherIntegrationStatus,
     status::Phase,
+    user::{LeftoverToken, TokenAction},
 };
 use serde_json::json;
 use testkit::rancher::{FaultAction, FaultRule, TokenSpec, Version};

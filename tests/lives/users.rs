@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use kube::Api;
-use rancher_access_operator::api::{RancherIntegration, condition, integration::UsersStatus, status::Phase};
+use rancher_access_operator::api::{RancherIntegration, condition, status::Phase, user::UsersStatus};
 use serde_json::{Value, json};
 use testkit::{
     apiserver::Gvr,

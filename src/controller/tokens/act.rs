@@ -11,7 +11,7 @@ use super::{
     look::Look,
 };
 use crate::{
-    api::integration::{LeftoverToken, TokenAction},
+    api::user::{LeftoverToken, TokenAction},
     grant::{GrantKey, record::whole_seconds},
     rancher::Error,
 };

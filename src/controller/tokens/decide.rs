@@ -9,7 +9,7 @@ use super::window::Window;
 use crate::{
     api::{
         LABEL_INSTALLATION,
-        integration::{LeftoverToken, LeftoverTokens, TokenAction},
+        user::{LeftoverToken, LeftoverTokens, TokenAction},
     },
     controller::words,
     grant::record::whole_seconds,

@@ -12,7 +12,7 @@ use super::{
     window::{Window, user_of},
 };
 use crate::{
-    api::{RancherIntegration, integration::LeftoverToken, integration::TokenAction},
+    api::{RancherIntegration, user::LeftoverToken, user::TokenAction},
     controller::{Context, connection::Connection},
     grant::name::SubjectKey,
     rancher::{

@@ -29,7 +29,8 @@ use super::{Context, connection::Connection};
 use crate::{
     api::{
         AccessGrant, AccessGrantStatus, RancherIntegration,
-        integration::{LeftoverToken, RancherIntegrationStatus, TokenAction},
+        integration::RancherIntegrationStatus,
+        user::{LeftoverToken, TokenAction},
     },
     runtime::Backoff,
 };

@@ -35,7 +35,7 @@ use super::{Context, connection::Connection};
 use crate::{
     api::{
         AccessGrant, AccessGrantSpec, RancherIntegration, condition::ConditionStatus, grant::LocalUser,
-        integration::UsersStatus,
+        user::UsersStatus,
     },
     grant::{
         Because,

@@ -23,7 +23,7 @@ use crate::{
             ConditionStatus::{False, True},
             one_line,
         },
-        integration::{KeptUser, UsersStatus},
+        user::{KeptUser, UsersStatus},
     },
     controller::{Context, connection::Connection, grant::rancher_reason},
     grant::Because,

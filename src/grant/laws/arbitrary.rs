@@ -232,8 +232,7 @@ pub(super) fn meta() -> impl Strategy<Value = (Timestamp, Option<Timestamp>, boo
 }
 
 pub(super) fn view(recorded: bool) -> BoxedStrategy<GrantView> {
-    let summary =
-        (line(600), line(600), line(600)).prop_map(|(subject, target, role)| Summary { subject, target, role });
+    let summary = line(600).prop_map(|l| Summary { subject: l.clone(), target: l.clone(), role: l });
     let asked = (option::weighted(0.3, time()), option::weighted(0.4, time()));
     (meta(), asked, summary, status(recorded))
         .prop_map(|((created, deleted, finalizer, generation), (start_time, end_time), summary, status)| GrantView {
