@@ -133,7 +133,7 @@ struct Company {
     connection: Arc<Connection>,
     tasks: [tokio::task::JoinHandle<()>; 6],
     /// Wake those who go by the spec.
-    woken: [Arc<Notify>; 2],
+    woken: [Arc<Notify>; 3],
     _stop: tokio_util::sync::DropGuard,
 }
 
@@ -315,8 +315,9 @@ fn keep_company(
     if company.as_ref().is_some_and(keeps) {
         return;
     }
-    let (token, asked, woken) = (stop.child_token(), ctx.memory.sweep_of(name), [Arc::default(), Arc::default()]);
-    let ([rotate, look], called) = (woken.clone(), ctx.memory.users_of(name));
+    let (token, asked) = (stop.child_token(), ctx.memory.sweep_of(name));
+    let woken: [Arc<Notify>; 3] = Default::default();
+    let [rotate, look, tend] = woken.clone();
     let (ctx, name, to, stop) = (|| ctx.clone(), || name.to_owned(), || connection.clone(), || token.clone());
     let tasks = [
         tokio::spawn(clusters::run(ctx(), name(), to(), stop())),
@@ -324,7 +325,7 @@ fn keep_company(
         tokio::spawn(sweep::run(ctx(), name(), to(), asked, stop())),
         tokio::spawn(rotation::run(ctx(), name(), to(), rotate, tell.rotation.clone(), stop())),
         tokio::spawn(tokens::run(ctx(), name(), to(), look, tell.tokens.clone(), stop())),
-        tokio::spawn(users::run(ctx(), name(), to(), called, tell.users.clone(), stop())),
+        tokio::spawn(users::run(ctx(), name(), to(), tend, tell.users.clone(), stop())),
     ];
     *company = Some(Company { connection: to(), tasks, woken, _stop: token.drop_guard() });
 }

@@ -26,7 +26,7 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::{
     sync::{Notify, watch},
-    time::{Instant, sleep, sleep_until},
+    time::{Instant, sleep_until},
 };
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
@@ -107,6 +107,7 @@ async fn lock(ctx: &Context, connection: &Connection, id: &str) -> KeyGuard<Stri
 }
 
 /// Tends the users of one Rancher until `shutdown`: when grants ended, when somebody's time has come, and every ten minutes.
+/// `woken` when the spec may have changed.
 pub async fn run(
     ctx: Arc<Context>,
     name: String,
@@ -115,25 +116,32 @@ pub async fn run(
     tell: Arc<watch::Sender<Option<Told>>>,
     shutdown: CancellationToken,
 ) {
-    let mut failures = 0_u32;
-    let mut seen = turn::Seen::default();
+    let called = ctx.memory.users_of(&name);
+    let generation = || ctx.integrations.get(&name).and_then(|integration| integration.metadata.generation);
+    let (mut failures, mut seen, mut judged_by) = (0_u32, turn::Seen::default(), generation());
     // Where nothing says that there is anybody, there is no hurry to look.
-    let mut wait = if is_known(&ctx, &name) { Duration::ZERO } else { QUIET };
+    let mut next = Instant::now() + if is_known(&ctx, &name) { Duration::ZERO } else { QUIET };
     loop {
         tokio::select! {
             biased;
             () = shutdown.cancelled() => return,
-            () = woken.notified() => {}
-            () = sleep(wait) => {}
+            () = called.notified() => {}
+            () = woken.notified() => {
+                if generation() == judged_by {
+                    continue;
+                }
+            }
+            () = sleep_until(next) => {}
         }
         let Some(integration) = ctx.integrations.get(&name) else { return };
         let began = Instant::now();
+        judged_by = integration.metadata.generation;
         let turn = tokio::select! {
             biased;
             () = shutdown.cancelled() => return,
             turn = turn::turn(&ctx, &integration, &connection, &mut seen) => turn,
         };
-        wait = match turn {
+        let wait = match turn {
             Ok((told, again)) => {
                 failures = 0;
                 say(&tell, told);
@@ -146,6 +154,7 @@ pub async fn run(
                 Backoff::new(RETRY.0, RETRY.1, 0).delay(failures - 1)
             }
         };
+        next = Instant::now() + wait;
         tokio::select! {
             biased;
             () = shutdown.cancelled() => return,
