@@ -53,7 +53,7 @@ impl Hand<'_> {
         self.may() && !self.ctx.clock_is_behind()
     }
 
-    /// Says on a user that nobody calls for him, and disables him where he is a local one. His credentials go.
+    /// Says on a user that nobody calls for him, and disables him where he is a local one.
     pub(super) async fn retire(&self, user: &User, local: bool) -> Result<(), Failure> {
         let id = &user.meta.name;
         let _held = lock(self.ctx, self.connection, id).await;
@@ -78,7 +78,7 @@ impl Hand<'_> {
             "UserDisabled",
             &format!("No grant calls for the local user {name} ({id}) any more: he is disabled in Rancher."),
         );
-        self.take_credentials_of(id, None).await
+        Ok(())
     }
 
     /// Takes the credentials of a local user away, if no grant calls for him.
@@ -87,21 +87,9 @@ impl Hand<'_> {
         if self.wanted().await?.calls_for(id, &[]) {
             return Ok(());
         }
-        self.take_credentials_of(id, Some(uid)).await
-    }
-
-    async fn take_credentials_of(&self, id: &str, uid: Option<&str>) -> Result<(), Failure> {
-        let secrets = secret::secrets(self.ctx);
-        let failed = |error: &kube::Error| {
-            Failure::of_api_server(format!("the Secret {id} cannot be deleted: {}", brief(error)))
-        };
-        let uid = match uid {
-            Some(uid) => Some(uid.to_owned()),
-            None => secrets.find(id).await.map_err(|error| failed(&error))?.and_then(|found| found.metadata.uid),
-        };
-        let Some(uid) = uid else { return Ok(()) };
         self.check()?;
-        secrets.delete(id, &uid).await.map_err(|error| failed(&error))
+        let deleted = secret::secrets(self.ctx).delete(id, uid).await;
+        deleted.map_err(|error| Failure::of_api_server(format!("the Secret {id} cannot be deleted: {}", brief(&error))))
     }
 
     /// Says on a user that a grant calls for him again.
