@@ -38,7 +38,7 @@ impl Scenario {
 
     /// Whether how it ends depends on who comes first: then a fault may well make a difference to that.
     pub fn is_a_race(&self) -> bool {
-        matches!(self.name, "joins" | "upgrade")
+        matches!(self.name, "joins" | "upgrade" | "user-goes-on")
     }
 
     /// Whether it is one of S1 to S14, replaces the key, or makes a user: these are broken in every way.
@@ -108,6 +108,7 @@ pub static ALL: &[Scenario] = &[
     scenario!("rotation-v3", "the same on a Rancher 2.12, with its v3 tokens", disasters::rotation, given: Given { version: Version::V2_12, ..USUAL }),
     scenario!("local-user", "a local user is made, used and disabled", users::made),
     scenario!("user-again", "he is used again, and stays in use", users::again),
+    scenario!("user-goes-on", "another grant calls for him in the moment that the first ends", users::goes_on),
     scenario!("user-clean-up", "his time has come, and he is deleted", users::clean_up),
     scenario!("policy-gone", "its policy goes and revokes", life::policy_gone),
 ];

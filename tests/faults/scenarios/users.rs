@@ -46,6 +46,22 @@ pub async fn again(stage: &Stage) {
     stage.reaches("g", Phase::Active).await;
 }
 
+pub async fn goes_on(stage: &Stage) {
+    allow(stage).await;
+    stage.keep_running();
+    stage.ready().await;
+    ask(stage, "before", "20s").await;
+    stage.reaches("before", Phase::Active).await;
+    let end = stage.truth.grant("before").and_then(|grant| grant.recorded_end()).unwrap_or_else(|| stage.sky.now());
+    let left = end.duration_since(stage.sky.now()) - jiff::SignedDuration::from_millis(100);
+    tokio::time::sleep(left.try_into().unwrap_or_default()).await;
+    stage.mark();
+    ask(stage, "g", "1h").await;
+    stage.reaches("g", Phase::Active).await;
+    stage.finishes("before", PATIENCE).await;
+    stage.pass(5).await;
+}
+
 /// Days pass, of which nobody wants to wait for one: what says since when he is not needed is set back.
 pub async fn clean_up(stage: &Stage) {
     let days = json!({"spec": {"userCleanupDays": 1}});

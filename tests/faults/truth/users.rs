@@ -17,17 +17,19 @@ pub(super) struct Users {
 }
 
 impl State {
+    /// Whether a grant calls for him.
+    fn calls_for(&self, id: &str, now: Timestamp) -> bool {
+        let subject = format!("user:{id}");
+        self.grants.values().any(|grant| {
+            !grant.is_finished()
+                && grant.ended(now).is_none()
+                && grant.status.bindings.iter().any(|binding| binding.subject == subject)
+        })
+    }
+
     /// What is not as it should be at rest.
     pub(super) fn wrong_users(&self, now: Timestamp) -> Vec<String> {
-        let called = |id: &str| {
-            let subject = format!("user:{id}");
-            let calls = |grant: &&rancher_access_operator::grant::GrantView| {
-                !grant.is_finished()
-                    && grant.ended(now).is_none()
-                    && grant.status.bindings.iter().any(|binding| binding.subject == subject)
-            };
-            self.grants.values().any(|grant| calls(&grant))
-        };
+        let called = |id: &str| self.calls_for(id, now);
         let Users { enabled, credentials } = &self.users;
         let mut wrong = Vec::new();
         for (id, enabled) in enabled {
@@ -52,10 +54,17 @@ impl Truth {
         if !changed.name.starts_with("rao-") {
             return;
         }
-        let users = &mut self.state().users;
-        match changed.event {
-            EventType::Deleted => drop(users.enabled.remove(changed.name)),
-            _ => drop(users.enabled.insert(changed.name.to_owned(), changed.object["enabled"] != false)),
+        let (now, wrong) = (self.now(), self.0.sky.is_wrong());
+        let mut state = self.state();
+        let id = changed.name.to_owned();
+        let enabled = changed.event != EventType::Deleted && changed.object["enabled"] != false;
+        let was = match changed.event {
+            EventType::Deleted => state.users.enabled.remove(&id),
+            _ => state.users.enabled.insert(id.clone(), enabled),
+        };
+        // By a wrong clock nobody tells when what began ends.
+        if was == Some(true) && !enabled && !wrong && state.calls_for(&id, now) {
+            state.violations.push(format!("users: a grant calls for {id}, and he is disabled ({now:.3})"));
         }
     }
 
