@@ -31,6 +31,8 @@ struct Inner {
     sent: HashMap<String, Instant>,
     /// When a delete of that binding was last sent that got no clear answer.
     deletes: HashMap<String, Instant>,
+    /// When a delete of the binding with that UID was last sent.
+    deleted: HashMap<String, Instant>,
     /// Bindings after which a second look for left-overs is due, and when.
     second_looks: HashMap<String, Instant>,
     /// Bindings that this process deleted when Rancher could clean up after them.

@@ -88,8 +88,14 @@ impl Pass<'_> {
         self.view.status.bindings = bindings;
     }
 
-    /// Whether all is in force, and nothing was heard that would say otherwise: then Rancher is not asked.
+    /// Whether all is in force, and nothing was heard that would say otherwise: then Rancher is not asked. What this process
+    /// deleted itself, before it knew of this grant, is looked at.
     fn is_quiet(&self) -> bool {
+        for binding in self.view.status.bindings.iter().filter(|b| b.state == BindingState::Present) {
+            if binding.uid.as_ref().is_some_and(|uid| self.ctx.memory.has_deleted(uid)) {
+                self.ctx.memory.suspect(&binding.name, &self.view.key);
+            }
+        }
         self.view.status.bindings.iter().all(|b| {
             b.is_settled()
                 || b.state == BindingState::Present && !self.ctx.memory.is_to_be_seen(&b.name, &self.view.key)

@@ -100,6 +100,7 @@ impl Hand<'_> {
             self.ctx.memory.deleted_cleanly(name);
         }
         case.record.uid = Some(uid.to_owned());
+        self.ctx.memory.deleting(uid);
         match self.connection.rancher.delete_binding(&words::reference(&case.record), uid).await {
             Ok(Deleted::Gone(proof)) => self.gone(case, proof, Equal::NotLooked).await,
             Ok(Deleted::Terminating(object)) => self.there(case, &object),

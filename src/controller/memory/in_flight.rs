@@ -10,6 +10,9 @@ use super::Memory;
 /// within 60 s, and a proxy in between may hold a request as long.
 pub const LANDS_WITHIN: Duration = Duration::from_secs(90);
 
+/// How long a list of grants may be older than what stands: they are listed anew every five minutes.
+const STALE_FOR: Duration = Duration::from_secs(900);
+
 impl Memory {
     /// A create of that binding is about to be sent. Until it is answered it may land at any time; what is given back is
     /// to be handed to [`Memory::answered`].
@@ -54,6 +57,20 @@ impl Memory {
         [sent, since].into_iter().flatten().max().is_none_or(|last| last.elapsed() < LANDS_WITHIN)
     }
 
+    /// A delete of the binding with that UID is about to be sent.
+    pub fn deleting(&self, uid: &str) {
+        let now = Instant::now();
+        let mut inner = self.inner();
+        inner.deleted.retain(|_, sent| now.duration_since(*sent) < STALE_FOR);
+        inner.deleted.insert(uid.to_owned(), now);
+    }
+
+    /// Whether this process sent a delete of the binding with that UID. Whoever is said to have it did not know, or was not
+    /// known: an API server may begin with an old list.
+    pub fn has_deleted(&self, uid: &str) -> bool {
+        self.inner().deleted.contains_key(uid)
+    }
+
     /// A delete of that binding got no clear answer: it may land at any time.
     pub fn delete_is_unanswered(&self, binding: &str) {
         let now = Instant::now();
@@ -85,6 +102,16 @@ mod tests {
         assert!(!memory.may_land_late("rao-2", Some(led_since)));
         tokio::time::advance(LANDS_WITHIN).await;
         assert!(!memory.may_land_late("rao-1", Some(led_since)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_was_deleted_is_remembered_for_as_long_as_a_list_may_be_old() {
+        let memory = Memory::default();
+        memory.deleting("uid-1");
+        assert!(memory.has_deleted("uid-1") && !memory.has_deleted("uid-2"));
+        tokio::time::advance(STALE_FOR).await;
+        memory.deleting("uid-2");
+        assert!(!memory.has_deleted("uid-1") && memory.has_deleted("uid-2"));
     }
 
     #[tokio::test(start_paused = true)]
