@@ -158,7 +158,13 @@ async fn the_operator_reads_secrets_in_its_own_namespace_only() {
     until("RBAC is in force", async || may("get", "secrets", "rancher-access-system").await.then_some(())).await;
     for (verb, what, namespace, expected) in [
         ("get", "configmaps", "rancher-access-system", true),
-        ("delete", "secrets", "rancher-access-system", false),
+        // What it made for local users goes again.
+        ("delete", "secrets", "rancher-access-system", true),
+        ("delete", "secrets", "default", false),
+        ("create", "rolebindings", "rancher-access-system", true),
+        ("create", "rolebindings", "default", false),
+        ("escalate", "roles", "rancher-access-system", false),
+        ("bind", "roles", "rancher-access-system", false),
         ("get", "secrets", "default", false),
         ("list", "configmaps", "kube-system", false),
         ("update", "leases", "rancher-access-system", true),

@@ -101,3 +101,26 @@ fn a_require_policy_allows_nothing_by_itself() {
     let overlays = [overlay("more", "Require", json!({}))];
     refused(both(&grant(json!({})), &overlays, &facts()), R::NoPolicy, &[]);
 }
+
+#[test]
+fn a_local_user_is_denied_by_his_own_name_and_by_those_in_rancher() {
+    let policies = |subjects: Value| {
+        let web = policy("web", json!({"subjects": {"localUsers": ["*"]}}));
+        [web, overlay("no", "Deny", json!({"subjects": subjects}))]
+    };
+    let subject =
+        SubjectFacts { user_id: Some("rao-x".to_owned()), principals: vec!["local://rao-x".to_owned()], group: None };
+    let facts = Facts { subject, ..facts() };
+    let spec = grant(json!({"subject": {"localUser": {"username": "deploy"}}}));
+    for (subjects, denied) in [
+        (json!({"localUsers": ["dep*"]}), true),
+        (json!({"localUsers": ["admin"]}), false),
+        (json!({"users": ["*"]}), true),
+        (json!({"users": ["local://*"]}), true),
+        (json!({"users": ["deploy"]}), false),
+        (json!({"groups": ["*"]}), false),
+        (json!({}), true),
+    ] {
+        assert_eq!(both(&spec, &policies(subjects.clone()), &facts).is_err(), denied, "{subjects}");
+    }
+}

@@ -45,7 +45,9 @@ fn a_subject_is_exactly_one_thing() {
     assert_eq!(of(json!({"user": "u-1"})).unwrap(), Wanted::User("u-1".to_owned()));
     assert_eq!(of(json!({"principal": "a://b"})).unwrap(), Wanted::Principal("a://b".to_owned()));
     assert_eq!(of(json!({"group": "a://b"})).unwrap(), Wanted::Group("a://b".to_owned()));
-    for subject in [json!({}), json!({"user": "u-1", "group": "a://b"})] {
+    let local = json!({"username": "deploy"});
+    assert_eq!(of(json!({"localUser": local})).unwrap(), Wanted::LocalUser("deploy".to_owned()));
+    for subject in [json!({}), json!({"user": "u-1", "group": "a://b"}), json!({"user": "u-1", "localUser": local})] {
         refused(of(subject), R::SubjectInvalid, &["exactly one"]);
     }
 }
@@ -113,6 +115,20 @@ fn groups_are_named_by_patterns_of_their_own() {
     assert_eq!(asked("okta_group://web-devs", "okta_group://web-devs"), (true, true));
     assert_eq!(asked("okta_group://db", "okta_group://db"), (false, false));
     assert_eq!(asked("okta_group://web-devs", "okta_group://admins"), (true, false));
+}
+
+#[test]
+fn local_users_are_named_by_patterns_of_their_own() {
+    let asked = |subjects: Value, name: &str| {
+        for_subject(subjects, json!({"localUser": {"username": name}}), user("rao-x", &["local://rao-x"]))
+    };
+    let ours = json!({"self": false, "localUsers": ["deploy-*"]});
+    assert_eq!(asked(ours.clone(), "deploy-web"), (true, true));
+    assert_eq!(asked(ours.clone(), "admin"), (false, false));
+    // Nothing else leads to one, and one leads to nobody else.
+    assert_eq!(asked(json!({"self": true, "users": ["*"], "groups": ["*"]}), "deploy-web"), (false, false));
+    assert_eq!(for_subject(ours.clone(), json!({"user": "deploy-web"}), user("deploy-web", &[])), (false, false));
+    assert_eq!(for_subject(ours, json!(null), user("u-alice", &["okta_user://alice"])), (false, false));
 }
 
 #[test]
